@@ -1,0 +1,132 @@
+//! Codes of the outside world with their check digits: LOINC and GTIN.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::Invalid;
+
+/// A LOINC code, `number-check` with a mod 10 check digit (LOINC Users' Guide, appendix C).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Loinc(String);
+
+impl Loinc {
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Loinc {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wrong = |why: &str| Invalid::new("LOINC code", text, why);
+        let (body, check) = text.split_once('-').ok_or_else(|| wrong("a LOINC code is digits, a hyphen and a check digit"))?;
+        if body.is_empty() || body.len() > 7 || check.len() != 1 || !text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
+            return Err(wrong("a LOINC code is one to seven digits, a hyphen and a check digit"));
+        }
+        let expected = mod_10_double_odd(body);
+        if check != expected.to_string() {
+            return Err(wrong(&format!("its check digit should be {expected}")));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Mod 10 with every other digit doubled from the right, digits of the products summed (Luhn).
+fn mod_10_double_odd(digits: &str) -> u32 {
+    let sum: u32 = digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(position, byte)| {
+            let digit = u32::from(byte.wrapping_sub(b'0'));
+            let product = if position % 2 == 0 { digit * 2 } else { digit };
+            product / 10 + product % 10
+        })
+        .sum();
+    (10 - sum % 10) % 10
+}
+
+/// A Global Trade Item Number of 8, 12, 13 or 14 digits, held as 14 (GS1 General Specifications, 7.9.1 for the check digit).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Gtin(String);
+
+impl Gtin {
+    /// The fourteen digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Gtin {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let wrong = |why: &str| Invalid::new("GTIN", text, why);
+        if !matches!(text.len(), 8 | 12 | 13 | 14) || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(wrong("a GTIN is 8, 12, 13 or 14 digits"));
+        }
+        let digits = format!("{text:0>14}");
+        let sum: u32 = digits.bytes().enumerate().map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 3 } else { 1 }).sum();
+        if sum % 10 != 0 {
+            return Err(wrong("its check digit is wrong: scan the package again"));
+        }
+        Ok(Self(digits))
+    }
+}
+
+macro_rules! text_code {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = Invalid;
+            fn try_from(text: String) -> Result<Self, Invalid> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(code: $name) -> String {
+                code.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+text_code!(Loinc);
+text_code!(Gtin);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loinc_check_digits() {
+        for good in ["718-7", "6690-2", "789-8", "4544-3", "2345-7", "751-8", "94500-6", "11011-4"] {
+            assert!(good.parse::<Loinc>().is_ok(), "{good}");
+        }
+        for bad in ["718-8", "7187", "-7", "71a-7", "718-77", "12345678-1"] {
+            assert!(bad.parse::<Loinc>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_single_digit_error_of_a_gtin_is_found() {
+        let good = "09506000134352";
+        assert_eq!(good.parse::<Gtin>().unwrap().as_str(), good);
+        for position in 0..14 {
+            for digit in b'0'..=b'9' {
+                let mut text = good.as_bytes().to_vec();
+                text[position] = digit;
+                let text = String::from_utf8(text).unwrap();
+                assert_eq!(text.parse::<Gtin>().is_ok(), text == good);
+            }
+        }
+        assert_eq!("96385074".parse::<Gtin>().unwrap().as_str(), "00000096385074");
+    }
+}

@@ -1,0 +1,5 @@
+//! wardd: a hospital's nervous system in one daemon.
+
+pub mod kernel;
+pub mod framing;
+pub mod codec;
