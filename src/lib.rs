@@ -3,3 +3,5 @@
 pub mod kernel;
 pub mod framing;
 pub mod codec;
+pub mod journal;
+pub mod telemetry;

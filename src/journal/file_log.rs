@@ -1,0 +1,267 @@
+//! The log in files: opens it, hands appends to the writer's thread, reads durable events.
+
+use std::fs::File;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use tokio::sync::{broadcast, watch};
+
+use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, StoredEvent};
+use super::index::{self, Index};
+use super::recovery::{self, Opened};
+use super::writer::{Request, State, Writer};
+use super::{Disk, JournalError, KeyRing, Log, RealDisk, Tail, record, segment};
+use crate::kernel::{StreamId, limits};
+
+/// Batches that followers may be behind before they read from the disk.
+const FOLLOWERS_BEHIND: usize = 1_024;
+/// Bytes read at a time while following a segment.
+const READ_AHEAD: usize = 256 << 10;
+
+/// How a log is kept.
+#[derive(Clone)]
+pub struct Options {
+    /// Size of a segment in bytes.
+    pub segment_bytes: u64,
+    /// The file system, or a failing one in tests.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, disk: Arc::new(RealDisk) }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Options(segments of {} bytes)", self.segment_bytes)
+    }
+}
+
+/// Figures of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statistics {
+    /// Durable events.
+    pub events: u64,
+    /// Streams.
+    pub streams: usize,
+    /// Path, first sequence, records and bytes of each segment.
+    pub segments: Vec<(PathBuf, u64, usize, u64)>,
+}
+
+/// The log of one directory.
+pub struct FileLog {
+    keys: Arc<KeyRing>,
+    index: Arc<RwLock<Index>>,
+    head: watch::Receiver<u64>,
+    committed: broadcast::Sender<Arc<StoredBatch>>,
+    requests: Option<SyncSender<Request>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held as long as the log is open; the system lets go of it when the process ends.
+    _lock: File,
+}
+
+impl std::fmt::Debug for FileLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "FileLog(head {})", self.head())
+    }
+}
+
+/// Takes the lock file of a directory.
+fn lock(directory: &Path) -> Result<File, JournalError> {
+    let path = directory.join("lock");
+    let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(JournalError::io(&path, "open"))?;
+    file.try_lock().map_err(|_| JournalError::Locked(directory.to_owned()))?;
+    Ok(file)
+}
+
+impl FileLog {
+    /// Opens or creates the log of a directory.
+    pub fn open(directory: &Path, keys: Arc<KeyRing>, options: Options) -> Result<(Self, Opened), JournalError> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(JournalError::io(directory, "create"))?;
+        let lock = lock(directory)?;
+        let resume = recovery::recover(directory, &keys, options.disk.as_ref())?;
+        let opened = resume.opened.clone();
+        let (head_sender, head) = watch::channel(resume.next - 1);
+        let (committed, _) = broadcast::channel(FOLLOWERS_BEHIND);
+        let (state, index) = State::new(directory, resume)?;
+        let index = Arc::new(RwLock::new(index));
+        let (sender, receiver) = std::sync::mpsc::sync_channel(limits::JOURNAL_QUEUE);
+        let writer = Writer {
+            directory: directory.to_owned(),
+            segment_bytes: options.segment_bytes,
+            keys: keys.clone(),
+            disk: options.disk,
+            index: index.clone(),
+            head: head_sender,
+            committed: committed.clone(),
+            state,
+        };
+        let thread = std::thread::Builder::new()
+            .name("journal-writer".to_owned())
+            .spawn(move || writer.run(&receiver))
+            .map_err(JournalError::io(directory, "start the writer's thread"))?;
+        let log = Self { keys, index, head, committed, requests: Some(sender), thread: Mutex::new(Some(thread)), _lock: lock };
+        Ok((log, opened))
+    }
+
+    fn index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Figures for people.
+    pub fn statistics(&self) -> Statistics {
+        let index = self.index();
+        let segments = index.segments.iter().map(|segment| (segment.path.clone(), segment.first, segment.records(), segment.end)).collect();
+        Statistics { events: self.head(), streams: index.streams(), segments }
+    }
+
+    fn send(&self, request: Request) {
+        let refused = match self.requests.as_ref().map(|requests| requests.try_send(request)) {
+            Some(Ok(())) => return,
+            Some(Err(TrySendError::Full(request))) => (request, AppendError::Busy),
+            Some(Err(TrySendError::Disconnected(request))) => (request, AppendError::Fatal("the writer has ended".to_owned())),
+            None => return,
+        };
+        match refused {
+            (Request::Append { done, .. } | Request::Barrier { done }, error) => done(Err(error)),
+        }
+    }
+
+    fn read_record(&self, file: &File, offset: u64) -> Result<Arc<StoredBatch>, JournalError> {
+        let failed = |action| JournalError::io("segment", action);
+        let prefix = segment::read_at(file, offset, 12).map_err(failed("read record"))?;
+        let size = 12 + prefix.get(4..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes) as usize;
+        let bytes = segment::read_at(file, offset, size.min(limits::JOURNAL_RECORD_BYTES)).map_err(failed("read record"))?;
+        self.decode(&bytes)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Arc<StoredBatch>, JournalError> {
+        let payload = |sequence, why: &str| JournalError::Payload { sequence, why: why.to_owned() };
+        let header = record::read(bytes).map_err(|broken| payload(0, broken.words()))?;
+        let body = record::open(&self.keys, &header, bytes).ok_or_else(|| payload(header.first, "its seal is broken"))?;
+        recovery::decode(&body, &header).map(Arc::new).map_err(|why| JournalError::Payload { sequence: header.first, why })
+    }
+
+    /// The records of one segment from an offset on that hold events from `from` up to `head`, at most `limit`.
+    fn follow(&self, place: (Arc<File>, u64, u64), from: u64, head: u64, limit: usize, found: &mut Vec<Arc<StoredBatch>>) -> Result<(), JournalError> {
+        let (file, mut at, end) = place;
+        while at < end && found.len() < limit {
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_AHEAD);
+            let mut bytes = segment::read_at(&file, at, length).map_err(JournalError::io("segment", "read"))?;
+            let mut used = 0;
+            loop {
+                match record::read(&bytes[used..]) {
+                    Ok(header) => {
+                        let next = used + header.size;
+                        let last = header.first + u64::from(header.events);
+                        if header.first > head {
+                            return Ok(());
+                        }
+                        if header.kind == record::Kind::Events && last > from {
+                            found.push(self.decode(&bytes[used..next])?);
+                        }
+                        used = next;
+                        if found.len() >= limit {
+                            return Ok(());
+                        }
+                    }
+                    // A record larger than what was read ahead.
+                    Err(_) if used == 0 && (bytes.len() as u64) < end - at => {
+                        let whole = usize::try_from(end - at).unwrap_or(usize::MAX).min(limits::JOURNAL_RECORD_BYTES * 2);
+                        if whole == bytes.len() {
+                            return Ok(());
+                        }
+                        bytes = segment::read_at(&file, at, whole).map_err(JournalError::io("segment", "read"))?;
+                    }
+                    Err(_) if used == 0 => return Ok(()),
+                    Err(_) => break,
+                }
+            }
+            at += used as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Log for FileLog {
+    fn append(&self, batch: Batch, done: Completion) {
+        match event::write_body(&batch.meta, &batch.events) {
+            Ok(body) => self.send(Request::Append { batch, body, done }),
+            Err(error) => done(Err(AppendError::Fatal(format!("an event cannot be written as JSON: {error}")))),
+        }
+    }
+
+    fn barrier(&self, done: Completion) {
+        self.send(Request::Barrier { done });
+    }
+
+    fn read_stream(&self, stream: &StreamId, from_version: u64, limit: usize) -> Result<Vec<(Arc<Meta>, StoredEvent)>, JournalError> {
+        let places = self.index().places(index::hash(stream), from_version, limit);
+        let mut found = Vec::with_capacity(places.len());
+        for (file, offset) in places {
+            let batch = self.read_record(&file, offset)?;
+            let events = batch.events.iter().filter(|event| event.event.stream == *stream && event.stream_version >= from_version);
+            found.extend(events.map(|event| (batch.meta.clone(), event.clone())));
+            if found.len() >= limit {
+                found.truncate(limit);
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn version(&self, stream: &StreamId) -> u64 {
+        self.index().version(index::hash(stream))
+    }
+
+    fn read_all(&self, from_sequence: u64, limit: usize) -> Result<Vec<Arc<StoredBatch>>, JournalError> {
+        let head = self.head();
+        let mut found = Vec::new();
+        let mut from = from_sequence.max(1);
+        while found.len() < limit && from <= head {
+            let place = {
+                let index = self.index();
+                let at = index.segment_of(from).unwrap_or(0);
+                let next_first = index.segments.get(at + 1).map(|segment| segment.first);
+                index.segments.get(at).map(|segment| (segment.file.clone(), segment.start_for(from), segment.end, next_first))
+            };
+            let Some((file, at, end, next_first)) = place else { break };
+            self.follow((file, at, end), from, head, limit, &mut found)?;
+            let reached = found.last().map_or(0, |batch| batch.last()) + 1;
+            match next_first {
+                // The segment is read to its end; go on with the next one.
+                Some(first) if found.len() < limit => from = first.max(reached),
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+
+    fn head(&self) -> u64 {
+        *self.head.borrow()
+    }
+
+    fn tail(&self, from_sequence: u64) -> Tail {
+        Tail::new(self.committed.subscribe(), from_sequence)
+    }
+}
+
+impl Drop for FileLog {
+    /// Lets the writer finish what waits.
+    fn drop(&mut self) {
+        self.requests = None;
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic of the writer was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "file_log_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+//! The durable log of events, which is the truth, and the rebuildable views beside it.
+//!
+//! Flow: [`Batch`] → [`Log::append`] → writer thread (versions, seal, chain, write, one fdatasync for all that waits)
+//! → completion; readers and [`Tail`]s see durable events only.
+//! **Invariant**: a completion says durable only after fdatasync returned; after a failed sync nothing is accepted again.
+//! **Invariant**: views ([`views`]) never decide what was acknowledged; they can be thrown away at any time.
+//! Start reading at [`event`], then [`writer`], then [`recovery`].
+
+mod disk;
+pub mod event;
+mod file_log;
+mod high_water;
+mod index;
+pub mod keyring;
+mod record;
+pub mod recovery;
+mod segment;
+mod tail;
+pub mod verify;
+pub mod views;
+mod writer;
+
+pub use disk::{Disk, RealDisk};
+pub use event::{AppendError, Batch, Completion, Expected, Meta, NewEvent, Receipt, StoredBatch, StoredEvent};
+pub use file_log::{FileLog, Options, Statistics};
+pub use keyring::KeyRing;
+pub use recovery::Opened;
+pub use tail::Tail;
+
+use std::path::PathBuf;
+
+use crate::kernel::StreamId;
+
+/// What can go wrong with the journal; every message names the place and the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// A file could not be read or written.
+    #[error("journal: {path}: {action}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done.
+        action: &'static str,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// Another process has the journal open.
+    #[error("WD-0101 journal: {0} is in use by another wardd: stop that one first, or give this one another data directory")]
+    Locked(PathBuf),
+    /// Something other than a torn tail is wrong.
+    #[error("{0}")]
+    Damaged(#[from] verify::Damage),
+    /// The key ring cannot be used.
+    #[error("{0}")]
+    Keys(#[from] keyring::KeyError),
+    /// A stored payload is newer than this program, or not what it should be.
+    #[error("WD-0105 journal: event {sequence}: {why}: start the release that wrote it, or a newer one")]
+    Payload {
+        /// The event's sequence number.
+        sequence: u64,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl JournalError {
+    fn io(path: impl Into<PathBuf>, action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, action, source }
+    }
+}
+
+/// The narrow waist: everything above knows only this of the store below.
+pub trait Log: Send + Sync {
+    /// Hands a batch to the writer; `done` is called once, from the writer's thread, when the batch is durable or refused.
+    fn append(&self, batch: Batch, done: Completion);
+
+    /// Calls `done` when everything that was appended before is durable.
+    fn barrier(&self, done: Completion);
+
+    /// The events of a stream from a version on (the first is 1), at most `limit` of them, durable ones only.
+    fn read_stream(&self, stream: &StreamId, from_version: u64, limit: usize) -> Result<Vec<(std::sync::Arc<Meta>, StoredEvent)>, JournalError>;
+
+    /// The version of a stream: how many events it has, 0 for none, those included that wait for their sync.
+    fn version(&self, stream: &StreamId) -> u64;
+
+    /// The batches from an event's sequence on, at most `limit` of them, durable ones only.
+    fn read_all(&self, from_sequence: u64, limit: usize) -> Result<Vec<std::sync::Arc<StoredBatch>>, JournalError>;
+
+    /// The sequence of the last durable event, 0 when there is none.
+    fn head(&self) -> u64;
+
+    /// Follows the log from an event's sequence on.
+    fn tail(&self, from_sequence: u64) -> Tail;
+}

@@ -1,0 +1,154 @@
+//! The start: reads what is there, cuts a torn tail, refuses anything else that is wrong.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::event::read_body;
+use super::index::{self, Index, SegmentIndex};
+use super::record::{self, Chain, Header, Kind};
+use super::segment::{self, End, SegmentHeader};
+use super::verify::Damage;
+use super::{Disk, JournalError, KeyRing, high_water};
+
+/// What was found at the start.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Opened {
+    /// Events in the log.
+    pub events: u64,
+    /// Segments in the log.
+    pub segments: usize,
+    /// Bytes of a torn tail that were cut.
+    pub cut_bytes: u64,
+}
+
+/// Where the writer goes on.
+pub(super) struct Resume {
+    pub(super) index: Index,
+    pub(super) next: u64,
+    pub(super) chain: Chain,
+    /// The segment to write on, none when a new one is due.
+    pub(super) active: Option<(Arc<File>, PathBuf, u64, u64)>,
+    pub(super) opened: Opened,
+}
+
+/// One segment on its way into the index.
+struct Loaded {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    header: SegmentHeader,
+}
+
+impl Loaded {
+    fn damage(&self, offset: usize, sequence: u64, what: impl Into<String>) -> Damage {
+        Damage { segment: self.path.clone(), offset: offset as u64, sequence, what: what.into() }
+    }
+}
+
+/// Reads the log of a directory.
+pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Result<Resume, JournalError> {
+    let segments = segment::list(directory)?;
+    let mark = high_water::read(directory).unwrap_or_default();
+    let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default() };
+    let count = segments.len();
+    for (number, (first, path)) in segments.into_iter().enumerate() {
+        let is_last = number + 1 == count;
+        let bytes = segment::load(&path)?;
+        let expected = if number == 0 { first } else { resume.next };
+        // A segment that was being created when the power went has no head yet, and nothing in it.
+        if is_last && number > 0 && bytes.iter().all(|byte| *byte == 0) && mark.sequence < first {
+            std::fs::remove_file(&path).map_err(JournalError::io(&path, "remove unused segment"))?;
+            continue;
+        }
+        let header = SegmentHeader::read(&bytes);
+        let loaded = Loaded { path, bytes, header: header.unwrap_or(SegmentHeader { first, before: resume.chain }) };
+        if header.is_none() {
+            return Err(loaded.damage(0, expected, "the segment's head is damaged").into());
+        }
+        if loaded.header.first != first || first != expected || (number > 0 && loaded.header.before != resume.chain) {
+            return Err(loaded.damage(0, expected, "the segment does not continue the one before it").into());
+        }
+        (resume.next, resume.chain) = (first, loaded.header.before);
+        segment_in(loaded, is_last, mark.sequence, keys, disk, &mut resume)?;
+    }
+    resume.opened.segments = resume.index.segments.len();
+    resume.opened.events = resume.next - 1;
+    if mark.sequence >= resume.next {
+        let what = format!("events up to {} were acknowledged, the log ends with event {}", mark.sequence, resume.next - 1);
+        return Err(Damage { segment: directory.to_owned(), offset: 0, sequence: resume.next, what }.into());
+    }
+    Ok(resume)
+}
+
+fn segment_in(loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &dyn Disk, resume: &mut Resume) -> Result<(), JournalError> {
+    let walk = segment::walk(&loaded.bytes);
+    let file = Arc::new(segment::open(&loaded.path).map_err(JournalError::io(&loaded.path, "open segment"))?);
+    let mut index = SegmentIndex::new(file.clone(), loaded.path.clone(), loaded.header.first);
+    let footer = walk.records.last().filter(|(_, header)| header.kind == Kind::Footer);
+    let entries = footer.and_then(|(offset, header)| record::open(keys, header, loaded.bytes.get(*offset..)?)).and_then(|body| index::decode(&body));
+    for (offset, header) in &walk.records {
+        if header.first != resume.next {
+            return Err(loaded.damage(*offset, resume.next, format!("event {} stands where event {} is due", header.first, resume.next)).into());
+        }
+        if !keys.holds(header.key) {
+            return Err(loaded.damage(*offset, resume.next, format!("it is sealed under key {}, which the key ring does not hold", header.key)).into());
+        }
+        if header.kind == Kind::Events {
+            match &entries {
+                Some(_) => index.pass(header, *offset as u64),
+                None => record_in(&loaded, *offset, header, keys, resume, &mut index)?,
+            }
+            resume.next += u64::from(header.events);
+        }
+        resume.chain = header.chain;
+    }
+    if let End::Broken(broken) = walk.end {
+        // Whole records behind the broken place say that it was durable before they were written.
+        let was_durable = mark >= resume.next || segment::record_behind(&loaded.bytes, walk.at).is_some();
+        if !is_last || was_durable {
+            return Err(loaded.damage(walk.at, resume.next, broken.words()).into());
+        }
+        resume.opened.cut_bytes = cut(&loaded, walk.at, &file, disk)?;
+    }
+    let is_closed = footer.is_some();
+    if !is_last && !is_closed {
+        return Err(loaded.damage(walk.at, resume.next, "the segment ends without a footer although another follows").into());
+    }
+    if let Some(entries) = entries {
+        index.seal_with(entries);
+    }
+    if is_last && !is_closed {
+        resume.active = Some((file, loaded.path.clone(), walk.at as u64, loaded.bytes.len() as u64));
+    }
+    resume.index.push(index);
+    Ok(())
+}
+
+/// A record of a segment without footer: it is opened, its chain is checked, its streams are noted.
+fn record_in(loaded: &Loaded, offset: usize, header: &Header, keys: &KeyRing, resume: &Resume, index: &mut SegmentIndex) -> Result<(), JournalError> {
+    let bytes = loaded.bytes.get(offset..offset + header.size).unwrap_or_default();
+    if record::chain(&resume.chain, bytes) != header.chain {
+        return Err(loaded.damage(offset, resume.next, "the hash chain is broken").into());
+    }
+    let body = record::open(keys, header, bytes).ok_or_else(|| loaded.damage(offset, resume.next, "its seal is broken"))?;
+    let batch = decode(&body, header).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
+    index.add(header.first, offset as u64, header.size as u64, batch.events.iter().map(|event| (index::hash(&event.event.stream), event.stream_version)));
+    Ok(())
+}
+
+/// A record's opened body: event count, stream versions, JSON.
+pub(super) fn decode(body: &[u8], header: &Header) -> Result<super::StoredBatch, String> {
+    let count = usize::from(header.events);
+    let (versions, json) = body.split_at_checked(count * 8).ok_or_else(|| "its body is too short".to_owned())?;
+    let versions: Vec<u64> = versions.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes)).collect();
+    read_body(json, header.first, &versions)
+}
+
+/// Overwrites a torn tail with zeros and makes that durable.
+fn cut(loaded: &Loaded, at: usize, file: &File, disk: &dyn Disk) -> Result<u64, JournalError> {
+    let length = loaded.bytes.len() - at;
+    let zeros = vec![0_u8; length];
+    disk.write_at(file, &zeros, at as u64).map_err(JournalError::io(&loaded.path, "cut torn tail"))?;
+    disk.sync(file).map_err(JournalError::io(&loaded.path, "sync cut tail"))?;
+    Ok(loaded.bytes[at..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1))
+}

@@ -1,0 +1,346 @@
+//! The one writer: takes what waits, checks versions, seals, chains, writes, syncs once, then answers everybody.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{broadcast, watch};
+
+use super::event::{AppendError, Batch, Completion, Expected, Receipt, StoredBatch, StoredEvent};
+use super::high_water::{HighWater, Mark};
+use super::index::{self, Index, SegmentIndex};
+use super::keyring::Nonces;
+use super::record::{self, Chain, Kind, Parts};
+use super::segment::{self, SegmentHeader};
+use super::{Disk, JournalError, KeyRing};
+use crate::kernel::limits;
+use crate::telemetry;
+
+/// How long the high-water mark may be behind after a loss of power.
+const MARK_SYNC: Duration = Duration::from_secs(1);
+
+/// What callers send to the writer.
+pub(super) enum Request {
+    /// A batch and its JSON.
+    Append { batch: Batch, body: Vec<u8>, done: Completion },
+    /// Answer when everything before is durable.
+    Barrier { done: Completion },
+}
+
+/// The segment that is written.
+struct Active {
+    file: Arc<File>,
+    path: PathBuf,
+    offset: u64,
+    capacity: u64,
+}
+
+/// A record of the group that is being made durable.
+struct Pending {
+    offset: u64,
+    size: u64,
+    batch: Arc<StoredBatch>,
+    done: Completion,
+}
+
+pub(super) struct Writer {
+    pub(super) directory: PathBuf,
+    pub(super) segment_bytes: u64,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) index: Arc<RwLock<Index>>,
+    pub(super) head: watch::Sender<u64>,
+    pub(super) committed: broadcast::Sender<Arc<StoredBatch>>,
+    pub(super) state: State,
+}
+
+/// What changes while it runs.
+pub(super) struct State {
+    nonces: Nonces,
+    high_water: HighWater,
+    active: Option<Active>,
+    next: u64,
+    durable: u64,
+    chain: Chain,
+    prepared: Option<Receiver<std::io::Result<PathBuf>>>,
+    /// The first failed write or sync; nothing is accepted after it.
+    fatal: Option<String>,
+    buffer: Vec<u8>,
+    group: Vec<Pending>,
+    barriers: Vec<Completion>,
+}
+
+impl State {
+    pub(super) fn new(directory: &Path, resume: super::recovery::Resume) -> Result<(Self, Index), JournalError> {
+        let active = resume.active.map(|(file, path, offset, capacity)| Active { file, path, offset, capacity });
+        let state = Self {
+            nonces: Nonces::new()?,
+            high_water: HighWater::open(directory)?,
+            active,
+            next: resume.next,
+            durable: resume.next - 1,
+            chain: resume.chain,
+            prepared: None,
+            fatal: None,
+            buffer: Vec::new(),
+            group: Vec::new(),
+            barriers: Vec::new(),
+        };
+        Ok((state, resume.index))
+    }
+}
+
+impl Writer {
+    /// Serves requests until all callers are gone.
+    pub(super) fn run(mut self, requests: &Receiver<Request>) {
+        self.prepare_next();
+        loop {
+            match requests.recv_timeout(MARK_SYNC) {
+                Ok(first) => {
+                    self.take(first);
+                    while self.state.group.len() + self.state.barriers.len() < limits::JOURNAL_GROUP_RECORDS && self.state.buffer.len() < limits::JOURNAL_GROUP_BYTES {
+                        match requests.try_recv() {
+                            Ok(request) => self.take(request),
+                            Err(_) => break,
+                        }
+                    }
+                    self.commit();
+                }
+                Err(RecvTimeoutError::Timeout) => self.sync_mark(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.sync_mark();
+    }
+
+    fn sync_mark(&mut self) {
+        if let Err(error) = self.state.high_water.sync(self.disk.as_ref()) {
+            self.fail(error.to_string());
+        }
+    }
+
+    fn take(&mut self, request: Request) {
+        match request {
+            Request::Barrier { done } => self.state.barriers.push(done),
+            Request::Append { batch, body, done } => {
+                if let Err(error) = self.encode(batch, &body, done) {
+                    error.0(Err(error.1));
+                }
+            }
+        }
+    }
+
+    /// Seals a batch into the group's buffer, or says why not.
+    fn encode(&mut self, batch: Batch, body: &[u8], done: Completion) -> Result<(), (Completion, AppendError)> {
+        if let Some(cause) = &self.state.fatal {
+            return Err((done, AppendError::Fatal(cause.clone())));
+        }
+        let size = (record::HEADER_BYTES + super::keyring::TAG_BYTES + batch.events.len() * 8 + body.len()) as u64;
+        if size > limits::JOURNAL_RECORD_BYTES as u64 || size + (segment::HEADER_BYTES * 4) as u64 > self.segment_bytes {
+            return Err((done, AppendError::TooLarge(body.len())));
+        }
+        if let Err(error) = self.make_room(size) {
+            return Err((done, error));
+        }
+        let versions = match self.versions(&batch) {
+            Ok(versions) => versions,
+            Err(error) => return Err((done, error)),
+        };
+        let mut plain = Vec::with_capacity(versions.len() * 8 + body.len());
+        versions.iter().for_each(|version| plain.extend_from_slice(&version.to_le_bytes()));
+        plain.extend_from_slice(body);
+        let state = &mut self.state;
+        let parts = Parts {
+            kind: Kind::Events,
+            events: u16::try_from(batch.events.len()).unwrap_or(u16::MAX),
+            first: state.next,
+            durable: state.durable,
+            recorded: batch.meta.recorded.micros(),
+            before: &state.chain,
+        };
+        let offset = state.active.as_ref().map_or(0, |active| active.offset) + state.buffer.len() as u64;
+        let Some(chain) = record::write(&parts, &plain, &self.keys, &mut state.nonces, &mut state.buffer) else {
+            return Err((done, AppendError::TooLarge(body.len())));
+        };
+        state.chain = chain;
+        let events: Vec<StoredEvent> =
+            batch.events.into_iter().zip(versions).zip(state.next..).map(|((event, stream_version), sequence)| StoredEvent { sequence, stream_version, event }).collect();
+        state.next += events.len() as u64;
+        {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            events.iter().for_each(|event| index.set_version(index::hash(&event.event.stream), event.stream_version));
+        }
+        state.group.push(Pending { offset, size, batch: Arc::new(StoredBatch { meta: batch.meta, events }), done });
+        Ok(())
+    }
+
+    /// The stream versions that the events get, or the conflict.
+    fn versions(&self, batch: &Batch) -> Result<Vec<u64>, AppendError> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        for (stream, expected) in &batch.expected {
+            let found = index.version(index::hash(stream));
+            match expected {
+                Expected::Version(expected) if *expected != found => {
+                    return Err(AppendError::Conflict { stream: stream.to_string(), expected: *expected, found });
+                }
+                Expected::Version(_) | Expected::Any => {}
+            }
+        }
+        let mut grown: HashMap<u64, u64> = HashMap::new();
+        Ok(batch
+            .events
+            .iter()
+            .map(|event| {
+                let stream = index::hash(&event.stream);
+                let version = grown.entry(stream).or_insert_with(|| index.version(stream));
+                *version += 1;
+                *version
+            })
+            .collect())
+    }
+
+    /// Makes sure that a record of this size fits into the active segment.
+    fn make_room(&mut self, size: u64) -> Result<(), AppendError> {
+        let fits = self.state.active.as_ref().is_some_and(|active| active.offset + self.state.buffer.len() as u64 + size <= active.capacity);
+        if fits {
+            return Ok(());
+        }
+        self.commit();
+        if let Some(cause) = &self.state.fatal {
+            return Err(AppendError::Fatal(cause.clone()));
+        }
+        self.roll()
+    }
+
+    /// Closes the active segment by its footer and begins the next one.
+    fn roll(&mut self) -> Result<(), AppendError> {
+        // The new file first: when the disk is full the old segment stays as it is, and nothing is lost.
+        let prepared = match self.state.prepared.take().map(|ready| ready.recv()) {
+            Some(Ok(Ok(path))) => Ok(path),
+            Some(Ok(Err(error))) if error.kind() != std::io::ErrorKind::StorageFull => Err(error),
+            _ => segment::prepare(&self.directory, self.segment_bytes),
+        };
+        let prepared = prepared.map_err(|error| {
+            telemetry::journal_full(&error);
+            match error.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => AppendError::Full,
+                _ => self.fail(format!("creating a segment failed: {error}")),
+            }
+        })?;
+        let result = self.close_active().and_then(|()| self.begin(&prepared));
+        result.map_err(|error| self.fail(error.to_string()))?;
+        self.prepare_next();
+        Ok(())
+    }
+
+    fn close_active(&mut self) -> Result<(), JournalError> {
+        let Some(active) = self.state.active.take() else { return Ok(()) };
+        let body = {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            index.segments.last_mut().map(|segment| index::encode(segment.seal())).unwrap_or_default()
+        };
+        let parts = Parts { kind: Kind::Footer, events: 0, first: self.state.next, durable: self.state.durable, recorded: 0, before: &self.state.chain };
+        let mut footer = Vec::new();
+        // A footer above the largest record is left out; then the start reads the segment itself.
+        let limit = limits::JOURNAL_RECORD_BYTES;
+        let body = if body.len() > limit { Vec::new() } else { body };
+        if let Some(chain) = record::write(&parts, &body, &self.keys, &mut self.state.nonces, &mut footer) {
+            self.state.chain = chain;
+        }
+        let failed = |action| JournalError::io(active.path.clone(), action);
+        self.disk.write_at(&active.file, &footer, active.offset).map_err(failed("write footer"))?;
+        active.file.set_len(active.offset + footer.len() as u64).map_err(failed("cut to its length"))?;
+        self.disk.sync(&active.file).map_err(failed("sync footer"))
+    }
+
+    fn begin(&mut self, prepared: &Path) -> Result<(), JournalError> {
+        let path = segment::path(&self.directory, self.state.next);
+        let failed = |action| JournalError::io(path.clone(), action);
+        let file = Arc::new(segment::open(prepared).map_err(failed("open"))?);
+        let header = SegmentHeader { first: self.state.next, before: self.state.chain };
+        self.disk.write_at(&file, &header.bytes(), 0).map_err(failed("write head"))?;
+        self.disk.sync(&file).map_err(failed("sync head"))?;
+        std::fs::rename(prepared, &path).map_err(failed("name"))?;
+        self.disk.sync_directory(&self.directory).map_err(failed("sync directory"))?;
+        let capacity = file.metadata().map_err(failed("read size"))?.len();
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.segments.push(SegmentIndex::new(file.clone(), path.clone(), self.state.next));
+        self.state.active = Some(Active { file, path, offset: segment::HEADER_BYTES as u64, capacity });
+        Ok(())
+    }
+
+    /// Fills the next segment with zeros in the background, so that a roll costs no more than two syncs.
+    fn prepare_next(&mut self) {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let (directory, size) = (self.directory.clone(), self.segment_bytes);
+        let spawned = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(move || {
+            // The receiver is gone when wardd stops meanwhile; the file is made anew then.
+            let _ = sender.send(segment::prepare(&directory, size));
+        });
+        self.state.prepared = spawned.ok().map(|_| receiver);
+    }
+
+    /// One write, one sync, then everybody hears.
+    fn commit(&mut self) {
+        if !self.state.buffer.is_empty() {
+            let started = std::time::Instant::now();
+            let result = self.write_group();
+            telemetry::journal_committed(self.state.group.len(), self.state.buffer.len(), started.elapsed(), result.is_ok());
+            self.state.buffer.clear();
+            match result {
+                Ok(()) => self.publish(),
+                Err(error) => {
+                    let fatal = self.fail(error.to_string());
+                    self.state.group.drain(..).for_each(|pending| (pending.done)(Err(fatal.clone())));
+                }
+            }
+        }
+        let head = self.state.durable;
+        let answer = match &self.state.fatal {
+            Some(cause) => Err(AppendError::Fatal(cause.clone())),
+            None => Ok(Receipt { first: head, last: head }),
+        };
+        self.state.barriers.drain(..).for_each(|done| done(answer.clone()));
+    }
+
+    fn write_group(&mut self) -> Result<(), JournalError> {
+        let state = &mut self.state;
+        let Some(active) = &mut state.active else { return Ok(()) };
+        let failed = |action| JournalError::io(active.path.clone(), action);
+        self.disk.write_at(&active.file, &state.buffer, active.offset).map_err(failed("append"))?;
+        self.disk.sync(&active.file).map_err(failed("sync"))?;
+        active.offset += state.buffer.len() as u64;
+        state.durable = state.next - 1;
+        state.high_water.write(&Mark { sequence: state.durable, chain: state.chain })
+    }
+
+    fn publish(&mut self) {
+        {
+            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(segment) = index.segments.last_mut() {
+                for pending in &self.state.group {
+                    let events = pending.batch.events.iter().map(|event| (index::hash(&event.event.stream), event.stream_version));
+                    segment.add(pending.batch.first(), pending.offset, pending.size, events);
+                }
+            }
+        }
+        self.head.send_replace(self.state.durable);
+        for pending in self.state.group.drain(..) {
+            let receipt = Receipt { first: pending.batch.first(), last: pending.batch.last() };
+            (pending.done)(Ok(receipt));
+            // Without followers nobody receives; that is no fault.
+            let _ = self.committed.send(pending.batch);
+        }
+    }
+
+    /// Closes the log for good: a failed sync is never retried, since the kernel may have dropped the pages.
+    fn fail(&mut self, cause: String) -> AppendError {
+        telemetry::journal_failed(&cause);
+        let cause = self.state.fatal.get_or_insert(cause).clone();
+        self.head.send_modify(|_| {});
+        AppendError::Fatal(cause)
+    }
+}

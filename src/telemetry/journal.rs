@@ -1,0 +1,43 @@
+//! What happens to the journal and its views.
+
+use std::time::Duration;
+
+use super::registry::metric;
+
+metric!(events: IntCounter, "wardd_journal_records_total", "Records made durable, one a command.");
+metric!(bytes: IntCounter, "wardd_journal_bytes_total", "Bytes made durable.");
+metric!(syncs: IntCounter, "wardd_journal_syncs_total", "Group commits; records by syncs is the mean group.");
+metric!(failures: IntCounter, "wardd_journal_failures_total", "Failed writes or syncs; the first one stops wardd.");
+metric!(full: IntCounter, "wardd_journal_full_total", "Appends refused since the disk was full.");
+metric!(set_aside: IntCounter, "wardd_journal_views_set_aside_total", "Damaged stores of views that were set aside and rebuilt.");
+metric!(sync_seconds: Histogram, "wardd_journal_commit_seconds", "Write and fdatasync of one group.", vec![2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 2.5]);
+
+/// A group was written and synced, or was not.
+pub fn journal_committed(records: usize, size: usize, took: Duration, is_durable: bool) {
+    if is_durable {
+        let add = |counter: Option<&prometheus::IntCounter>, more: usize| counter.map(|counter| counter.inc_by(more as u64));
+        add(events(), records);
+        add(bytes(), size);
+        add(syncs(), 1);
+    }
+    sync_seconds().map(|histogram| histogram.observe(took.as_secs_f64()));
+    tracing::debug!(records, size, micros = took.as_micros(), "journal group committed");
+}
+
+/// A write or sync failed: a person must act.
+pub fn journal_failed(cause: &str) {
+    failures().map(prometheus::IntCounter::inc);
+    tracing::error!(code = "WD-0100", cause, "journal failed, nothing is accepted any more");
+}
+
+/// There is no room for another segment.
+pub fn journal_full(error: &std::io::Error) {
+    full().map(prometheus::IntCounter::inc);
+    tracing::error!(code = "WD-0102", %error, "journal has no room for another segment");
+}
+
+/// The store of views was damaged.
+pub fn views_set_aside(why: &str) {
+    set_aside().map(prometheus::IntCounter::inc);
+    tracing::warn!(code = "WD-0120", why, "views set aside, they are rebuilt from the journal");
+}

@@ -1,0 +1,12 @@
+//! Every metric and log event by name, in one place: one function emits the log line and the counter of one happening.
+//!
+//! Flow: a happening calls its function here; Prometheus reads [`render`].
+//! **Invariant**: no patient data in logs or labels; labels come from closed enums and configured device names.
+
+mod journal;
+mod logging;
+mod registry;
+
+pub use journal::*;
+pub use logging::{LogTarget, start as start_logging};
+pub use registry::render;
