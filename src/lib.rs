@@ -3,5 +3,7 @@
 pub mod kernel;
 pub mod framing;
 pub mod codec;
+pub mod domain;
 pub mod journal;
+pub mod sim;
 pub mod telemetry;

@@ -1,0 +1,120 @@
+//! A device: what it sent, byte for byte, its controls, the tags it saw, the drawers it moved.
+//!
+//! The stream is a record of what arrived; nothing is refused here. Whether a message is new is the actor's
+//! business, which remembers the last message ids.
+
+use serde::{Deserialize, Serialize};
+
+use super::specimen::ResultLine;
+use crate::kernel::{CommandId, RawBytes, Timestamp};
+
+/// What may have happened at a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// A message arrived and was handled in the same batch.
+    MessageReceived {
+        /// Its identity.
+        message: CommandId,
+        /// The device's own number for it (MSH-10); empty when it has none.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        control_id: String,
+        /// The bytes as received.
+        raw: RawBytes,
+        /// When the device says that it was sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device_time: Option<Timestamp>,
+    },
+    /// A control was measured; it belongs to the device and never to a patient.
+    ControlMeasured {
+        /// The control material as the device names it.
+        control: String,
+        /// The results.
+        results: Vec<ResultLine>,
+    },
+    /// A tag was seen: a hint where a thing is, never a change of stock.
+    TagSighted {
+        /// The tag's URI.
+        tag: String,
+        /// Which antenna.
+        antenna: u16,
+        /// When, by the reader's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Timestamp>,
+    },
+    /// A drawer moved.
+    DrawerMoved {
+        /// Which drawer.
+        drawer: String,
+        /// How.
+        movement: Movement,
+        /// The command that made it move, where one did.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        command: String,
+    },
+}
+
+/// What a drawer did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Movement {
+    /// It is open.
+    Opened,
+    /// It is closed.
+    Closed,
+    /// It did not open.
+    Jammed,
+}
+
+impl Event {
+    /// Its type name and the version of its stored form.
+    pub fn name(&self) -> (&'static str, u16) {
+        match self {
+            Event::MessageReceived { .. } => ("MessageReceived", 1),
+            Event::ControlMeasured { .. } => ("ControlMeasured", 1),
+            Event::TagSighted { .. } => ("TagSighted", 1),
+            Event::DrawerMoved { .. } => ("DrawerMoved", 1),
+        }
+    }
+}
+
+/// Tags that a reader saw lately, so that a burst of reads is one sighting.
+#[derive(Debug, Default)]
+pub struct Sightings {
+    last: std::collections::BTreeMap<(String, u16), Timestamp>,
+}
+
+/// A tag that is seen again within this time at the same antenna has not moved.
+const SAME_SIGHTING_SECONDS: i64 = 10;
+/// Tags that one reader remembers.
+const TAGS_REMEMBERED: usize = 10_000;
+
+impl Sightings {
+    /// Whether this read is a new sighting; notes it.
+    pub fn is_new(&mut self, tag: &str, antenna: u16, now: Timestamp) -> bool {
+        let key = (tag.to_owned(), antenna);
+        let is_new = self.last.get(&key).is_none_or(|last| now.seconds_since(*last) >= SAME_SIGHTING_SECONDS);
+        if is_new {
+            if self.last.len() >= TAGS_REMEMBERED {
+                self.last.retain(|_, last| now.seconds_since(*last) < SAME_SIGHTING_SECONDS);
+            }
+            self.last.insert(key, now);
+        }
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_reads_is_one_sighting() {
+        let start: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let mut sightings = Sightings::default();
+        let reads = [(0, 1, true), (1, 1, false), (9, 1, false), (9, 2, true), (10, 1, true), (15, 1, false)];
+        for (second, antenna, expected) in reads {
+            assert_eq!(sightings.is_new("urn:epc:tag:giai-96:1.2.3", antenna, start.plus_seconds(second)), expected, "{second} s");
+        }
+    }
+}

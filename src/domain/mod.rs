@@ -1,0 +1,104 @@
+//! The rules of the hospital, one folder an aggregate: what may happen, and what it changes.
+//!
+//! Flow: state + command → `decide` → events (or a rejection) → `apply` → state.
+//! **Invariant**: `decide` checks everything and changes nothing; `apply` changes everything and checks nothing.
+//! **Invariant**: pure: no clock, no randomness, no input or output; facts of other aggregates come in the command.
+//! Start reading at [`bed`], the smallest.
+
+pub mod accessions;
+pub mod account;
+pub mod bed;
+pub mod cabinet;
+pub mod device;
+pub mod quarantine;
+pub mod specimen;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::kernel::{Principal, StreamKind, Timestamp};
+
+/// What a decision may know besides state and command.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// When it is decided.
+    pub now: Timestamp,
+    /// Who asks.
+    pub principal: Principal,
+    /// A second person who vouches, where one is needed.
+    pub witness: Option<String>,
+}
+
+/// One kind of thing with an identity, a state and rules.
+pub trait Aggregate: Default + Send + Sync + 'static {
+    /// The kind of its streams.
+    const KIND: StreamKind;
+    /// What may be asked.
+    type Command: Send + Sync + std::fmt::Debug + 'static;
+    /// What may have happened; stored as JSON with its name in `event`.
+    type Event: Serialize + DeserializeOwned + Clone + Send + Sync + std::fmt::Debug + 'static;
+    /// Why something may not happen; serialised with its name in `rejection`.
+    type Rejection: std::error::Error + Serialize + Send + 'static;
+
+    /// What happens when a command meets the state. No events: it has happened already.
+    fn decide(&self, context: &Context, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Rejection>;
+
+    /// The state after an event.
+    fn apply(&mut self, event: &Self::Event);
+
+    /// An event's type name and the version of its stored form.
+    fn name(event: &Self::Event) -> (&'static str, u16);
+
+    /// What a person must look at because of this event, besides what it changes.
+    fn held(event: &Self::Event) -> Option<quarantine::Reason> {
+        let _ = event;
+        None
+    }
+}
+
+/// A rejection as it leaves the house: a word for programs, a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which rule, such as `drawer_empty`.
+    pub rule: String,
+    /// The sentence: what, and the way out.
+    pub message: String,
+}
+
+impl Refusal {
+    /// The refusal of a rejection.
+    pub fn of<R: std::error::Error + Serialize>(rejection: &R) -> Self {
+        let value = serde_json::to_value(rejection).unwrap_or_default();
+        let rule = value.get("rejection").and_then(|name| name.as_str()).or_else(|| value.as_str()).unwrap_or("rejected").to_owned();
+        Self { rule, message: rejection.to_string() }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod check {
+    //! Reads a rule's test as: given events, when command, then events or rejection.
+
+    use super::*;
+
+    /// A moment in tests: 2026-11-21T12:00:00Z.
+    pub(crate) fn now() -> Timestamp {
+        "2026-11-21T12:00:00Z".parse().unwrap()
+    }
+
+    /// The context of a nurse at that moment.
+    pub(crate) fn context(witness: Option<&str>) -> Context {
+        Context { now: now(), principal: Principal::Person("nurse-a".into()), witness: witness.map(str::to_owned) }
+    }
+
+    /// The state after events.
+    pub(crate) fn given<A: Aggregate>(events: &[A::Event]) -> A {
+        let mut state = A::default();
+        events.iter().for_each(|event| state.apply(event));
+        state
+    }
+
+    /// What a command gives: events as JSON, or the rejection's rule.
+    pub(crate) fn when<A: Aggregate>(state: &A, context: &Context, command: A::Command) -> Result<Vec<A::Event>, String> {
+        state.decide(context, &command).map_err(|rejection| Refusal::of(&rejection).rule)
+    }
+}

@@ -1,0 +1,273 @@
+//! A specimen: ordered → collected → received → resulted.
+//!
+//! **Invariant**: a result is bound by accession and test code, never by a name; what was not ordered is held for a person.
+//! **Invariant**: one result of one device, code, value and time is filed once, however often it is sent.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::quarantine::Reason;
+use super::{Aggregate, Context};
+use crate::kernel::{DeviceId, Loinc, Mrn, StreamKind, Timestamp, Unit};
+
+mod result;
+
+pub use result::{ResultLine, ResultValue};
+
+/// How far a specimen has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// No such specimen.
+    #[default]
+    Unknown,
+    /// Ordered, label printed.
+    Ordered,
+    /// Taken from the patient.
+    Collected,
+    /// In the laboratory.
+    Received,
+    /// Every ordered test has a result.
+    Resulted,
+}
+
+/// A specimen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Specimen {
+    stage: Stage,
+    patient: Option<Mrn>,
+    tests: BTreeMap<Loinc, Vec<Filed>>,
+    /// Results that were held; the same one again is not held twice.
+    held: Vec<ResultLine>,
+}
+
+/// A result that was filed, by what makes it itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Filed {
+    device: DeviceId,
+    line: ResultLine,
+}
+
+/// What may be asked of a specimen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Orders tests on a new specimen.
+    Order {
+        /// Whose.
+        patient: Mrn,
+        /// Which tests.
+        tests: Vec<Loinc>,
+        /// How urgent.
+        priority: Priority,
+    },
+    /// The tube was scanned at the bedside.
+    Collect,
+    /// The tube was scanned in the laboratory.
+    Receive,
+    /// A device reports results.
+    FileResults {
+        /// Which device.
+        device: DeviceId,
+        /// The results of this specimen in one message.
+        results: Vec<ResultLine>,
+    },
+}
+
+/// How urgent an order is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// In its turn.
+    #[default]
+    Routine,
+    /// Before others.
+    Urgent,
+    /// At once.
+    Stat,
+}
+
+/// What may have happened to a specimen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// Tests were ordered.
+    TestsOrdered {
+        /// Whose.
+        patient: Mrn,
+        /// Which tests.
+        tests: Vec<Loinc>,
+        /// How urgent.
+        priority: Priority,
+    },
+    /// The tube was scanned at the bedside.
+    Collected {
+        /// When.
+        at: Timestamp,
+    },
+    /// The tube is in the laboratory; `implied` when a result came before the scan.
+    Received {
+        /// When.
+        at: Timestamp,
+        /// Whether nobody scanned it in.
+        implied: bool,
+    },
+    /// A result was bound to its test.
+    ResultFiled {
+        /// Whose.
+        patient: Mrn,
+        /// Which device measured it.
+        device: DeviceId,
+        /// The result.
+        result: ResultLine,
+        /// Whether it is the test's first result, which is charged.
+        is_first: bool,
+    },
+    /// A result waits for a person: the test was not ordered on this specimen.
+    ResultHeld {
+        /// Which device measured it.
+        device: DeviceId,
+        /// The result.
+        result: ResultLine,
+    },
+}
+
+/// Why a specimen refuses.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(tag = "rejection", rename_all = "snake_case")]
+pub enum Rejection {
+    /// Nothing was ordered under this accession number.
+    #[error("no specimen has this accession number: scan the tube again, or order the tests first")]
+    UnknownAccession,
+    /// The accession number is taken.
+    #[error("this accession number is already in use: order under a new one")]
+    AlreadyOrdered,
+    /// An order without tests.
+    #[error("the order names no tests: name at least one")]
+    NoTests,
+    /// The tube was never scanned at the bedside, so nobody knows whose blood is in it.
+    #[error("the tube was never scanned at the bedside: collect it first, or have the result bound by a person")]
+    NotCollected,
+    /// The tube is already further.
+    #[error("the specimen is already {stage:?}: it cannot be collected again")]
+    AlreadyCollected {
+        /// How far it is.
+        stage: Stage,
+    },
+}
+
+impl Specimen {
+    /// How far it has come.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Whose it is.
+    pub fn patient(&self) -> Option<&Mrn> {
+        self.patient.as_ref()
+    }
+
+    /// Tests that have no result yet, for a host query.
+    pub fn outstanding(&self) -> impl Iterator<Item = &Loinc> {
+        self.tests.iter().filter(|(_, filed)| filed.is_empty()).map(|(test, _)| test)
+    }
+
+    fn file(&self, context: &Context, device: &DeviceId, results: &[ResultLine]) -> Result<Vec<Event>, Rejection> {
+        let patient = match (self.stage, &self.patient) {
+            (Stage::Unknown, _) | (_, None) => return Err(Rejection::UnknownAccession),
+            (Stage::Ordered, _) => return Err(Rejection::NotCollected),
+            (Stage::Collected | Stage::Received | Stage::Resulted, Some(patient)) => patient,
+        };
+        let mut events = Vec::new();
+        if self.stage == Stage::Collected {
+            events.push(Event::Received { at: context.now, implied: true });
+        }
+        let mut seen: Vec<&ResultLine> = Vec::new();
+        for result in results {
+            let is_repeated = seen.iter().any(|other| other.is_same_measurement(result));
+            seen.push(result);
+            match self.tests.get(&result.test) {
+                _ if is_repeated => {}
+                None if self.held.iter().any(|held| held.is_same_measurement(result)) => {}
+                None => events.push(Event::ResultHeld { device: device.clone(), result: result.clone() }),
+                Some(filed) if filed.iter().any(|other| other.device == *device && other.line.is_same_measurement(result)) => {}
+                Some(filed) => {
+                    let is_first = filed.is_empty() && !seen[..seen.len() - 1].iter().any(|other| other.test == result.test);
+                    events.push(Event::ResultFiled { patient: patient.clone(), device: device.clone(), result: result.clone(), is_first });
+                }
+            }
+        }
+        Ok(events)
+    }
+}
+
+impl Aggregate for Specimen {
+    const KIND: StreamKind = StreamKind::Specimen;
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match (command, self.stage) {
+            (Command::Order { tests, .. }, Stage::Unknown) if tests.is_empty() => Err(Rejection::NoTests),
+            (Command::Order { patient, tests, priority }, Stage::Unknown) => {
+                let mut tests = tests.clone();
+                tests.sort();
+                tests.dedup();
+                Ok(vec![Event::TestsOrdered { patient: patient.clone(), tests, priority: *priority }])
+            }
+            (Command::Order { .. }, _) => Err(Rejection::AlreadyOrdered),
+            (Command::Collect | Command::Receive, Stage::Unknown) => Err(Rejection::UnknownAccession),
+            (Command::Collect, Stage::Ordered) => Ok(vec![Event::Collected { at: context.now }]),
+            // A scanner that repeats a scan is no error.
+            (Command::Collect, Stage::Collected) => Ok(vec![]),
+            (Command::Collect, stage) => Err(Rejection::AlreadyCollected { stage }),
+            (Command::Receive, Stage::Ordered) => Err(Rejection::NotCollected),
+            (Command::Receive, Stage::Collected) => Ok(vec![Event::Received { at: context.now, implied: false }]),
+            (Command::Receive, Stage::Received | Stage::Resulted) => Ok(vec![]),
+            (Command::FileResults { device, results }, _) => self.file(context, device, results),
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::TestsOrdered { patient, tests, .. } => {
+                self.stage = Stage::Ordered;
+                self.patient = Some(patient.clone());
+                self.tests = tests.iter().map(|test| (test.clone(), Vec::new())).collect();
+            }
+            Event::Collected { .. } => self.stage = Stage::Collected,
+            Event::Received { .. } => self.stage = Stage::Received,
+            Event::ResultFiled { device, result, .. } => {
+                self.tests.entry(result.test.clone()).or_default().push(Filed { device: device.clone(), line: result.clone() });
+                if self.outstanding().next().is_none() {
+                    self.stage = Stage::Resulted;
+                }
+            }
+            Event::ResultHeld { result, .. } => self.held.push(result.clone()),
+        }
+    }
+
+    fn name(event: &Event) -> (&'static str, u16) {
+        match event {
+            Event::TestsOrdered { .. } => ("TestsOrdered", 1),
+            Event::Collected { .. } => ("Collected", 1),
+            Event::Received { .. } => ("Received", 1),
+            Event::ResultFiled { .. } => ("ResultFiled", 1),
+            Event::ResultHeld { .. } => ("ResultHeld", 1),
+        }
+    }
+
+    fn held(event: &Event) -> Option<Reason> {
+        match event {
+            Event::ResultHeld { result, .. } => Some(Reason::TestNotOrdered { test: result.test.clone() }),
+            Event::TestsOrdered { .. } | Event::Collected { .. } | Event::Received { .. } | Event::ResultFiled { .. } => None,
+        }
+    }
+}
+
+/// A unit that a result may have; results without one are counts, ratios and words.
+pub type ResultUnit = Option<Unit>;
+
+#[cfg(test)]
+mod tests;

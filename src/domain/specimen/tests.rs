@@ -1,0 +1,111 @@
+//! The rules of a specimen: given events, when command, then events or rejection.
+
+use super::*;
+use crate::domain::check::{context, given, now, when};
+
+fn test(code: &str) -> Loinc {
+    code.parse().unwrap()
+}
+
+fn line(code: &str, value: &str) -> ResultLine {
+    ResultLine {
+        test: test(code),
+        vendor_code: "WBC".into(),
+        value: ResultValue::Number(value.parse().unwrap()),
+        unit: None,
+        vendor_unit: String::new(),
+        flags: String::new(),
+        measured: Some(now()),
+    }
+}
+
+fn device(name: &str) -> DeviceId {
+    name.parse().unwrap()
+}
+
+fn ordered(tests: &[&str]) -> Event {
+    Event::TestsOrdered { patient: "1001".parse().unwrap(), tests: tests.iter().map(|code| test(code)).collect(), priority: Priority::Routine }
+}
+
+fn received() -> Vec<Event> {
+    vec![ordered(&["6690-2", "718-7"]), Event::Collected { at: now() }, Event::Received { at: now(), implied: false }]
+}
+
+fn filed(line: &ResultLine, is_first: bool) -> Event {
+    Event::ResultFiled { patient: "1001".parse().unwrap(), device: device("xn"), result: line.clone(), is_first }
+}
+
+fn file(lines: &[ResultLine]) -> Command {
+    Command::FileResults { device: device("xn"), results: lines.to_vec() }
+}
+
+#[test]
+fn the_way_of_a_tube() {
+    let order = Command::Order { patient: "1001".parse().unwrap(), tests: vec![test("718-7"), test("6690-2"), test("718-7")], priority: Priority::Routine };
+    assert_eq!(when(&Specimen::default(), &context(None), order.clone()), Ok(vec![ordered(&["6690-2", "718-7"])]));
+    let specimen: Specimen = given(&[ordered(&["718-7"])]);
+    assert_eq!(when(&specimen, &context(None), order), Err("already_ordered".into()));
+    assert_eq!(when(&specimen, &context(None), Command::Receive), Err("not_collected".into()));
+    assert_eq!(when(&specimen, &context(None), Command::Collect), Ok(vec![Event::Collected { at: now() }]));
+    let specimen: Specimen = given(&received());
+    assert_eq!(when(&specimen, &context(None), Command::Receive), Ok(vec![]), "a repeated scan changes nothing");
+    assert_eq!(when(&specimen, &context(None), Command::Collect), Err("already_collected".into()));
+    let none = Command::Order { patient: "1001".parse().unwrap(), tests: vec![], priority: Priority::Stat };
+    assert_eq!(when(&Specimen::default(), &context(None), none), Err("no_tests".into()));
+    assert_eq!(when(&Specimen::default(), &context(None), Command::Collect), Err("unknown_accession".into()));
+}
+
+#[test]
+fn a_result_is_bound_to_its_test_and_ends_the_specimen_with_the_last_one() {
+    let specimen: Specimen = given(&received());
+    let wbc = line("6690-2", "5.8");
+    assert_eq!(when(&specimen, &context(None), file(&[wbc.clone()])), Ok(vec![filed(&wbc, true)]));
+    let hgb = line("718-7", "14.0");
+    let mut events = received();
+    events.push(filed(&wbc, true));
+    assert_eq!(given::<Specimen>(&events).outstanding().collect::<Vec<_>>(), [&test("718-7")]);
+    events.push(filed(&hgb, true));
+    assert_eq!(given::<Specimen>(&events).stage(), Stage::Resulted);
+}
+
+#[test]
+fn rule_14_an_unknown_or_uncollected_tube_gets_no_result() {
+    assert_eq!(when(&Specimen::default(), &context(None), file(&[line("718-7", "14")])), Err("unknown_accession".into()));
+    let specimen: Specimen = given(&[ordered(&["718-7"])]);
+    assert_eq!(when(&specimen, &context(None), file(&[line("718-7", "14")])), Err("not_collected".into()));
+}
+
+#[test]
+fn a_result_before_the_laboratory_s_scan_implies_it() {
+    let specimen: Specimen = given(&[ordered(&["718-7"]), Event::Collected { at: now() }]);
+    let hgb = line("718-7", "14");
+    assert_eq!(when(&specimen, &context(None), file(&[hgb.clone()])), Ok(vec![Event::Received { at: now(), implied: true }, filed(&hgb, true)]));
+}
+
+#[test]
+fn rule_17_the_same_measurement_sent_again_changes_nothing() {
+    let wbc = line("6690-2", "5.8");
+    let mut events = received();
+    events.push(filed(&wbc, true));
+    let specimen: Specimen = given(&events);
+    assert_eq!(when(&specimen, &context(None), file(&[wbc.clone(), wbc.clone()])), Ok(vec![]));
+    let mut later = wbc.clone();
+    later.measured = Some(now().plus_seconds(60));
+    assert_eq!(when(&specimen, &context(None), file(&[later.clone()])), Ok(vec![filed(&later, false)]), "a repeat measurement is filed, not charged");
+    let mut twice = line("718-7", "14.0");
+    let first = twice.clone();
+    twice.value = ResultValue::Number("14.1".parse().unwrap());
+    assert_eq!(when(&specimen, &context(None), file(&[first.clone(), twice.clone(), first.clone()])), Ok(vec![filed(&first, true), filed(&twice, false)]));
+}
+
+#[test]
+fn number_8_a_result_fills_its_own_test_only_and_what_was_not_ordered_is_held() {
+    let specimen: Specimen = given(&received());
+    let stranger = line("777-3", "200");
+    let events = when(&specimen, &context(None), file(&[stranger.clone(), line("718-7", "14")])).unwrap();
+    assert_eq!(events, vec![Event::ResultHeld { device: device("xn"), result: stranger.clone() }, filed(&line("718-7", "14"), true)]);
+    assert_eq!(Specimen::held(&events[0]), Some(Reason::TestNotOrdered { test: test("777-3") }));
+    let mut after = received();
+    after.extend(events);
+    assert_eq!(when(&given::<Specimen>(&after), &context(None), file(&[stranger])), Ok(vec![]), "held once");
+}
