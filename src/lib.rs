@@ -1,9 +1,12 @@
 //! wardd: a hospital's nervous system in one daemon.
 
+pub mod actor;
 pub mod kernel;
 pub mod framing;
 pub mod codec;
 pub mod domain;
 pub mod journal;
+pub mod profile;
+pub mod routing;
 pub mod sim;
 pub mod telemetry;

@@ -3,10 +3,12 @@
 //! Flow: a happening calls its function here; Prometheus reads [`render`].
 //! **Invariant**: no patient data in logs or labels; labels come from closed enums and configured device names.
 
+mod actor;
 mod journal;
 mod logging;
 mod registry;
 
+pub use actor::*;
 pub use journal::*;
 pub use logging::{LogTarget, start as start_logging};
 pub use registry::render;

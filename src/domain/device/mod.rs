@@ -12,7 +12,7 @@ use crate::kernel::{CommandId, RawBytes, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
-    /// A message arrived and was handled in the same batch.
+    /// A message arrived. It is handled when this event says so, or when `MessageHandled` follows.
     MessageReceived {
         /// Its identity.
         message: CommandId,
@@ -24,6 +24,13 @@ pub enum Event {
         /// When the device says that it was sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device_time: Option<Timestamp>,
+        /// Whether all that it asked for is in the same batch.
+        is_handled: bool,
+    },
+    /// All that an earlier message asked for has been done or held.
+    MessageHandled {
+        /// Its identity.
+        message: CommandId,
     },
     /// A control was measured; it belongs to the device and never to a patient.
     ControlMeasured {
@@ -71,6 +78,7 @@ impl Event {
     pub fn name(&self) -> (&'static str, u16) {
         match self {
             Event::MessageReceived { .. } => ("MessageReceived", 1),
+            Event::MessageHandled { .. } => ("MessageHandled", 1),
             Event::ControlMeasured { .. } => ("ControlMeasured", 1),
             Event::TagSighted { .. } => ("TagSighted", 1),
             Event::DrawerMoved { .. } => ("DrawerMoved", 1),

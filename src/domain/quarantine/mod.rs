@@ -146,6 +146,8 @@ pub enum Command {
         reason: Reason,
         /// From which device, where one sent it.
         device: Option<DeviceId>,
+        /// The sequence where the raw message stands, when it is not in the same batch.
+        raw_at: Option<u64>,
     },
     /// It was handled again, and this time it went through.
     Retried,
@@ -173,6 +175,9 @@ pub enum Event {
         /// From which device.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         device: Option<DeviceId>,
+        /// The sequence where the raw message stands, when it is not in the same batch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raw_at: Option<u64>,
         /// Since when.
         at: Timestamp,
     },
@@ -221,7 +226,9 @@ impl Aggregate for Item {
     fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
         let at = context.now;
         match (self, command) {
-            (Item::Unknown, Command::Hold { reason, device }) => Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), at }]),
+            (Item::Unknown, Command::Hold { reason, device, raw_at }) => {
+                Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, at }])
+            },
             (Item::Open | Item::Closed, Command::Hold { .. }) => Ok(vec![]),
             (Item::Unknown, _) => Err(Rejection::UnknownItem),
             (Item::Closed, _) => Err(Rejection::AlreadyClosed),
@@ -255,7 +262,7 @@ mod tests {
     use crate::domain::check::{context, given, now, when};
 
     fn hold() -> Command {
-        Command::Hold { reason: Reason::NotParsed { detail: "no MSH".into() }, device: None }
+        Command::Hold { reason: Reason::NotParsed { detail: "no MSH".into() }, device: None, raw_at: None }
     }
 
     #[test]
@@ -274,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_held_event_keeps_its_stored_form() {
-        let event = Event::Held { reason: Reason::Unpriced { code: "X".into() }, device: None, at: now() };
+        let event = Event::Held { reason: Reason::Unpriced { code: "X".into() }, device: None, raw_at: None, at: now() };
         let json = serde_json::to_string(&event).unwrap();
         assert_eq!(json, r#"{"event":"Held","reason":"unpriced","code":"X","at":"2026-11-21T12:00:00.000000Z"}"#);
         assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);

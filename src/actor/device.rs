@@ -1,0 +1,369 @@
+//! A device's actor: knows which messages it has seen, keeps their bytes, and sends what they ask for to the right actor.
+//!
+//! Flow: [`Intake`] → new or known? → commands to beds, specimens, cabinets (one: together with the raw bytes in one
+//! batch; several: one after the other) → the device's answer.
+//! **Invariant**: a message counts as known only when everything that it asked for is durable.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::hospital::{Target, Targets};
+use super::keeper::{hold, quarantine_item};
+use super::port::{Place, Placed};
+use super::request::{Failure, Origin, Outcome};
+use crate::domain::device::{Event, Sightings};
+use crate::domain::quarantine::Reason;
+use crate::journal::{Batch, Log, NewEvent};
+use crate::kernel::{CommandId, DeviceId, Principal, RawBytes, StreamId, StreamKind, Timestamp, limits};
+use crate::routing::{Routed, Understood};
+use crate::telemetry;
+
+/// A message of a device.
+pub struct Intake {
+    /// Its identity: the same message again has the same.
+    pub message: CommandId,
+    /// The bytes as received.
+    pub raw: Bytes,
+    /// What routing made of it.
+    pub understood: Understood,
+    /// When it arrived.
+    pub received: Timestamp,
+    /// When it is handled.
+    pub now: Timestamp,
+    /// The connection that it came by, for the record.
+    pub place: Option<String>,
+    /// Called when it is durable, or cannot be taken.
+    pub reply: IntakeReply,
+}
+
+/// What the device is told.
+pub type IntakeReply = Box<dyn FnOnce(Result<Kept, Failure>) + Send>;
+
+/// A message that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// What of it waits for a person; none when all of it was done.
+    pub holds: Arc<[Reason]>,
+    /// Whether it had come before.
+    pub is_repeated: bool,
+}
+
+/// What the actor is asked.
+pub enum Message {
+    /// A message came.
+    Intake(Box<Intake>),
+    /// A message that was under way has ended.
+    Settled {
+        /// Which.
+        message: CommandId,
+        /// How.
+        result: Result<Arc<[Reason]>, Failure>,
+    },
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Message::Intake(intake) => write!(f, "Intake({})", intake.message),
+            Message::Settled { message, .. } => write!(f, "Settled({message})"),
+        }
+    }
+}
+
+/// A message that is known.
+enum Stage {
+    /// Under way; repetitions wait for the same answer.
+    UnderWay(Vec<IntakeReply>),
+    /// Durable.
+    Known(Arc<[Reason]>),
+}
+
+/// What the actor is started with.
+#[derive(Clone)]
+pub struct Settings {
+    /// The device.
+    pub device: DeviceId,
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// The actors that messages are sent to.
+    pub targets: Arc<Targets>,
+}
+
+/// The actor's memory.
+pub struct Memory {
+    settings: Settings,
+    stages: HashMap<CommandId, Stage>,
+    order: VecDeque<CommandId>,
+    sightings: Sightings,
+}
+
+/// The actor.
+pub struct DeviceActor;
+
+impl Actor for DeviceActor {
+    type Msg = Placed<Message>;
+    type State = Memory;
+    type Arguments = Settings;
+
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, settings: Settings) -> Result<Memory, ActorProcessingErr> {
+        let mut memory = Memory { settings, stages: HashMap::new(), order: VecDeque::new(), sightings: Sightings::default() };
+        memory.remember_last_messages()?;
+        Ok(memory)
+    }
+
+    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, memory: &mut Memory) -> Result<(), ActorProcessingErr> {
+        let (message, place) = message.open();
+        match message {
+            Message::Intake(intake) => memory.intake(*intake, myself, place),
+            Message::Settled { message, result } => memory.settled(message, result),
+        }
+        Ok(())
+    }
+}
+
+/// The way back of one message: the device's answer, and the actor that must know how it ended.
+struct Finish {
+    message: CommandId,
+    reply: Option<IntakeReply>,
+    myself: ActorRef<Placed<Message>>,
+    place: Option<Place>,
+}
+
+impl Finish {
+    fn end(mut self, result: Result<Arc<[Reason]>, Failure>) {
+        self.settle(result);
+    }
+
+    fn settle(&mut self, result: Result<Arc<[Reason]>, Failure>) {
+        if let Some(reply) = self.reply.take() {
+            reply(result.clone().map(|holds| Kept { holds, is_repeated: false }));
+        }
+        if let Some(place) = self.place.take() {
+            // The actor may have been restarted meanwhile; then it reads from the log how it ended.
+            let _ = self.myself.cast(Placed::with(Message::Settled { message: self.message, result }, place));
+        }
+    }
+}
+
+impl Drop for Finish {
+    /// The actor that worked on the message has failed: whoever waits is told to try again.
+    fn drop(&mut self) {
+        self.settle(Err(Failure::Lost));
+    }
+}
+
+impl Memory {
+    fn stream(&self) -> StreamId {
+        StreamId::new(StreamKind::Device, self.settings.device.as_str())
+    }
+
+    /// The identities of the last messages, so that one that is sent again after a restart is known.
+    fn remember_last_messages(&mut self) -> Result<(), ActorProcessingErr> {
+        let stream = self.stream();
+        let version = self.settings.log.version(&stream);
+        let from = version.saturating_sub(limits::MESSAGES_REMEMBERED as u64 / 4) + 1;
+        for (_, stored) in self.settings.log.read_stream(&stream, from, limits::MESSAGES_REMEMBERED)? {
+            match serde_json::from_str(stored.event.payload.get())? {
+                Event::MessageReceived { message, is_handled: true, .. } | Event::MessageHandled { message } => {
+                    self.note(message, Stage::Known(Arc::new([])));
+                }
+                Event::MessageReceived { .. } | Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, message: CommandId, stage: Stage) {
+        if self.stages.insert(message, stage).is_none() {
+            self.order.push_back(message);
+        }
+        while self.order.len() > limits::MESSAGES_REMEMBERED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.stages.remove(&oldest);
+            }
+        }
+    }
+
+    fn settled(&mut self, message: CommandId, result: Result<Arc<[Reason]>, Failure>) {
+        let before = match &result {
+            Ok(holds) => self.stages.insert(message, Stage::Known(holds.clone())),
+            Err(_) => self.stages.remove(&message),
+        };
+        if let Some(Stage::UnderWay(waiting)) = before {
+            for reply in waiting {
+                reply(result.clone().map(|holds| Kept { holds, is_repeated: true }));
+            }
+        }
+    }
+
+    fn intake(&mut self, intake: Intake, myself: ActorRef<Placed<Message>>, place: Place) {
+        match self.stages.get_mut(&intake.message) {
+            Some(Stage::Known(holds)) => {
+                telemetry::message_repeated(self.settings.device.as_str());
+                return (intake.reply)(Ok(Kept { holds: holds.clone(), is_repeated: true }));
+            }
+            Some(Stage::UnderWay(waiting)) => {
+                telemetry::message_repeated(self.settings.device.as_str());
+                return waiting.push(intake.reply);
+            }
+            None => {}
+        }
+        self.note(intake.message, Stage::UnderWay(Vec::new()));
+        let origin = self.origin(&intake);
+        let finish = Finish { message: intake.message, reply: Some(intake.reply), myself, place: Some(place) };
+        let (own, targets) = self.sort(intake.understood.items, &origin);
+        let received = |is_handled| Event::MessageReceived {
+            message: origin.command,
+            control_id: intake.understood.control_id.clone(),
+            raw: RawBytes(intake.raw.clone()),
+            device_time: intake.understood.device_time,
+            is_handled,
+        };
+        let stream = self.stream();
+        let mut holds = Vec::new();
+        let mut carried: Vec<NewEvent> = self.event(&stream, &received(targets.len() <= 1)).into_iter().collect();
+        for item in own {
+            match item {
+                Own::Event(event) => carried.extend(self.event(&stream, &event)),
+                Own::Hold(reason) => {
+                    let number = carried.len();
+                    carried.extend(hold(quarantine_item(&origin.command, number), reason.clone(), &origin, None));
+                    holds.push(reason);
+                }
+            }
+        }
+        let errand = Errand { log: self.settings.log.clone(), directory: self.settings.targets.clone(), stream, origin, carried, holds };
+        errand.run(targets, finish);
+    }
+
+    fn origin(&self, intake: &Intake) -> Origin {
+        Origin {
+            command: intake.message,
+            principal: Principal::Device(self.settings.device.clone()),
+            witness: None,
+            place: intake.place.clone(),
+            correlation: intake.message,
+            causation: None,
+            device_time: intake.understood.device_time,
+            received: intake.received,
+            now: intake.now,
+            device: Some(self.settings.device.clone()),
+        }
+    }
+
+    fn event(&self, stream: &StreamId, event: &Event) -> Option<NewEvent> {
+        let (name, version) = event.name();
+        NewEvent::new(stream.clone(), name, version, event).ok()
+    }
+
+    /// What belongs to the device itself, and what goes to another actor.
+    fn sort(&mut self, items: Vec<Routed>, origin: &Origin) -> (Vec<Own>, Vec<Target>) {
+        let mut own = Vec::new();
+        let mut targets = Vec::new();
+        for item in items {
+            match item {
+                Routed::Noted | Routed::Query { .. } => {}
+                Routed::Hold(reason) => own.push(Own::Hold(reason)),
+                Routed::Control { control, results } => own.push(Own::Event(Event::ControlMeasured { control, results })),
+                Routed::Tag { tag, antenna, seen } => {
+                    if self.sightings.is_new(&tag, antenna, origin.now) {
+                        own.push(Own::Event(Event::TagSighted { tag, antenna, seen }));
+                    }
+                }
+                Routed::Drawer { drawer, movement, command } => own.push(Own::Event(Event::DrawerMoved { drawer, movement, command })),
+                other => match self.settings.targets.target(&self.settings.device, other) {
+                    Ok(target) => targets.push(target),
+                    Err(reason) => own.push(Own::Hold(reason)),
+                },
+            }
+        }
+        (own, targets)
+    }
+}
+
+/// What belongs to the device itself.
+enum Own {
+    Event(Event),
+    Hold(Reason),
+}
+
+/// One message's commands on their way.
+struct Errand {
+    log: Arc<dyn Log>,
+    directory: Arc<Targets>,
+    stream: StreamId,
+    origin: Origin,
+    carried: Vec<NewEvent>,
+    holds: Vec<Reason>,
+}
+
+impl Errand {
+    fn run(mut self, mut targets: Vec<Target>, finish: Finish) {
+        match (targets.pop(), targets.is_empty()) {
+            (None, _) => self.alone(finish),
+            (Some(target), true) => {
+                let carried = std::mem::take(&mut self.carried);
+                let holds = self.holds;
+                let reply = Box::new(move |outcome| finish.end(merge(holds, outcome)));
+                self.directory.send(target, self.origin, carried, None, reply);
+            }
+            (Some(last), false) => {
+                targets.push(last);
+                // Several actors must answer one after the other; the device's actor goes on meanwhile.
+                tokio::spawn(self.one_by_one(targets, finish));
+            }
+        }
+    }
+
+    /// Nothing is asked of anybody else: the message and what it says about the device become durable.
+    fn alone(self, finish: Finish) {
+        let holds = self.holds;
+        let batch = Batch { expected: vec![], meta: self.origin.meta(), events: self.carried };
+        self.log.append(batch, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
+    }
+
+    async fn one_by_one(mut self, targets: Vec<Target>, finish: Finish) {
+        let mut raw_at = None;
+        let mut was_refused = false;
+        for (number, target) in targets.into_iter().enumerate() {
+            // A transfer whose new bed refuses leaves the patient where they are.
+            if was_refused && target.follows_admission() {
+                continue;
+            }
+            let mut origin = self.origin.clone();
+            origin.command = self.origin.command.part(u32::try_from(number).unwrap_or(u32::MAX));
+            let (sender, receiver) = tokio::sync::oneshot::channel();
+            let reply = Box::new(move |outcome| {
+                // The receiver is gone only when wardd stops.
+                let _ = sender.send(outcome);
+            });
+            let is_admission = target.is_admission();
+            self.directory.send(target, origin, std::mem::take(&mut self.carried), raw_at, reply);
+            match receiver.await.unwrap_or(Outcome::Failed(Failure::Lost)) {
+                Outcome::Failed(failure) => return finish.end(Err(failure)),
+                Outcome::Held(receipt, reason) => {
+                    raw_at = raw_at.or(Some(receipt.first));
+                    was_refused = is_admission;
+                    self.holds.push(reason);
+                }
+                Outcome::Done(receipt) => raw_at = raw_at.or(Some(receipt.first)),
+                Outcome::Refused(_) | Outcome::Repeated | Outcome::Nothing => {}
+            }
+        }
+        let handled = Event::MessageHandled { message: self.origin.command };
+        self.carried = NewEvent::new(self.stream.clone(), handled.name().0, handled.name().1, &handled).into_iter().collect();
+        self.alone(finish);
+    }
+}
+
+fn merge(mut holds: Vec<Reason>, outcome: Outcome) -> Result<Arc<[Reason]>, Failure> {
+    match outcome {
+        Outcome::Failed(failure) => return Err(failure),
+        Outcome::Held(_, reason) => holds.push(reason),
+        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing | Outcome::Refused(_) => {}
+    }
+    Ok(holds.into())
+}

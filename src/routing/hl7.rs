@@ -1,0 +1,351 @@
+//! HL7 v2 messages: results (ORU^R01, OUL^R22), admissions (ADT), cabinets of other systems (OMS^O05 with ZPM).
+
+use std::borrow::Cow;
+
+use regex::Regex;
+
+use super::lis2::bind;
+use super::value::{Written, checked, line};
+use super::{Routed, Understood};
+use crate::codec::hl7::ack::Fault;
+use crate::codec::hl7::{Message, Path, Segment};
+use crate::domain::bed::Leaving;
+use crate::domain::cabinet::{Reported, ReportedKind};
+use crate::domain::quarantine::Reason;
+use crate::domain::specimen::ResultLine;
+use crate::kernel::time::parse_device_time;
+use crate::kernel::{BedId, Mrn, Timestamp};
+use crate::profile::{Hl7, Mark, Profile};
+
+/// What a message asks for, and what the sender must mend when it cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answerable {
+    /// What it asks for.
+    pub understood: Understood,
+    /// The fault that the acknowledgement names; the message is held all the same.
+    pub fault: Option<Fault>,
+}
+
+fn fault(code: &'static str, place: &str, text: String) -> Fault {
+    Fault { code, place: place.to_owned(), text }
+}
+
+/// What a message asks for.
+pub fn understand(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Answerable {
+    let control_id = message.control_id().map(Cow::into_owned).unwrap_or_default();
+    let device_time = message.field(b"MSH", 7, 1).and_then(|text| parse_device_time(&text, profile.time.offset_minutes).ok());
+    let routed = items(profile, hl7, message, &control_id);
+    let (items, fault) = match routed {
+        Ok(items) => (items, None),
+        Err((reason, fault)) => (vec![Routed::Hold(reason)], fault),
+    };
+    Answerable { understood: Understood { items, control_id, device_time }, fault }
+}
+
+type Items = Result<Vec<Routed>, (Reason, Option<Fault>)>;
+
+/// The sender must mend the message: it is held, and the acknowledgement says what is wrong.
+fn invalid(code: &'static str, place: &str, text: String) -> (Reason, Option<Fault>) {
+    (Reason::Invalid { detail: text.clone() }, Some(fault(code, place, text)))
+}
+
+fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) -> Items {
+    if control_id.is_empty() {
+        return Err(invalid("101", "MSH-10", "MSH-10 is missing: give the message a control id".to_owned()));
+    }
+    let sender = message.field(b"MSH", 3, 0).unwrap_or_default();
+    if !profile.identity.sender.is_empty() && !Regex::new(&profile.identity.sender).is_ok_and(|pattern| pattern.is_match(&sender)) {
+        let detail = format!("the sender names itself {sender:?}, profile {} expects {:?}", profile.id, profile.identity.sender);
+        return Err((Reason::UnknownSender { detail }, None));
+    }
+    let (kind, trigger) = message.kind();
+    match (kind.as_ref(), trigger.as_ref()) {
+        ("", _) => Err(invalid("101", "MSH-9", "MSH-9 is missing: name the message type, such as ORU^R01".to_owned())),
+        ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") | ("OUL", "R21" | "R22" | "R23" | "R24") => results(profile, hl7, message),
+        ("ADT", "A01" | "A02" | "A03" | "A11" | "A12" | "A13") => adt(&trigger, message),
+        // Registrations and updates move nobody; they are kept for what later builds on them.
+        ("ADT", _) => Ok(vec![Routed::Noted]),
+        ("OMS", "O05") => cabinet(profile, message),
+        ("ACK", _) => Ok(vec![Routed::Noted]),
+        (kind, trigger) => {
+            let text = format!("{kind}^{trigger} is not handled here: it is kept in quarantine, send it where it belongs");
+            Err((Reason::NotSupported { detail: text.clone() }, Some(fault("200", "MSH-9", text))))
+        }
+    }
+}
+
+fn text(message: &Message<'_>, place: &str) -> String {
+    place.parse::<Path>().ok().and_then(|path| message.text(&path)).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// The segments of one order: OBR, the SPM beside it, and its OBX.
+#[derive(Default)]
+struct Order<'m> {
+    obr: Option<Segment<'m>>,
+    spm: Option<Segment<'m>>,
+    obx: Vec<Segment<'m>>,
+}
+
+impl Order<'_> {
+    fn text(&self, message: &Message<'_>, place: &str) -> String {
+        let Ok(path) = place.parse::<Path>() else { return String::new() };
+        let own = match &path.segment {
+            b"OBR" => self.obr,
+            b"SPM" => self.spm,
+            _ => return text(message, place),
+        };
+        own.and_then(|segment| segment.text(path.field, path.component.max(1))).map(|text| text.trim().to_owned()).unwrap_or_default()
+    }
+
+    fn first(&self, message: &Message<'_>, places: &[String]) -> String {
+        places.iter().map(|place| self.text(message, place)).find(|text| !text.is_empty()).unwrap_or_default()
+    }
+
+    fn bears(&self, message: &Message<'_>, marks: &[Mark]) -> bool {
+        marks.iter().any(|mark| mark.is_borne_by(&self.text(message, &mark.at)))
+    }
+}
+
+/// Cuts a message into its orders. In OUL the specimen stands before its orders, in ORU (2.5.1) behind them.
+fn orders<'m>(message: &'m Message<'_>) -> Vec<Order<'m>> {
+    let mut orders: Vec<Order<'m>> = Vec::new();
+    let mut specimen = None;
+    for segment in message.segments() {
+        match segment.name() {
+            b"SPM" => match orders.last_mut() {
+                Some(order) if order.spm.is_none() && message.kind().0 == "ORU" => order.spm = Some(segment),
+                _ => specimen = Some(segment),
+            },
+            b"OBR" => orders.push(Order { obr: Some(segment), spm: specimen, obx: Vec::new() }),
+            b"OBX" => {
+                if orders.is_empty() {
+                    orders.push(Order { obr: None, spm: specimen, obx: Vec::new() });
+                }
+                if let Some(order) = orders.last_mut() {
+                    order.obx.push(segment);
+                }
+            }
+            _ => {}
+        }
+    }
+    orders
+}
+
+fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
+    let mut items = Vec::new();
+    for order in orders(message) {
+        let measured_at = order.obr.and_then(|obr| obr.text(7, 1));
+        let mut lines = Vec::new();
+        let mut held = Vec::new();
+        for obx in &order.obx {
+            let kind = obx.text(2, 1).unwrap_or_default();
+            if hl7.passed_types.iter().any(|passed| *passed == kind) {
+                continue;
+            }
+            match observation(profile, hl7, obx, measured_at.as_deref()) {
+                Ok(line) => lines.push(line),
+                Err(reason) => held.push(Routed::Hold(reason)),
+            }
+        }
+        if lines.is_empty() && held.is_empty() {
+            continue;
+        }
+        let sample = order.first(message, &hl7.sample_id);
+        if order.bears(message, &hl7.control) {
+            items.push(Routed::Control { control: sample, results: lines });
+        } else if !lines.is_empty() {
+            items.push(bind(&sample, &[], lines));
+        }
+        items.extend(held);
+    }
+    if items.is_empty() {
+        items.push(Routed::Noted);
+    }
+    Ok(items)
+}
+
+fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order_time: Option<&str>) -> Result<ResultLine, Reason> {
+    let text = |field, component| obx.text(field, component).map(|text| text.trim().to_owned()).unwrap_or_default();
+    let status = text(11, 1);
+    let code = [hl7.code_component, 1, 2, 4].into_iter().map(|component| text(3, component)).find(|code| !code.is_empty()).unwrap_or_default();
+    if !hl7.filed_statuses.contains(&status) {
+        return Err(Reason::Invalid { detail: format!("code {code:?} has the status {status:?}, which profile {} does not file", profile.id) });
+    }
+    let comparator = text(5, 1);
+    // A structured numeric value (SN) has its comparator in the first component.
+    let value = if text(2, 1) == "SN" { format!("{comparator}{}", text(5, 2)) } else { [1, 2].into_iter().map(|part| text(5, part)).find(|part| !part.is_empty()).unwrap_or_default() };
+    let unit = text(6, 1);
+    let flags = text(8, 0);
+    let time = obx.text(14, 1).or_else(|| obx.text(19, 1)).map(Cow::into_owned).or_else(|| order_time.map(str::to_owned));
+    let measured: Option<Timestamp> = time.and_then(|time| parse_device_time(&time, profile.time.offset_minutes).ok());
+    let written = Written { code: &code, value: &value, unit: &unit, flags: &flags, measured, failure_words: &hl7.failure_words };
+    let is_loinc = hl7.codes_are_loinc && text(3, 3) == "LN";
+    if !is_loinc || profile.test(&code).is_some() {
+        return line(profile, &written);
+    }
+    let test = code.parse().map_err(|error: crate::kernel::Invalid| Reason::NotMapped { detail: error.to_string() })?;
+    let value = checked(&written, false)?;
+    Ok(ResultLine { test, vendor_code: code, value, unit: unit.parse().ok(), vendor_unit: unit, flags, measured })
+}
+
+fn patient(message: &Message<'_>) -> Result<Mrn, (Reason, Option<Fault>)> {
+    let number = text(message, "PID-3.1");
+    if number.is_empty() {
+        return Err(invalid("101", "PID-3.1", "PID-3.1 is missing: name the patient by medical record number".to_owned()));
+    }
+    number.parse().map_err(|error: crate::kernel::Invalid| invalid("102", "PID-3.1", error.to_string()))
+}
+
+fn bed(message: &Message<'_>, field: &str) -> Result<BedId, (Reason, Option<Fault>)> {
+    let part = |component: u8| text(message, &format!("{field}.{component}"));
+    let (ward, room, bed) = (part(1), part(2), part(3));
+    BedId::of(&ward, &room, &bed).map_err(|_| invalid("102", field, format!("{field} names no bed: it is ward^room^bed")))
+}
+
+fn adt(trigger: &str, message: &Message<'_>) -> Items {
+    let patient = patient(message)?;
+    let admit = |bed| Routed::Admit { bed, patient: patient.clone() };
+    let release = |bed, reason| Routed::Release { bed, patient: patient.clone(), reason };
+    match trigger {
+        "A01" | "A13" => Ok(vec![admit(bed(message, "PV1-3")?)]),
+        // The new bed first: when it refuses, the patient stays where they are.
+        "A02" => Ok(vec![admit(bed(message, "PV1-3")?), release(bed(message, "PV1-6")?, Leaving::Transfer)]),
+        "A12" => Ok(vec![admit(bed(message, "PV1-6")?), release(bed(message, "PV1-3")?, Leaving::Cancelled)]),
+        "A03" => Ok(vec![release(bed(message, "PV1-3")?, Leaving::Discharge)]),
+        _ => Ok(vec![release(bed(message, "PV1-3")?, Leaving::Cancelled)]),
+    }
+}
+
+/// A pocket's activity (VA PADE; Inpatient Medications technical manual, appendix B).
+fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
+    let order: Vec<[u8; 3]> = message.segments().map(|segment| *segment.name()).collect();
+    let place = |name: &[u8; 3]| order.iter().position(|segment| segment == name);
+    match (place(b"ORC"), place(b"RQD"), place(b"ZPM")) {
+        (Some(orc), Some(rqd), Some(zpm)) if orc < rqd && rqd < zpm => {}
+        _ => return Err(invalid("100", "ZPM", "the segments ORC, RQD and ZPM are needed in this order".to_owned())),
+    }
+    let required = |field: u16| {
+        let found = text(message, &format!("ZPM-{field}.1"));
+        if found.is_empty() { Err(invalid("101", &format!("ZPM-{field}"), format!("ZPM-{field} is missing"))) } else { Ok(found) }
+    };
+    let kind = match required(1)?.as_str() {
+        "V" => ReportedKind::Vend,
+        "R" => ReportedKind::Return,
+        "W" => ReportedKind::Waste,
+        "L" | "F" => ReportedKind::Load,
+        "U" => ReportedKind::Unload,
+        "B" => ReportedKind::BinEmptied,
+        "C" => ReportedKind::Count,
+        other => return Err(invalid("103", "ZPM-1", format!("ZPM-1 is {other:?} (known: V R W L F U B C)"))),
+    };
+    let (system, device) = (required(2)?, required(3)?);
+    let (drawer, descriptor, subdrawer) = (required(4)?, text(message, "ZPM-5.1"), text(message, "ZPM-16.1"));
+    let wrong = |field: &str, error: &dyn std::fmt::Display| invalid("102", field, format!("{field}: {error}"));
+    let number = |field: u16| required(field).and_then(|found| found.parse::<rust_decimal::Decimal>().map_err(|error| wrong(&format!("ZPM-{field}"), &error)));
+    let pocket = [drawer, subdrawer, descriptor].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+    let patient = match kind {
+        ReportedKind::Vend | ReportedKind::Return => Some(patient(message)?),
+        ReportedKind::Waste | ReportedKind::Load | ReportedKind::Unload | ReportedKind::BinEmptied | ReportedKind::Count => None,
+    };
+    required(11)?;
+    let at = required(19)?;
+    let reported = Reported {
+        kind,
+        pocket: pocket.parse().map_err(|error| wrong("ZPM-5", &error))?,
+        item: required(6)?.parse().map_err(|error| wrong("ZPM-6", &error))?,
+        quantity: number(10)?,
+        expected_begin: text(message, "ZPM-8.1").parse().ok(),
+        actual_begin: number(9)?,
+        patient,
+        at: parse_device_time(&at, profile.time.offset_minutes).map_err(|error| wrong("ZPM-19", &error))?,
+    };
+    // A cabinet's name is unique only inside its own system.
+    let cabinet = format!("{system}.{device}").parse().map_err(|error| wrong("ZPM-3", &error))?;
+    Ok(vec![Routed::Report { cabinet, reported: Box::new(reported) }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Codec;
+
+    const TESTS: &str = "[[tests]]\ncode = \"WBC\"\nloinc = \"6690-2\"\nunit = \"10*9/L\"\n";
+
+    fn understand_text(codec: &str, text: &str) -> Answerable {
+        let profile = Profile::parse(&format!(
+            "id = \"a/b\"\nversion = 1\nname = \"x\"\nkind = \"analyzer\"\ncites = [\"x\"]\nframing = {{ kind = \"mllp\" }}\ncodec = {{ kind = \"hl7\"{codec} }}\n{TESTS}"
+        ))
+        .unwrap();
+        let Codec::Hl7(hl7) = &profile.codec else { panic!() };
+        understand(&profile, hl7, &Message::parse(text.as_bytes()).unwrap())
+    }
+
+    fn header(kind: &str) -> String {
+        format!("MSH|^~\\&|A|B|C|D|20260101||{kind}|17|P|2.5\r")
+    }
+
+    #[test]
+    fn results_are_bound_by_obr_or_spm_and_code() {
+        let oru = header("ORU^R01") + "OBR|1|P1|26112100017\rOBX|1|NM|6690-2^WBC^LN||5.8|10*9/L|4-10|N|||F\rOBX|2|ED|IMG||x\r";
+        let found = understand_text(", code_component = 2", &oru).understood.items;
+        let [Routed::Results { accession, results }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((accession.as_str(), results.len(), results[0].vendor_code.as_str()), ("26112100017", 1, "WBC"));
+        let oul = header("OUL^R22") + "SPM|1|A9\rOBR|1||X\rOBX|1|NM|WBC||5.8|10*9/L\rSPM|2|A8\rOBR|1\rOBX|1|SN|WBC||>^100|10*9/L\r";
+        let found = understand_text("", &oul).understood.items;
+        assert!(matches!(&found[..], [Routed::Results { accession: first, .. }, Routed::Results { accession: second, .. }] if first.as_str() == "A9" && second.as_str() == "A8"), "{found:?}");
+    }
+
+    #[test]
+    fn rule_13_controls_by_msh_11_and_spm_11() {
+        let control = header("ORU^R01").replace("|P|", "|Q|") + "OBR|1||QC1\rOBX|1|NM|WBC||5.8|10*9/L\r";
+        assert!(matches!(understand_text("", &control).understood.items[..], [Routed::Control { .. }]));
+        let control = header("ORU^R01") + "OBR|1||QC1\rOBX|1|NM|WBC||5.8|10*9/L\rSPM|1|QC1|||||||||Q\r";
+        assert!(matches!(understand_text("", &control).understood.items[..], [Routed::Control { .. }]));
+    }
+
+    #[test]
+    fn loinc_codes_of_a_feed_are_taken_as_they_are_when_the_profile_says_so() {
+        let oru = header("ORU^R01") + "OBR|1||7\rOBX|1|NM|2345-7^GLUCOSE^LN||99.5|mg/dL|||||F\rOBX|2|NM|2345-8^X^LN||1|mg/dL|||||F\rOBX|3|NM|2345-7^X^LN||1|mg/dL|||||X\r";
+        let found = understand_text(", codes_are_loinc = true", &oru).understood.items;
+        assert!(matches!(&found[..], [Routed::Results { results, .. }, Routed::Hold(Reason::NotMapped { .. }), Routed::Hold(Reason::Invalid { .. })] if results.len() == 1), "{found:?}");
+    }
+
+    #[test]
+    fn admissions_transfers_and_discharges() {
+        let bed: BedId = "W1:101:A".parse().unwrap();
+        let other: BedId = "W1:102:B".parse().unwrap();
+        let patient: Mrn = "1001".parse().unwrap();
+        let run = |kind: &str| understand_text("", &(header(kind) + "PID|1||1001^^^H^MR\rPV1|1|I|W1^101^A|||W1^102^B\r")).understood.items;
+        assert_eq!(run("ADT^A01"), [Routed::Admit { bed: bed.clone(), patient: patient.clone() }]);
+        assert_eq!(run("ADT^A02"), [Routed::Admit { bed: bed.clone(), patient: patient.clone() }, Routed::Release { bed: other, patient: patient.clone(), reason: Leaving::Transfer }]);
+        assert_eq!(run("ADT^A03"), [Routed::Release { bed: bed.clone(), patient: patient.clone(), reason: Leaving::Discharge }]);
+        assert_eq!(run("ADT^A11"), [Routed::Release { bed, patient, reason: Leaving::Cancelled }]);
+        assert_eq!(run("ADT^A08"), [Routed::Noted]);
+    }
+
+    #[test]
+    fn what_the_sender_must_mend_is_named_and_held() {
+        let cases = [
+            (header("ORU^R01").replace("|17|", "||"), "MSH-10", "101"),
+            (header(""), "MSH-9", "101"),
+            (header("VXU^V04"), "MSH-9", "200"),
+            (header("ADT^A01") + "PV1|1|I|W1^101^A\r", "PID-3.1", "101"),
+            (header("ADT^A01") + "PID|1||1001\rPV1|1|I|W1\r", "PV1-3", "102"),
+            (header("OMS^O05") + "PID|1||1\rZPM|V\rORC|NW\r", "ZPM", "100"),
+        ];
+        for (message, place, code) in cases {
+            let found = understand_text("", &message);
+            assert!(matches!(found.understood.items[..], [Routed::Hold(_)]), "{message}");
+            assert_eq!(found.fault.map(|fault| (fault.place, fault.code)), Some((place.to_owned(), code)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_cabinet_s_report() {
+        let zpm = "ZPM|V|PYX|CAB9|10|15B|12345^ASPIRIN|1|20|19|2|1^LAST|1^LAST|20||W|A1|50|25|200506151336\r";
+        let found = understand_text("", &(header("OMS^O05") + "PID|1||5001234\rORC|NW\rRQD|1\r" + zpm)).understood.items;
+        let [Routed::Report { cabinet, reported }] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((cabinet.as_str(), reported.pocket.as_str(), reported.kind), ("PYX.CAB9", "10-A1-15B", ReportedKind::Vend));
+        assert_eq!((reported.quantity, reported.actual_begin), (2.into(), 19.into()));
+    }
+}

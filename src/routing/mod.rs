@@ -1,0 +1,141 @@
+//! From a device's words to the hospital's: (profile, device, message) → commands, or a reason to hold it.
+//!
+//! Flow: codec message → one reader a codec ([`lis2`], [`hl7`], [`scan`], [`json`]) → [`Routed`] items.
+//! **Invariant**: pure; whatever is not understood becomes a [`Routed::Hold`], never nothing.
+//! **Invariant**: a result is bound by accession and test code; patient names are not even read.
+
+pub mod hl7;
+pub mod json;
+pub mod lis2;
+pub mod relay;
+pub mod scan;
+mod value;
+
+use crate::domain::bed::Leaving;
+use crate::domain::cabinet::Reported;
+use crate::domain::device::Movement;
+use crate::domain::quarantine::Reason;
+use crate::domain::specimen::ResultLine;
+use crate::kernel::{Accession, BedId, CabinetId, Date, Gtin, Mrn, Timestamp};
+use rust_decimal::Decimal;
+
+/// What a message asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routed {
+    /// Results of one specimen.
+    Results {
+        /// Which specimen.
+        accession: Accession,
+        /// The results.
+        results: Vec<ResultLine>,
+    },
+    /// Results of a control.
+    Control {
+        /// The control material.
+        control: String,
+        /// The results.
+        results: Vec<ResultLine>,
+    },
+    /// The device asks what to measure on these specimens.
+    Query {
+        /// The specimens as the device names them.
+        samples: Vec<String>,
+    },
+    /// A tube was scanned at the bedside.
+    Collect {
+        /// Which.
+        accession: Accession,
+    },
+    /// A tube was scanned in the laboratory.
+    Receive {
+        /// Which.
+        accession: Accession,
+    },
+    /// A package was scanned to be put into a cabinet.
+    Load {
+        /// Which cabinet.
+        cabinet: CabinetId,
+        /// The trade item.
+        gtin: Gtin,
+        /// The lot.
+        lot: String,
+        /// The last day of use.
+        expires: Date,
+        /// How many.
+        quantity: Decimal,
+    },
+    /// A cabinet of another system reports a transaction.
+    Report {
+        /// Which cabinet.
+        cabinet: CabinetId,
+        /// What happened.
+        reported: Box<Reported>,
+    },
+    /// A patient comes into a bed.
+    Admit {
+        /// Which bed.
+        bed: BedId,
+        /// Who.
+        patient: Mrn,
+    },
+    /// A patient leaves a bed.
+    Release {
+        /// Which bed.
+        bed: BedId,
+        /// Who.
+        patient: Mrn,
+        /// Why.
+        reason: Leaving,
+    },
+    /// A tag was seen.
+    Tag {
+        /// The tag's URI.
+        tag: String,
+        /// Which antenna.
+        antenna: u16,
+        /// When, by the reader's clock.
+        seen: Option<Timestamp>,
+    },
+    /// A drawer moved.
+    Drawer {
+        /// Which.
+        drawer: String,
+        /// How.
+        movement: Movement,
+        /// By which command.
+        command: String,
+    },
+    /// Nothing is asked; the message is kept and that is all.
+    Noted,
+    /// A person must look.
+    Hold(Reason),
+}
+
+/// A message as routing understood it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Understood {
+    /// What it asks for, in order; never empty.
+    pub items: Vec<Routed>,
+    /// The device's own number for it; empty when it has none.
+    pub control_id: String,
+    /// When the device says that it was sent.
+    pub device_time: Option<Timestamp>,
+}
+
+impl Understood {
+    /// A message that a person must look at.
+    pub fn held(reason: Reason) -> Self {
+        Self { items: vec![Routed::Hold(reason)], control_id: String::new(), device_time: None }
+    }
+}
+
+/// What a scanner is for, by where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// At the bedside: scans tubes that are being collected.
+    Collect,
+    /// In the laboratory: scans tubes that come in.
+    Receive,
+    /// At a cabinet: scans packages that are put in.
+    Load(CabinetId),
+}

@@ -1,0 +1,80 @@
+//! What happens in front of and inside the actors.
+
+use std::time::Duration;
+
+use super::registry::metric;
+
+metric!(full: IntCounterVec, "wardd_actor_port_full_total", "Messages refused since too many waited.", ["actor"]);
+metric!(restarts: IntCounterVec, "wardd_actor_restarts_total", "Actors started again after a failure.", ["actor"]);
+metric!(given_up: IntCounterVec, "wardd_actor_given_up_total", "Actors that failed too often and stay down.", ["actor"]);
+metric!(refused: IntCounterVec, "wardd_actor_refused_total", "Commands that a rule refused.", ["aggregate", "rule"]);
+metric!(decided: HistogramVec, "wardd_actor_decide_seconds", "Load, decide and hand over of one command.", ["aggregate"], vec![1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 1e-3, 1e-2]);
+metric!(passivated: IntCounterVec, "wardd_actor_passivated_total", "Times that cold streams were let go of.", ["aggregate"]);
+metric!(repeated: IntCounterVec, "wardd_actor_messages_repeated_total", "Messages that had come before and changed nothing.", ["device"]);
+metric!(held_total: IntCounterVec, "wardd_quarantine_held_total", "Things held for a person.", ["reason", "device"]);
+metric!(charges: IntCounter, "wardd_billing_charges_total", "Charges written.");
+metric!(consumer_lag: IntGaugeVec, "wardd_consumer_lag_events", "Events that a consumer of the log is behind.", ["consumer"]);
+metric!(consumer_failures: IntCounterVec, "wardd_consumer_failures_total", "Tries of a consumer that failed and are repeated.", ["consumer"]);
+
+/// A port had no place.
+pub fn port_full(actor: &str) {
+    full().map(|metric| metric.with_label_values(&[actor]).inc());
+    tracing::debug!(actor, "port full");
+}
+
+/// An actor failed and was started again.
+pub fn actor_restarted(actor: &str, cause: &str) {
+    restarts().map(|metric| metric.with_label_values(&[actor]).inc());
+    tracing::warn!(actor, cause, "actor restarted from the journal");
+}
+
+/// An actor failed too often.
+pub fn actor_given_up(actor: &str, cause: &str) {
+    given_up().map(|metric| metric.with_label_values(&[actor]).inc());
+    tracing::error!(code = "WD-0107", actor, cause, "actor failed too often and stays down: restart wardd, and report the cause");
+}
+
+/// A rule refused a command.
+pub fn command_refused(aggregate: &str, rule: &str) {
+    refused().map(|metric| metric.with_label_values(&[aggregate, rule]).inc());
+    tracing::debug!(aggregate, rule, "command refused");
+}
+
+/// A command was decided.
+pub fn command_decided(aggregate: &str, took: Duration) {
+    decided().map(|metric| metric.with_label_values(&[aggregate]).observe(took.as_secs_f64()));
+}
+
+/// Cold streams were let go of.
+pub fn streams_passivated(aggregate: &str) {
+    passivated().map(|metric| metric.with_label_values(&[aggregate]).inc());
+}
+
+/// A message came again.
+pub fn message_repeated(device: &str) {
+    repeated().map(|metric| metric.with_label_values(&[device]).inc());
+    tracing::debug!(device, "message repeated");
+}
+
+/// Something is held for a person.
+pub fn held(reason: &str, device: &str) {
+    held_total().map(|metric| metric.with_label_values(&[reason, device]).inc());
+    tracing::debug!(reason, device, "held for a person");
+}
+
+/// A charge was written.
+pub fn charged() {
+    charges().map(prometheus::IntCounter::inc);
+}
+
+/// A consumer of the log has come this far.
+pub fn consumer_at(consumer: &str, sequence: u64, head: u64) {
+    let lag = i64::try_from(head.saturating_sub(sequence)).unwrap_or(i64::MAX);
+    consumer_lag().map(|metric| metric.with_label_values(&[consumer]).set(lag));
+}
+
+/// A consumer could not do its work; it tries again.
+pub fn consumer_failed(consumer: &str, why: &str) {
+    consumer_failures().map(|metric| metric.with_label_values(&[consumer]).inc());
+    tracing::warn!(consumer, why, "consumer tries again");
+}
