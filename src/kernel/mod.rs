@@ -19,7 +19,7 @@ pub use id::{Accession, AccountId, BedId, CabinetId, DeviceId, ItemId, Mrn, Pock
 pub use money::{Currency, Money};
 pub use quantity::{Quantity, Unit};
 pub use raw::RawBytes;
-pub use time::{Date, Tick, Timestamp};
+pub use time::{Clock, Date, Tick, Timestamp};
 
 /// Why a word from outside is not one of ours: what it should have been, and what came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

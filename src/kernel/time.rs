@@ -196,6 +196,36 @@ impl Tick {
     }
 }
 
+/// The clock as a value: whoever needs the time is given one; only the composition root makes a real one.
+#[derive(Clone)]
+pub struct Clock {
+    now: std::sync::Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    tick: std::sync::Arc<dyn Fn() -> Tick + Send + Sync>,
+}
+
+impl Clock {
+    /// A clock of two functions: the wall's time and the monotonic one.
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static, tick: impl Fn() -> Tick + Send + Sync + 'static) -> Self {
+        Self { now: std::sync::Arc::new(now), tick: std::sync::Arc::new(tick) }
+    }
+
+    /// The wall's time.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    /// The monotonic time.
+    pub fn tick(&self) -> Tick {
+        (self.tick)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -249,8 +249,6 @@ pub struct Hl7 {
     pub passed_types: Vec<String>,
     /// What marks a control.
     pub control: Vec<Mark>,
-    /// Whether a control id that comes again with another body is refused (`unique`) or is a new message (`repeating`).
-    pub control_ids: ControlIds,
     /// How messages are acknowledged.
     pub acknowledgement: Acknowledgement,
 }
@@ -265,7 +263,6 @@ impl Default for Hl7 {
             filed_statuses: ["F", "C", "P", ""].map(str::to_owned).to_vec(),
             passed_types: ["ED", "IS"].map(str::to_owned).to_vec(),
             control: vec![Mark { at: "SPM-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] }, Mark { at: "MSH-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] }],
-            control_ids: ControlIds::Repeating,
             acknowledgement: Acknowledgement::Original,
         }
     }
@@ -294,16 +291,6 @@ impl Mark {
     pub fn is_borne_by(&self, value: &str) -> bool {
         self.equals.iter().any(|word| word == value) || self.begins.iter().any(|start| !start.is_empty() && value.starts_with(start))
     }
-}
-
-/// What a control id says about a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ControlIds {
-    /// The same id with another body is an error of the sender: AR and an alarm.
-    Unique,
-    /// Ids start again or stay at 1; the body decides.
-    Repeating,
 }
 
 /// How HL7 messages are acknowledged.

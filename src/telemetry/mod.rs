@@ -4,11 +4,13 @@
 //! **Invariant**: no patient data in logs or labels; labels come from closed enums and configured device names.
 
 mod actor;
+mod device;
 mod journal;
 mod logging;
 mod registry;
 
 pub use actor::*;
+pub use device::*;
 pub use journal::*;
 pub use logging::{LogTarget, start as start_logging};
 pub use registry::render;

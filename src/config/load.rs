@@ -1,0 +1,271 @@
+//! Reading and checking: all faults at once, each with its file and the way out.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::{Config, Link, PriceFile, ScanPurpose};
+
+/// Why a configuration is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{path}: {source}: write one, `config/wardd.toml` is the commented reference")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path}: {why}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// What, with line and column.
+        why: String,
+    },
+    /// The parts do not fit together.
+    #[error("{path}:\n{}", faults.join("\n"))]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// Every fault, a line each.
+        faults: Vec<String>,
+    },
+}
+
+/// The number of single-character edits between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, right) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(left != *right);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The known word that is nearest to a mistaken one, when it is near enough to be meant.
+pub fn near<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known.into_iter().map(|word| (distance(given, word), word)).filter(|(edits, word)| *edits <= 1 + word.len() / 3).min().map(|(_, word)| word)
+}
+
+/// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_suggestion(message: &str) -> String {
+    let mut quoted = message.lines().last().unwrap_or_default().split('`').skip(1).step_by(2);
+    let suggestion = if message.contains("unknown field") || message.contains("unknown variant") {
+        quoted.next().and_then(|given| near(given, quoted))
+    } else {
+        None
+    };
+    match suggestion {
+        Some(word) => format!("{}\ndid you mean `{word}`?", message.trim_end()),
+        None => message.trim_end().to_owned(),
+    }
+}
+
+/// Reads one TOML file strictly.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Form { path: path.to_owned(), why: with_suggestion(&error.to_string()) })
+}
+
+impl Config {
+    /// Reads and checks a configuration; its paths become relative to the working directory.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Config = read(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.rebase(folder);
+        let faults = config.faults();
+        if faults.is_empty() { Ok(config) } else { Err(ConfigError::Faults { path: path.to_owned(), faults }) }
+    }
+
+    /// Reads the file of prices, where there is one.
+    pub fn price_file(&self) -> Result<Option<PriceFile>, ConfigError> {
+        self.prices.as_deref().map(read).transpose()
+    }
+
+    fn rebase(&mut self, folder: &Path) {
+        let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
+        rebase(&mut self.data.directory);
+        rebase(&mut self.profiles);
+        let optional = [
+            &mut self.prices,
+            &mut self.journal.keyring,
+            &mut self.http.tls_certificate,
+            &mut self.http.tls_key,
+            &mut self.http.token_file,
+        ];
+        optional.into_iter().flatten().for_each(rebase);
+        if let Some(path) = self.mqtt.as_mut().and_then(|mqtt| mqtt.password_file.as_mut()) {
+            rebase(path);
+        }
+    }
+
+    /// Everything that does not fit together.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if !(1..=1_024).contains(&self.journal.segment_mib) {
+            faults.push(format!("journal.segment_mib is {}, it must be 1 to 1024", self.journal.segment_mib));
+        }
+        self.http_faults(&mut faults);
+        self.place_faults(&mut faults);
+        self.device_faults(&mut faults);
+        faults
+    }
+
+    fn http_faults(&self, faults: &mut Vec<String>) {
+        let http = &self.http;
+        let has_tls = http.tls_certificate.is_some() && http.tls_key.is_some();
+        if http.tls_certificate.is_some() != http.tls_key.is_some() {
+            faults.push("http: tls_certificate and tls_key belong together: give both or none".to_owned());
+        }
+        if !http.bind.ip().is_loopback() && !(has_tls && http.token_file.is_some()) {
+            faults.push(format!(
+                "WD-0301 http.bind is {}, which is not loopback: patients' data would be open to the network; set tls_certificate, tls_key and token_file, or bind to 127.0.0.1",
+                http.bind
+            ));
+        }
+    }
+
+    fn place_faults(&self, faults: &mut Vec<String>) {
+        let mut seen = BTreeSet::new();
+        for ward in &self.wards {
+            for (bed, name) in ward.bed_ids().into_iter().zip(&ward.beds) {
+                match bed {
+                    Ok(bed) if !seen.insert(bed.to_string()) => faults.push(format!("bed {bed} stands twice")),
+                    Ok(_) => {}
+                    Err(error) => faults.push(format!("ward {}: bed {name:?}: {error}", ward.id)),
+                }
+            }
+        }
+        let mut cabinets = BTreeSet::new();
+        for cabinet in &self.cabinets {
+            if !cabinets.insert(&cabinet.id) {
+                faults.push(format!("cabinet {} stands twice", cabinet.id));
+            }
+            let mut pockets = BTreeSet::new();
+            for pocket in cabinet.pockets.iter().filter(|pocket| !pockets.insert(&pocket.id)) {
+                faults.push(format!("cabinet {}: pocket {} stands twice", cabinet.id, pocket.id));
+            }
+            if let Some(drawers) = &cabinet.drawers
+                && !self.devices.iter().any(|device| device.id == *drawers)
+            {
+                let nearest = near(drawers.as_str(), self.devices.iter().map(|device| device.id.as_str())).map(|name| format!(", did you mean {name}?")).unwrap_or_default();
+                faults.push(format!("cabinet {}: there is no device {drawers} to open its drawers{nearest}", cabinet.id));
+            }
+        }
+    }
+
+    fn device_faults(&self, faults: &mut Vec<String>) {
+        let mut ids = BTreeSet::new();
+        let mut binds = BTreeSet::new();
+        for device in &self.devices {
+            if !ids.insert(&device.id) {
+                faults.push(format!("device {} stands twice", device.id));
+            }
+            match &device.link {
+                Link::TcpListen { bind, peers } => {
+                    if bind.port() != 0 && !binds.insert(*bind) {
+                        faults.push(format!("device {}: another device listens on {bind} already: two devices on one listener cannot be told apart", device.id));
+                    }
+                    if !bind.ip().is_loopback() && peers.is_empty() {
+                        faults.push(format!("WD-0302 device {}: {bind} is not loopback and the line is not encrypted: name the addresses that may connect in link.peers", device.id));
+                    }
+                }
+                Link::Mqtt if self.mqtt.is_none() => faults.push(format!("device {}: there is no [mqtt] broker to connect to", device.id)),
+                Link::TcpConnect { address } if !address.contains(':') => faults.push(format!("device {}: link.address {address:?} is host:port", device.id)),
+                Link::Mqtt | Link::TcpConnect { .. } | Link::Serial { .. } => {}
+            }
+            if device.purpose == Some(ScanPurpose::Load) {
+                match &device.cabinet {
+                    None => faults.push(format!("device {}: a scanner that loads needs the cabinet that it stands at", device.id)),
+                    Some(cabinet) if !self.cabinets.iter().any(|known| known.id == *cabinet) => faults.push(format!("device {}: there is no cabinet {cabinet}", device.id)),
+                    Some(_) => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+[hospital]
+name = "Test"
+facility = "T"
+[data]
+directory = "data"
+[[wards]]
+id = "W1"
+name = "Ward 1"
+beds = ["101:A"]
+[[cabinets]]
+id = "CAB1"
+pockets = [{ id = "1-1", item = "PARA500" }]
+[[devices]]
+id = "xn"
+profile = "sysmex/xn"
+version = 1
+link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
+"#;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let path = std::env::temp_dir().join(format!("wardd-config-{}-{:?}.toml", std::process::id(), std::thread::current().id()));
+        std::fs::write(&path, text).unwrap();
+        let result = Config::load(&path).map_err(|error| error.to_string());
+        std::fs::remove_file(&path).unwrap();
+        result
+    }
+
+    #[test]
+    fn a_good_configuration_is_taken_and_its_paths_are_rebased() {
+        let config = load(GOOD).unwrap();
+        assert_eq!(config.data.directory, std::env::temp_dir().join("data"));
+    }
+
+    #[test]
+    fn each_fault_names_the_thing_and_the_way_out() {
+        let cases = [
+            (GOOD.replace("facility", "facilty"), "did you mean `facility`?"),
+            (GOOD.replace("facility", "facilty"), "line 4"),
+            (GOOD.replace("tcp-listen", "tcp-listn"), "did you mean `tcp-listen`?"),
+            (GOOD.replace("127.0.0.1:0", "0.0.0.0:2575"), "WD-0302"),
+            (format!("{GOOD}\n[http]\nbind = \"0.0.0.0:8080\""), "WD-0301"),
+            (format!("{GOOD}\n[http]\ntls_key = \"k\""), "belong together"),
+            (format!("{GOOD}\n[journal]\nsegment_mib = 0"), "1 to 1024"),
+            (GOOD.replace("[\"101:A\"]", "[\"101:A\", \"101:A\"]"), "bed W1:101:A stands twice"),
+            (GOOD.replace("[\"101:A\"]", "[\"101\"]"), "WARD:ROOM:BED"),
+            (GOOD.replace("id = \"CAB1\"", "id = \"CAB1\"\ndrawers = \"xm\""), "did you mean xn?"),
+            (GOOD.replace("version = 1", "version = 1\npurpose = \"load\""), "needs the cabinet"),
+            (GOOD.replace("kind = \"tcp-listen\", bind = \"127.0.0.1:0\"", "kind = \"mqtt\""), "no [mqtt] broker"),
+        ];
+        for (text, part) in cases {
+            let error = load(&text).unwrap_err();
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn off_loopback_needs_certificate_key_and_token() {
+        for (tls, token) in [(false, false), (true, false), (false, true), (true, true)] {
+            let mut text = format!("{GOOD}\n[http]\nbind = \"0.0.0.0:8443\"\n");
+            if tls {
+                text += "tls_certificate = \"c\"\ntls_key = \"k\"\n";
+            }
+            if token {
+                text += "token_file = \"t\"\n";
+            }
+            assert_eq!(load(&text).is_ok(), tls && token, "tls {tls}, token {token}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The keys of the configuration. `config/wardd.toml` is the commented reference.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::kernel::{BedId, CabinetId, DeviceId, Gtin, ItemId, Loinc, PocketId, WardId};
+use crate::telemetry::LogTarget;
+
+/// The whole configuration.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Whose it is.
+    pub hospital: Hospital,
+    /// Where data is kept.
+    pub data: Data,
+    /// How the journal is kept.
+    #[serde(default)]
+    pub journal: Journal,
+    /// The web server.
+    #[serde(default)]
+    pub http: Http,
+    /// Log lines.
+    #[serde(default)]
+    pub log: Log,
+    /// The MQTT broker, where devices use one.
+    #[serde(default)]
+    pub mqtt: Option<Mqtt>,
+    /// Wards and beds.
+    #[serde(default)]
+    pub wards: Vec<Ward>,
+    /// Dispensing cabinets.
+    #[serde(default)]
+    pub cabinets: Vec<Cabinet>,
+    /// Tests that can be ordered.
+    #[serde(default)]
+    pub tests: Vec<CatalogueTest>,
+    /// Devices.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// The folder of device profiles, relative to this file.
+    #[serde(default = "profiles_folder")]
+    pub profiles: PathBuf,
+    /// The file of prices, relative to this file.
+    #[serde(default)]
+    pub prices: Option<PathBuf>,
+}
+
+fn profiles_folder() -> PathBuf {
+    PathBuf::from("../device-profiles")
+}
+
+/// Whose configuration it is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hospital {
+    /// The hospital's name, shown on pages.
+    pub name: String,
+    /// Its code in messages (MSH-4).
+    pub facility: String,
+}
+
+/// Where data is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The folder of journal and views, relative to this file.
+    pub directory: PathBuf,
+}
+
+/// How the journal is kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// The key ring, relative to this file; without it the credential `wardd-keyring` of systemd.
+    pub keyring: Option<PathBuf>,
+    /// Size of a segment in MiB, 1 to 1024.
+    pub segment_mib: u64,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self { keyring: None, segment_mib: 64 }
+    }
+}
+
+/// The web server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one. Other than loopback needs certificate, key and token.
+    pub bind: SocketAddr,
+    /// The certificate chain, PEM.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// A file with the token that clients send as `Authorization: Bearer …`.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8_080)), tls_certificate: None, tls_key: None, token_file: None }
+    }
+}
+
+/// Log lines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `auto`, `json`, `text` or `journald`.
+    pub target: LogTarget,
+    /// What is logged, such as `info,wardd::link=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { target: LogTarget::Auto, filter: "info,rumqttc=warn,ractor=warn,sled=warn".to_owned() }
+    }
+}
+
+/// The MQTT broker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mqtt {
+    /// Host and port.
+    pub broker: String,
+    /// The client's name, one for each wardd.
+    #[serde(default = "client_id")]
+    pub client_id: String,
+    /// The user, where the broker wants one.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// A file with the password.
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+}
+
+fn client_id() -> String {
+    "wardd".to_owned()
+}
+
+/// A ward.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ward {
+    /// Its code in messages (PV1-3.1).
+    pub id: WardId,
+    /// Its name, shown on pages.
+    pub name: String,
+    /// Its beds as `ROOM:BED`.
+    pub beds: Vec<String>,
+}
+
+impl Ward {
+    /// The ids of its beds.
+    pub fn bed_ids(&self) -> Vec<Result<BedId, crate::kernel::Invalid>> {
+        self.beds.iter().map(|bed| format!("{}:{bed}", self.id).parse()).collect()
+    }
+}
+
+/// A dispensing cabinet.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cabinet {
+    /// Its code; `SYSTEM.DEVICE` for one of another system that reports by HL7.
+    pub id: CabinetId,
+    /// Its name, shown on pages.
+    #[serde(default)]
+    pub name: String,
+    /// The device that opens its drawers, where one does.
+    #[serde(default)]
+    pub drawers: Option<DeviceId>,
+    /// What belongs in which pocket.
+    #[serde(default)]
+    pub pockets: Vec<Pocket>,
+}
+
+/// A pocket.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pocket {
+    /// `DRAWER-POCKET`.
+    pub id: PocketId,
+    /// The item.
+    pub item: ItemId,
+    /// The trade items that may be loaded.
+    #[serde(default)]
+    pub gtins: Vec<Gtin>,
+    /// Whether waste and counts need a second person.
+    #[serde(default)]
+    pub controlled: bool,
+}
+
+/// A test that can be ordered.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogueTest {
+    /// Its code.
+    pub loinc: Loinc,
+    /// Its name, shown on pages.
+    pub name: String,
+}
+
+/// A device.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Its name, unique.
+    pub id: DeviceId,
+    /// Its profile, `maker/model`.
+    pub profile: String,
+    /// The profile's version that it was checked with.
+    pub version: u32,
+    /// How it is connected.
+    pub link: Link,
+    /// What a scanner is for.
+    #[serde(default)]
+    pub purpose: Option<ScanPurpose>,
+    /// The cabinet that a scanner stands at.
+    #[serde(default)]
+    pub cabinet: Option<CabinetId>,
+}
+
+/// What a scanner is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScanPurpose {
+    /// Tubes at the bedside.
+    Collect,
+    /// Tubes in the laboratory.
+    Receive,
+    /// Packages at a cabinet.
+    Load,
+}
+
+/// How a device is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Link {
+    /// wardd listens and the device connects.
+    TcpListen {
+        /// Address and port; port 0 takes a free one.
+        bind: SocketAddr,
+        /// The addresses that may connect; needed off loopback, where the line is not encrypted.
+        #[serde(default)]
+        peers: Vec<std::net::IpAddr>,
+    },
+    /// The device listens and wardd connects.
+    TcpConnect {
+        /// Host and port.
+        address: String,
+    },
+    /// A serial line, by its stable name under `/dev/serial/by-id`.
+    Serial {
+        /// The device file.
+        path: PathBuf,
+        /// Bits a second, when not the profile's.
+        #[serde(default)]
+        baud: Option<u32>,
+    },
+    /// The broker of `[mqtt]`.
+    Mqtt,
+}

@@ -1,0 +1,95 @@
+//! Handing a message to its device's actor, with patience: busy is tried again, lost is tried once more and then held.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::Device;
+use crate::actor::Failure;
+use crate::actor::device::{Intake, Kept};
+use crate::domain::quarantine::Reason;
+use crate::kernel::{CommandId, Timestamp};
+use crate::routing::Understood;
+use crate::telemetry::Answered;
+
+/// How long a message may wait for a place before the device is told to come again.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// How long a stored message may take altogether.
+const ANSWER: Duration = Duration::from_secs(12);
+
+/// The identity of a message: the same bytes of the same device are the same message.
+pub(super) fn identity(device: &str, bytes: &[u8]) -> CommandId {
+    let mut hash = Sha256::new();
+    hash.update(device.as_bytes());
+    hash.update([0]);
+    hash.update(bytes);
+    let digest = hash.finalize();
+    let mut id = [0; 16];
+    id.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
+    CommandId::from_bytes(id)
+}
+
+/// A message that is to be stored.
+pub(super) struct Arrived {
+    pub(super) message: CommandId,
+    pub(super) raw: Bytes,
+    pub(super) understood: Understood,
+    pub(super) received: Timestamp,
+    pub(super) peer: String,
+}
+
+/// Stores a message and what it asks for; says how it ended, and counts it.
+pub(super) async fn store(device: &Device, arrived: Arrived) -> Result<Kept, Failure> {
+    let started = Instant::now();
+    let device_time = arrived.understood.device_time;
+    let result = tokio::time::timeout(ANSWER, with_patience(device, arrived, started)).await.unwrap_or(Err(Failure::Busy));
+    let answer = match &result {
+        Ok(kept) if kept.is_repeated => Answered::Repeated,
+        Ok(kept) if kept.holds.is_empty() => Answered::Accepted,
+        Ok(_) => Answered::Held,
+        Err(_) => Answered::Failed,
+    };
+    device.figures.answered(answer, device_time, device.clock.now(), started.elapsed());
+    result
+}
+
+async fn with_patience(device: &Device, mut arrived: Arrived, started: Instant) -> Result<Kept, Failure> {
+    let mut pause = Duration::from_millis(2);
+    let mut was_lost = false;
+    loop {
+        match once(device, &arrived).await {
+            Err(Failure::Lost) if was_lost => {
+                // The same command failed twice: it is kept for a person and not tried a third time.
+                arrived.understood = Understood::held(Reason::Poison { detail: "handling this message failed twice: report it with the log, then retry".to_owned() });
+                was_lost = false;
+            }
+            Err(Failure::Lost) => was_lost = true,
+            Err(Failure::Busy) if started.elapsed() < PATIENCE => {}
+            other => return other,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+async fn once(device: &Device, arrived: &Arrived) -> Result<Kept, Failure> {
+    let (sender, receiver) = oneshot::channel();
+    let intake = Intake {
+        message: arrived.message,
+        raw: arrived.raw.clone(),
+        understood: arrived.understood.clone(),
+        received: arrived.received,
+        now: device.clock.now(),
+        place: Some(arrived.peer.clone()),
+        reply: Box::new(move |result| {
+            // The connection may have been lost meanwhile; the device will ask again.
+            let _ = sender.send(result);
+        }),
+    };
+    if device.hospital.intake(&device.id, intake).is_err() {
+        return Err(Failure::Busy);
+    }
+    receiver.await.unwrap_or(Err(Failure::Lost))
+}

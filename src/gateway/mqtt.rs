@@ -1,0 +1,68 @@
+//! Devices on the broker: a message is acknowledged to the broker when it is durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::intake::{Arrived, identity, store};
+use super::Device;
+use crate::domain::quarantine::Reason;
+use crate::kernel::limits;
+use crate::link::mqtt::{Received, Receiver};
+use crate::profile::{Codec, Framing};
+use crate::routing::{self, Understood};
+
+/// The topic that a device publishes to.
+pub(super) fn events_topic(device: &Device) -> Option<String> {
+    match &device.profile.framing {
+        Framing::Mqtt { events, .. } => Some(events.replace("{device}", device.id.as_str())),
+        Framing::Astm { .. } | Framing::Mllp | Framing::Line { .. } => None,
+    }
+}
+
+/// The topics of devices and the devices by topic.
+pub fn topics(devices: &[Arc<Device>]) -> BTreeMap<String, Arc<Device>> {
+    devices.iter().filter_map(|device| events_topic(device).map(|topic| (topic, device.clone()))).collect()
+}
+
+/// Handles messages one after the other until wardd stops.
+pub async fn serve_broker(devices: BTreeMap<String, Arc<Device>>, receiver: Receiver, mut messages: mpsc::Receiver<Received>) {
+    let Some(any) = devices.values().next().cloned() else { return };
+    loop {
+        let received = tokio::select! {
+            received = messages.recv() => received,
+            () = any.stopped() => return,
+        };
+        let Some(received) = received else { return };
+        let Some(device) = devices.get(&received.topic) else {
+            any.figures.noise("unknown_topic");
+            receiver.acknowledge(&received);
+            continue;
+        };
+        device.figures.received(received.payload.len(), device.clock.now());
+        if received.is_retained {
+            // A retained message is as old as the broker likes: it says nothing about now, and nobody may act on it.
+            device.figures.noise("retained");
+            receiver.acknowledge(&received);
+            continue;
+        }
+        if take(device, &received).await {
+            receiver.acknowledge(&received);
+        }
+        // What could not be stored is not acknowledged: the broker sends it again.
+    }
+}
+
+async fn take(device: &Arc<Device>, received: &Received) -> bool {
+    let now = device.clock.now();
+    let understood = match &device.profile.codec {
+        _ if received.payload.len() > limits::MQTT_PAYLOAD_BYTES => Understood::held(Reason::Incomplete { detail: "the payload is larger than is taken".to_owned() }),
+        Codec::RfidJson => routing::json::tag(&received.payload),
+        Codec::DrawerJson => routing::json::drawer(&received.payload),
+        Codec::Lis2(_) | Codec::Hl7(_) | Codec::Scan | Codec::RelayWords => Understood::held(Reason::NotSupported { detail: "this profile's codec does not come by MQTT".to_owned() }),
+    };
+    let message = identity(device.id.as_str(), &received.payload);
+    let arrived = Arrived { message, raw: received.payload.clone(), understood, received: now, peer: received.topic.clone() };
+    store(device, arrived).await.is_ok()
+}

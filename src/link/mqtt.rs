@@ -1,0 +1,160 @@
+//! MQTT 5 through rumqttc: messages in, acknowledged only when their owner says so; messages out, known to be taken by the broker.
+//!
+//! Two connections, one for each direction: acknowledgements and publishes must never wait for each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v5::{Packet, Publish};
+use rumqttc::{AckMode, AsyncClient, BrokerSessionResumePolicy, Event, MqttOptions, PublishOptions};
+use tokio::sync::mpsc;
+
+use super::Backoff;
+use crate::kernel::limits;
+use crate::telemetry::DeviceFigures;
+
+/// Messages that the broker may send before they are acknowledged.
+const RECEIVE_MAXIMUM: u16 = 64;
+/// Seconds that the broker keeps our session while we are away.
+const SESSION_SECONDS: u32 = 86_400;
+/// Requests to the event loop that may wait; an acknowledgement must never block (bytebeamio/rumqtt#1025).
+const REQUESTS: usize = 65_536;
+
+/// How to reach the broker.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Host.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Our name.
+    pub client_id: String,
+    /// User and password.
+    pub login: Option<(String, String)>,
+}
+
+/// A message and the way to acknowledge it.
+#[derive(Debug)]
+pub struct Received {
+    /// The topic.
+    pub topic: String,
+    /// The payload.
+    pub payload: Bytes,
+    /// Whether the broker had kept it from before: a command that was retained is never obeyed.
+    pub is_retained: bool,
+    publish: Publish,
+}
+
+/// The receiving side.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    client: AsyncClient,
+}
+
+/// The sending side.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    client: AsyncClient,
+}
+
+fn options(broker: &Broker, suffix: &str) -> MqttOptions {
+    let mut options = MqttOptions::new(format!("{}{suffix}", broker.client_id), (broker.host.clone(), broker.port));
+    options
+        .set_keep_alive(15)
+        .set_clean_start(false)
+        .set_session_expiry_interval(Some(SESSION_SECONDS))
+        .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
+        .set_request_channel_capacity(REQUESTS)
+        .set_max_packet_size(Some(u32::try_from(limits::MQTT_PAYLOAD_BYTES).unwrap_or(u32::MAX)))
+        .set_connect_timeout(Duration::from_secs(5));
+    if let Some((user, password)) = &broker.login {
+        options.set_credentials(user.clone(), password.clone());
+    }
+    options
+}
+
+/// Subscribes to topics and hands messages to `messages`; subscribes again whenever the broker has lost our session.
+pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Received>, figures: Arc<DeviceFigures>) -> Receiver {
+    let mut options = options(broker, "-in");
+    options.set_ack_mode(AckMode::Manual).set_receive_maximum(Some(RECEIVE_MAXIMUM));
+    let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
+    let receiver = Receiver { client: client.clone() };
+    tokio::spawn(async move {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
+        let mut is_connected = false;
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                    backoff.reset();
+                    is_connected = true;
+                    figures.connected("broker");
+                    for topic in &topics {
+                        // The queue is large; a failure here ends the connection, and the next one subscribes again.
+                        if client.subscribe(topic.as_str(), QoS::AtLeastOnce).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Ok(Event::Incoming(Packet::Publish(publish))) => {
+                    let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+                    let received = Received { topic, payload: publish.payload.clone(), is_retained: publish.retain, publish };
+                    // The broker sends 64 unacknowledged messages at most, and so many fit.
+                    if messages.send(received).await.is_err() {
+                        return;
+                    }
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    if std::mem::take(&mut is_connected) {
+                        figures.disconnected("broker");
+                    }
+                    let pause = backoff.pause();
+                    figures.link_failed(&error.to_string(), pause.as_millis());
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    });
+    receiver
+}
+
+impl Receiver {
+    /// Acknowledges a message: it is durable.
+    pub fn acknowledge(&self, received: &Received) {
+        // A connection that was lost meanwhile makes the broker send it again, which is known then.
+        let _ = self.client.try_ack(&received.publish);
+    }
+}
+
+/// Opens the sending side.
+pub fn send(broker: &Broker, figures: Arc<DeviceFigures>) -> Sender {
+    let (client, mut events) = AsyncClient::builder(options(broker, "-out")).capacity(REQUESTS).build();
+    tokio::spawn(async move {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
+        loop {
+            match events.poll().await {
+                Ok(Event::Incoming(Packet::ConnAck(_))) => backoff.reset(),
+                Ok(_) => {}
+                Err(error) => {
+                    let pause = backoff.pause();
+                    figures.link_failed(&error.to_string(), pause.as_millis());
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    });
+    Sender { client }
+}
+
+impl Sender {
+    /// Publishes and waits for the broker's PUBACK; `false` when it did not come in time, and the owner sends it again.
+    pub async fn publish(&self, topic: &str, payload: Vec<u8>, patience: Duration) -> bool {
+        let send = async {
+            let notice = self.client.publish_tracked(topic, payload, PublishOptions::new(QoS::AtLeastOnce)).await.ok()?;
+            notice.wait_completion_async().await.ok()
+        };
+        matches!(tokio::time::timeout(patience, send).await, Ok(Some(())))
+    }
+}

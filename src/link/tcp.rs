@@ -1,0 +1,108 @@
+//! TCP: devices that connect to us, and devices that we connect to.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{Backoff, Connection};
+use crate::kernel::limits;
+use crate::telemetry::DeviceFigures;
+
+/// How long a connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A listener; connections above the limit are closed at once.
+#[derive(Debug)]
+pub struct TcpServer {
+    listener: TcpListener,
+    peers: Vec<IpAddr>,
+    places: Arc<Semaphore>,
+    figures: Arc<DeviceFigures>,
+}
+
+fn connection(stream: TcpStream, peer: String) -> Connection {
+    // An answer of a few bytes must not wait for more.
+    let _ = stream.set_nodelay(true);
+    let (reader, writer) = stream.into_split();
+    Connection { reader: Box::new(reader), writer: Box::new(writer), peer }
+}
+
+impl TcpServer {
+    /// Binds; `peers` are the addresses that may connect, any when empty.
+    pub async fn bind(address: SocketAddr, peers: Vec<IpAddr>, figures: Arc<DeviceFigures>) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        Ok(Self { listener, peers, places: Arc::new(Semaphore::new(limits::CONNECTIONS)), figures })
+    }
+
+    /// The address that was really bound.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The next connection and its place, which is given back when it is dropped.
+    pub async fn accept(&self) -> (Connection, OwnedSemaphorePermit) {
+        let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(1));
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    if !self.peers.is_empty() && !self.peers.contains(&peer.ip()) {
+                        self.figures.link_failed("an address that may not connect was refused", 0);
+                        continue;
+                    }
+                    match self.places.clone().try_acquire_owned() {
+                        Ok(place) => return (connection(stream, peer.to_string()), place),
+                        Err(_) => self.figures.link_failed("too many connections: one was closed", 0),
+                    }
+                }
+                Err(error) => {
+                    // Out of descriptors: accepting again at once would only spin.
+                    let pause = backoff.pause();
+                    self.figures.link_failed(&error.to_string(), pause.as_millis());
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+}
+
+/// Connects to a device that listens, again and again.
+#[derive(Debug)]
+pub struct TcpConnector {
+    address: String,
+    backoff: Backoff,
+    figures: Arc<DeviceFigures>,
+}
+
+impl TcpConnector {
+    /// A connector to host:port.
+    pub fn new(address: String, figures: Arc<DeviceFigures>) -> Self {
+        Self { address, backoff: Backoff::new(Duration::from_millis(250), Duration::from_secs(30)), figures }
+    }
+
+    /// The next connection; tries until there is one.
+    pub async fn connect(&mut self) -> Connection {
+        loop {
+            let why = match tokio::time::timeout(CONNECT, TcpStream::connect(&self.address)).await {
+                Ok(Ok(stream)) => return connection(stream, self.address.clone()),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            };
+            let pause = self.backoff.pause();
+            self.figures.link_failed(&why, pause.as_millis());
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The last connection carried something: the next try comes soon.
+    pub fn worked(&mut self) {
+        self.backoff.reset();
+    }
+
+    /// The pause before the next try when the last connection ended without carrying anything.
+    pub async fn rest(&mut self) {
+        tokio::time::sleep(self.backoff.pause()).await;
+    }
+}

@@ -1,0 +1,229 @@
+//! What happens on devices' lines: figures for Prometheus, and the same for the page that shows devices.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, RwLock};
+
+use super::registry::metric;
+use crate::kernel::Timestamp;
+
+metric!(connected: IntGaugeVec, "wardd_link_connections", "Connections of a device that are open.", ["device"]);
+metric!(connects: IntCounterVec, "wardd_link_connects_total", "Connections of a device that were made.", ["device"]);
+metric!(failures: IntCounterVec, "wardd_link_failures_total", "Tries to connect that failed, and connections that were lost.", ["device"]);
+metric!(bytes_in: IntCounterVec, "wardd_link_received_bytes_total", "Bytes received.", ["device"]);
+metric!(messages: IntCounterVec, "wardd_gateway_messages_total", "Messages by how they were answered.", ["device", "answer"]);
+metric!(noise: IntCounterVec, "wardd_gateway_noise_total", "Things on the line that are no message.", ["device", "kind"]);
+metric!(skew: IntGaugeVec, "wardd_gateway_clock_skew_seconds", "The device's clock less ours at its last message.", ["device"]);
+metric!(last_seen: IntGaugeVec, "wardd_gateway_last_message_timestamp_seconds", "When the last message came.", ["device"]);
+metric!(
+    answer_seconds: HistogramVec,
+    "wardd_gateway_answer_seconds",
+    "From a whole message to its answer.",
+    ["device"],
+    vec![1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 5.0]
+);
+
+/// How a message was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answered {
+    /// Taken.
+    Accepted,
+    /// Taken, and something of it waits for a person.
+    Held,
+    /// It had come before.
+    Repeated,
+    /// The sender must mend it.
+    Refused,
+    /// It could not be taken now.
+    Failed,
+}
+
+impl Answered {
+    fn word(self) -> &'static str {
+        match self {
+            Answered::Accepted => "accepted",
+            Answered::Held => "held",
+            Answered::Repeated => "repeated",
+            Answered::Refused => "refused",
+            Answered::Failed => "failed",
+        }
+    }
+}
+
+/// A device's figures; one for each device of the configuration.
+#[derive(Debug)]
+pub struct DeviceFigures {
+    device: String,
+    connections: AtomicI64,
+    last_message: AtomicI64,
+    last_byte: AtomicI64,
+    skew_seconds: AtomicI64,
+    answered: [AtomicU64; 5],
+    noise: AtomicU64,
+    failures: AtomicU64,
+    counters: Option<Counters>,
+}
+
+/// Handles that are looked up once, since every message uses them.
+#[derive(Debug)]
+struct Counters {
+    bytes: prometheus::IntCounter,
+    answered: [prometheus::IntCounter; 5],
+    seconds: prometheus::Histogram,
+    skew: prometheus::IntGauge,
+    last_seen: prometheus::IntGauge,
+}
+
+/// A device's figures at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceSnapshot {
+    /// The device.
+    pub device: String,
+    /// Open connections.
+    pub connections: i64,
+    /// When the last byte came.
+    pub last_byte: Option<Timestamp>,
+    /// When the last message came.
+    pub last_message: Option<Timestamp>,
+    /// The device's clock less ours, in seconds.
+    pub clock_skew_seconds: i64,
+    /// Messages taken.
+    pub accepted: u64,
+    /// Messages of which something waits for a person.
+    pub held: u64,
+    /// Messages that had come before.
+    pub repeated: u64,
+    /// Messages that the sender must mend.
+    pub refused: u64,
+    /// Messages that could not be taken.
+    pub failed: u64,
+    /// Bad frames, garbage and other noise.
+    pub noise: u64,
+    /// Lost connections and failed tries.
+    pub link_failures: u64,
+}
+
+type Figures = BTreeMap<String, Arc<DeviceFigures>>;
+
+fn all() -> &'static RwLock<Figures> {
+    static ALL: OnceLock<RwLock<Figures>> = OnceLock::new();
+    ALL.get_or_init(|| RwLock::new(BTreeMap::new()))
+}
+
+/// The figures of a device; made when first asked for.
+pub fn device(name: &str) -> Arc<DeviceFigures> {
+    let known = all().read().unwrap_or_else(std::sync::PoisonError::into_inner).get(name).cloned();
+    known.unwrap_or_else(|| {
+        let mut figures = all().write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        figures.entry(name.to_owned()).or_insert_with(|| Arc::new(DeviceFigures::new(name))).clone()
+    })
+}
+
+/// All devices at this moment, by name.
+pub fn devices() -> Vec<DeviceSnapshot> {
+    all().read().unwrap_or_else(std::sync::PoisonError::into_inner).values().map(|figures| figures.snapshot()).collect()
+}
+
+const ANSWERS: [Answered; 5] = [Answered::Accepted, Answered::Held, Answered::Repeated, Answered::Refused, Answered::Failed];
+
+impl DeviceFigures {
+    fn new(name: &str) -> Self {
+        let counters = || {
+            let messages = messages()?;
+            Some(Counters {
+                bytes: bytes_in()?.with_label_values(&[name]),
+                answered: ANSWERS.map(|answer| messages.with_label_values(&[name, answer.word()])),
+                seconds: answer_seconds()?.with_label_values(&[name]),
+                skew: skew()?.with_label_values(&[name]),
+                last_seen: last_seen()?.with_label_values(&[name]),
+            })
+        };
+        Self {
+            device: name.to_owned(),
+            connections: AtomicI64::new(0),
+            last_message: AtomicI64::new(0),
+            last_byte: AtomicI64::new(0),
+            skew_seconds: AtomicI64::new(0),
+            answered: Default::default(),
+            noise: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            counters: counters(),
+        }
+    }
+
+    /// A connection was made.
+    pub fn connected(&self, peer: &str) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        connected().map(|metric| metric.with_label_values(&[&self.device]).inc());
+        connects().map(|metric| metric.with_label_values(&[&self.device]).inc());
+        tracing::info!(device = self.device, peer, "device connected");
+    }
+
+    /// A connection ended.
+    pub fn disconnected(&self, why: &str) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        connected().map(|metric| metric.with_label_values(&[&self.device]).dec());
+        tracing::info!(device = self.device, why, "device disconnected");
+    }
+
+    /// A connection could not be made, or was refused.
+    pub fn link_failed(&self, why: &str, retry_ms: u128) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        failures().map(|metric| metric.with_label_values(&[&self.device]).inc());
+        tracing::warn!(device = self.device, why, retry_ms, "device link failed");
+    }
+
+    /// Bytes came.
+    pub fn received(&self, count: usize, now: Timestamp) {
+        self.last_byte.store(now.micros(), Ordering::Relaxed);
+        if let Some(counters) = &self.counters {
+            counters.bytes.inc_by(count as u64);
+        }
+    }
+
+    /// Something on the line is no message.
+    pub fn noise(&self, kind: &'static str) {
+        self.noise.fetch_add(1, Ordering::Relaxed);
+        noise().map(|metric| metric.with_label_values(&[&self.device, kind]).inc());
+        tracing::debug!(device = self.device, kind, "noise on the line");
+    }
+
+    /// A message was answered; `device_time` is what its clock said when it was sent.
+    pub fn answered(&self, answer: Answered, device_time: Option<Timestamp>, now: Timestamp, took: std::time::Duration) {
+        self.last_message.store(now.micros(), Ordering::Relaxed);
+        let index = ANSWERS.iter().position(|known| *known == answer).unwrap_or(0);
+        self.answered[index].fetch_add(1, Ordering::Relaxed);
+        let skew = device_time.map(|time| time.seconds_since(now));
+        if let Some(skew) = skew {
+            self.skew_seconds.store(skew, Ordering::Relaxed);
+        }
+        if let Some(counters) = &self.counters {
+            counters.answered[index].inc();
+            counters.seconds.observe(took.as_secs_f64());
+            counters.last_seen.set(now.micros() / 1_000_000);
+            if let Some(skew) = skew {
+                counters.skew.set(skew);
+            }
+        }
+        tracing::debug!(device = self.device, answer = answer.word(), "message answered");
+    }
+
+    fn snapshot(&self) -> DeviceSnapshot {
+        let time = |stored: &AtomicI64| Some(stored.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Timestamp::from_micros);
+        let [accepted, held, repeated, refused, failed] = [0, 1, 2, 3, 4].map(|index: usize| self.answered[index].load(Ordering::Relaxed));
+        DeviceSnapshot {
+            device: self.device.clone(),
+            connections: self.connections.load(Ordering::Relaxed),
+            last_byte: time(&self.last_byte),
+            last_message: time(&self.last_message),
+            clock_skew_seconds: self.skew_seconds.load(Ordering::Relaxed),
+            accepted,
+            held,
+            repeated,
+            refused,
+            failed,
+            noise: self.noise.load(Ordering::Relaxed),
+            link_failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
