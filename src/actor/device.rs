@@ -266,7 +266,7 @@ impl Memory {
         for item in items {
             match item {
                 Routed::Noted | Routed::Query { .. } => {}
-                Routed::Hold(reason) => own.push(Own::Hold(reason)),
+                Routed::Hold(reason) | Routed::Unbound { reason, .. } => own.push(Own::Hold(reason)),
                 Routed::Control { control, results } => own.push(Own::Event(Event::ControlMeasured { control, results })),
                 Routed::Tag { tag, antenna, seen } => {
                     if self.sightings.is_new(&tag, antenna, origin.now) {

@@ -95,7 +95,7 @@ impl Targets {
             Routed::Report { cabinet, reported } => Ok(Target::Cabinet(known_cabinet(cabinet)?, cabinet::Command::Report(*reported))),
             Routed::Admit { bed, patient } => Ok(Target::Bed(known_bed(bed)?, bed::Command::Admit { patient })),
             Routed::Release { bed, patient, reason } => Ok(Target::Bed(known_bed(bed)?, bed::Command::Release { patient, reason })),
-            Routed::Hold(reason) => Err(reason),
+            Routed::Hold(reason) | Routed::Unbound { reason, .. } => Err(reason),
             Routed::Noted | Routed::Query { .. } | Routed::Control { .. } | Routed::Tag { .. } | Routed::Drawer { .. } => {
                 Err(Reason::NotSupported { detail: "this belongs to the device itself".to_owned() })
             }

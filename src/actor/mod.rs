@@ -14,7 +14,7 @@ mod port;
 pub mod request;
 mod supervisor;
 
-pub use hospital::{Hospital, Layout, unknown};
+pub use hospital::{Charging, Hospital, Layout, unknown};
 pub use port::{Busy, Port};
 pub use request::{Failure, Origin, Outcome, Reply};
 

@@ -1,1 +1,124 @@
-fn main(){}
+//! `wardd`: the daemon.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use wardd::app::{self, demo, profiles};
+use wardd::config::Config;
+use wardd::telemetry::{self, LogTarget};
+
+/// A hospital's nervous system: devices in, durable and charged facts out.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the daemon.
+    Run {
+        /// The configuration file.
+        #[arg(long, default_value = "config/wardd.toml")]
+        config: PathBuf,
+    },
+    /// Checks the configuration, its profiles and prices, and says what is wrong.
+    Check {
+        /// The configuration file.
+        #[arg(long, default_value = "config/wardd.toml")]
+        config: PathBuf,
+    },
+    /// Runs a small simulated hospital on embedded defaults.
+    Demo {
+        /// How long, such as 60s or 5m; until Ctrl-C when not given.
+        #[arg(long = "for", value_parser = duration)]
+        duration: Option<Duration>,
+        /// The seed: the same one tells the same story.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Keeps the data in this folder.
+        #[arg(long)]
+        data: Option<PathBuf>,
+        /// The web server's address; port 0 takes a free one.
+        #[arg(long, default_value = "127.0.0.1:8080")]
+        http: SocketAddr,
+        /// How busy the hospital is; 1 is one patient action each 0.4 s.
+        #[arg(long, default_value_t = 1.0)]
+        pace: f64,
+        /// Shows no summary while it runs.
+        #[arg(long)]
+        quiet: bool,
+    },
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration: write 60s, 5m or 1h");
+    let (number, unit) = text.split_at(text.len() - text.chars().rev().take_while(|c| c.is_ascii_alphabetic()).count());
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    match unit {
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3_600)),
+        _ => Err(wrong()),
+    }
+}
+
+fn check(config: &Config) -> Result<(), String> {
+    let source = profiles::Source::Folder(config.profiles.clone());
+    let mut faults = Vec::new();
+    for device in &config.devices {
+        match source.load(&device.profile) {
+            Ok(profile) if profile.version != device.version => {
+                faults.push(format!("device {}: profile {} has version {}, the device is pinned to {}", device.id, profile.id, profile.version, device.version));
+            }
+            Ok(_) => {}
+            Err(error) => faults.push(format!("device {}: {error}", device.id)),
+        }
+    }
+    if let Err(error) = config.price_file() {
+        faults.push(error.to_string());
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
+}
+
+fn run(command: Command) -> Result<ExitCode, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("the runtime cannot start: {error}"))?;
+    match command {
+        Command::Run { config } => {
+            let config = Config::load(&config).map_err(|error| error.to_string())?;
+            telemetry::start_logging(config.log.target, &config.log.filter);
+            runtime.block_on(app::run(&config)).map_err(|error| error.to_string())?;
+        }
+        Command::Check { config: path } => {
+            let config = Config::load(&path).map_err(|error| error.to_string())?;
+            check(&config)?;
+            println!("{}: {} wards, {} cabinets, {} devices, all right", path.display(), config.wards.len(), config.cabinets.len(), config.devices.len());
+        }
+        Command::Demo { duration, seed, data, http, pace, quiet } => {
+            telemetry::start_logging(LogTarget::Auto, "error");
+            let options = demo::Options { duration, seed, data, http, pace, is_quiet: quiet };
+            let report = runtime.block_on(demo::run(options)).map_err(|error| error.to_string())?;
+            println!("{report}");
+            if !report.differences.is_empty() {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    // Tasks that hang on a device must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("wardd: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

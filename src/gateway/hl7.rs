@@ -84,7 +84,8 @@ async fn take(device: &Arc<Device>, block: Block, peer: &str) -> Vec<u8> {
                 Cut::TooLarge => "the message is larger than a listener takes",
                 Cut::EndOfStream => "the connection ended inside the message",
             };
-            hold(device, bytes, Reason::Incomplete { detail: detail.to_owned() }, received, peer).await;
+            // Nothing is answered to a message that is not whole; its sender will send it again.
+            let _ = hold(device, bytes, Reason::Incomplete { detail: detail.to_owned() }, received, peer).await;
             Vec::new()
         }
         Block::Message(bytes) => block_of_messages(device, &bytes, received, peer).await,
@@ -157,7 +158,21 @@ fn verdict(stored: Result<Kept, Failure>, fault: Option<Fault>) -> (Code, Option
         (Err(failure), _) => (Code::ApplicationReject, Some(Fault { code: "207", place: String::new(), text: failure.to_string() })),
         (Ok(_), Some(fault)) if fault.code == "200" => (Code::ApplicationReject, Some(fault)),
         (Ok(_), Some(fault)) => (Code::ApplicationError, Some(fault)),
-        (Ok(_), None) => (Code::ApplicationAccept, None),
+        (Ok(kept), None) => match kept.holds.iter().find_map(contradiction) {
+            Some(fault) => (Code::ApplicationError, Some(fault)),
+            None => (Code::ApplicationAccept, None),
+        },
+    }
+}
+
+/// What a rule refused because it contradicts what this house knows (a bed that is taken): the sender must hear it, since
+/// its own picture is wrong. What is merely unknown here (an accession, a bed) is a matter of this house and waits in quarantine.
+fn contradiction(reason: &Reason) -> Option<Fault> {
+    match reason {
+        Reason::Refused { rule, detail } if !rule.starts_with("unknown_") && rule != "not_collected" => {
+            Some(Fault { code: "207", place: String::new(), text: detail.clone() })
+        }
+        _ => None,
     }
 }
 

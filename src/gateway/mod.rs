@@ -12,8 +12,10 @@ mod hl7;
 mod intake;
 mod line;
 mod mqtt;
+mod replay;
 pub mod transcript;
 
 pub use device::{Device, Serving, serve};
 pub use drawers::{DrawerBoard, DrawerCommands};
+pub use replay::replay;
 pub use mqtt::{serve_broker, topics};

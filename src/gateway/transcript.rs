@@ -88,6 +88,7 @@ fn values(results: &[ResultLine]) -> String {
 fn words(item: &Routed) -> String {
     match item {
         Routed::Results { accession, results } => format!("results {accession}: {}", values(results)),
+        Routed::Unbound { results, reason } => format!("unbound {}: {}", reason.word(), values(results)),
         Routed::Control { control, results } => format!("control {control}: {}", values(results)),
         Routed::Query { samples } => format!("query {}", samples.join(" ")),
         Routed::Collect { accession } => format!("collect {accession}"),

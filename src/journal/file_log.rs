@@ -59,6 +59,7 @@ pub struct FileLog {
     index: Arc<RwLock<Index>>,
     head: watch::Receiver<u64>,
     committed: broadcast::Sender<Arc<StoredBatch>>,
+    failure: watch::Receiver<Option<String>>,
     requests: Option<SyncSender<Request>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as the log is open; the system lets go of it when the process ends.
@@ -87,6 +88,7 @@ impl FileLog {
         let resume = recovery::recover(directory, &keys, options.disk.as_ref())?;
         let opened = resume.opened.clone();
         let (head_sender, head) = watch::channel(resume.next - 1);
+        let (failure_sender, failure) = watch::channel(None);
         let (committed, _) = broadcast::channel(FOLLOWERS_BEHIND);
         let (state, index) = State::new(directory, resume)?;
         let index = Arc::new(RwLock::new(index));
@@ -99,18 +101,24 @@ impl FileLog {
             index: index.clone(),
             head: head_sender,
             committed: committed.clone(),
+            failure: failure_sender,
             state,
         };
         let thread = std::thread::Builder::new()
             .name("journal-writer".to_owned())
             .spawn(move || writer.run(&receiver))
             .map_err(JournalError::io(directory, "start the writer's thread"))?;
-        let log = Self { keys, index, head, committed, requests: Some(sender), thread: Mutex::new(Some(thread)), _lock: lock };
+        let log = Self { keys, index, head, committed, failure, requests: Some(sender), thread: Mutex::new(Some(thread)), _lock: lock };
         Ok((log, opened))
     }
 
     fn index(&self) -> std::sync::RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Becomes the cause when a write or sync has failed: then wardd must stop.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.clone()
     }
 
     /// Figures for people.

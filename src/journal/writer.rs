@@ -54,6 +54,7 @@ pub(super) struct Writer {
     pub(super) index: Arc<RwLock<Index>>,
     pub(super) head: watch::Sender<u64>,
     pub(super) committed: broadcast::Sender<Arc<StoredBatch>>,
+    pub(super) failure: watch::Sender<Option<String>>,
     pub(super) state: State,
 }
 
@@ -340,7 +341,7 @@ impl Writer {
     fn fail(&mut self, cause: String) -> AppendError {
         telemetry::journal_failed(&cause);
         let cause = self.state.fatal.get_or_insert(cause).clone();
-        self.head.send_modify(|_| {});
+        self.failure.send_replace(Some(cause.clone()));
         AppendError::Fatal(cause)
     }
 }

@@ -6,7 +6,7 @@
 
 mod backoff;
 pub mod mqtt;
-mod serial;
+pub mod serial;
 mod tcp;
 
 pub use backoff::Backoff;

@@ -7,7 +7,7 @@ use super::{Routed, Understood};
 use crate::codec::lis2::{Message, Record, RecordKind};
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
-use crate::kernel::Timestamp;
+use crate::kernel::{Accession, Timestamp};
 use crate::kernel::time::parse_device_time;
 use crate::profile::lint::lis2_place;
 use crate::profile::{Lis2, Mark, Profile};
@@ -118,16 +118,17 @@ fn close(lis2: &Lis2, above: Above<'_, '_>, results: &mut Vec<ResultLine>, held:
 /// Results bound to the specimen that a device names, or held when it names none that could be one.
 pub(super) fn bind(sample: &str, unknown: &[String], results: Vec<ResultLine>) -> Routed {
     let count = results.len();
-    let hold = |detail: String| Routed::Hold(Reason::Invalid { detail });
+    let unbound = |detail: String, results| Routed::Unbound { results, reason: Reason::Invalid { detail } };
     if sample.is_empty() {
-        return hold(format!("{count} results without a specimen number: bind them by hand"));
+        return unbound(format!("{count} results without a specimen number: bind them by hand"), results);
     }
     if unknown.iter().any(|mark| mark == sample) {
-        return hold(format!("{count} results of a specimen that the device could not identify ({sample}): bind them by hand"));
+        return unbound(format!("{count} results of a specimen that the device could not identify ({sample}): bind them by hand"), results);
     }
-    match sample.parse() {
+    match sample.parse::<Accession>() {
         Ok(accession) => Routed::Results { accession, results },
-        Err(error) => hold(format!("{count} results: {error}")),
+        // The text may be a patient's name typed by hand: it stays in the raw message only.
+        Err(error) => unbound(format!("{count} results whose specimen number is none ({}): bind them by hand", error.why), results),
     }
 }
 
@@ -187,7 +188,7 @@ mod tests {
     }
 
     fn reasons(items: &[Routed]) -> Vec<&str> {
-        items.iter().map(|item| if let Routed::Hold(reason) = item { reason.word() } else { "-" }).collect()
+        items.iter().map(|item| if let Routed::Hold(reason) | Routed::Unbound { reason, .. } = item { reason.word() } else { "-" }).collect()
     }
 
     const PLAIN: &str = "codec = { kind = \"lis2\" }";

@@ -29,6 +29,13 @@ pub enum Routed {
         /// The results.
         results: Vec<ResultLine>,
     },
+    /// Results that name no specimen that could be one: held until a person binds them.
+    Unbound {
+        /// The results.
+        results: Vec<ResultLine>,
+        /// Why they are held.
+        reason: Reason,
+    },
     /// Results of a control.
     Control {
         /// The control material.
@@ -123,6 +130,16 @@ pub struct Understood {
 }
 
 impl Understood {
+    /// The same message with its results bound to a specimen by a person.
+    pub fn bound_to(mut self, accession: &Accession) -> Self {
+        for item in &mut self.items {
+            if let Routed::Results { results, .. } | Routed::Unbound { results, .. } = item {
+                *item = Routed::Results { accession: accession.clone(), results: std::mem::take(results) };
+            }
+        }
+        self
+    }
+
     /// A message that a person must look at.
     pub fn held(reason: Reason) -> Self {
         Self { items: vec![Routed::Hold(reason)], control_id: String::new(), device_time: None }

@@ -16,6 +16,21 @@ metric!(charges: IntCounter, "wardd_billing_charges_total", "Charges written.");
 metric!(consumer_lag: IntGaugeVec, "wardd_consumer_lag_events", "Events that a consumer of the log is behind.", ["consumer"]);
 metric!(consumer_failures: IntCounterVec, "wardd_consumer_failures_total", "Tries of a consumer that failed and are repeated.", ["consumer"]);
 
+metric!(open_items: IntGauge, "wardd_quarantine_open_items", "Things that wait for a person.");
+metric!(oldest_item: IntGauge, "wardd_quarantine_oldest_age_seconds", "How long the oldest of them has waited.");
+metric!(head: IntGauge, "wardd_journal_head_sequence", "The sequence of the last durable event.");
+
+/// What waits for a person, and for how long the oldest has.
+pub fn quarantine_open(items: usize, oldest_seconds: i64) {
+    open_items().map(|metric| metric.set(i64::try_from(items).unwrap_or(i64::MAX)));
+    oldest_item().map(|metric| metric.set(oldest_seconds));
+}
+
+/// The journal's head.
+pub fn journal_head(sequence: u64) {
+    head().map(|metric| metric.set(i64::try_from(sequence).unwrap_or(i64::MAX)));
+}
+
 /// A port had no place.
 pub fn port_full(actor: &str) {
     full().map(|metric| metric.with_label_values(&[actor]).inc());

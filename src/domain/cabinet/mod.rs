@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::quarantine::Reason;
 use super::{Aggregate, Context};
@@ -18,12 +19,12 @@ mod decide;
 mod event;
 mod rejection;
 
-pub use command::{Command, Reported, ReportedKind};
+pub use command::{Command, Reported, ReportedKind, Withdrawn};
 pub use event::{Event, LotAmount};
 pub use rejection::Rejection;
 
 /// The state of a cabinet.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cabinet {
     pockets: BTreeMap<PocketId, Pocket>,
     withdrawals: BTreeMap<u32, Withdrawal>,
@@ -34,7 +35,7 @@ pub struct Cabinet {
 }
 
 /// A pocket: one item, in lots.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pocket {
     /// What belongs in it.
     pub item: ItemId,
@@ -58,7 +59,7 @@ impl Pocket {
 }
 
 /// A lot in a pocket.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lot {
     /// The maker's lot number.
     pub lot: String,
@@ -69,7 +70,7 @@ pub struct Lot {
 }
 
 /// A count that did not agree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Discrepancy {
     /// What the events add up to.
     pub expected: Decimal,
@@ -80,7 +81,7 @@ pub struct Discrepancy {
 }
 
 /// What was taken out for a patient and is not wholly accounted for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
     /// From which pocket.
     pub pocket: PocketId,

@@ -61,6 +61,11 @@ pub enum Command {
         /// How urgent.
         priority: Priority,
     },
+    /// Orders more tests on a specimen that exists.
+    AddTests {
+        /// Which tests.
+        tests: Vec<Loinc>,
+    },
     /// The tube was scanned at the bedside.
     Collect,
     /// The tube was scanned in the laboratory.
@@ -99,6 +104,11 @@ pub enum Event {
         tests: Vec<Loinc>,
         /// How urgent.
         priority: Priority,
+    },
+    /// More tests were ordered.
+    TestsAdded {
+        /// Which tests.
+        tests: Vec<Loinc>,
     },
     /// The tube was scanned at the bedside.
     Collected {
@@ -217,7 +227,13 @@ impl Aggregate for Specimen {
                 Ok(vec![Event::TestsOrdered { patient: patient.clone(), tests, priority: *priority }])
             }
             (Command::Order { .. }, _) => Err(Rejection::AlreadyOrdered),
-            (Command::Collect | Command::Receive, Stage::Unknown) => Err(Rejection::UnknownAccession),
+            (Command::AddTests { tests }, Stage::Ordered | Stage::Collected | Stage::Received | Stage::Resulted) => {
+                let mut new: Vec<Loinc> = tests.iter().filter(|test| !self.tests.contains_key(*test)).cloned().collect();
+                new.sort();
+                new.dedup();
+                Ok(if new.is_empty() { vec![] } else { vec![Event::TestsAdded { tests: new }] })
+            }
+            (Command::Collect | Command::Receive | Command::AddTests { .. }, Stage::Unknown) => Err(Rejection::UnknownAccession),
             (Command::Collect, Stage::Ordered) => Ok(vec![Event::Collected { at: context.now }]),
             // A scanner that repeats a scan is no error.
             (Command::Collect, Stage::Collected) => Ok(vec![]),
@@ -236,6 +252,15 @@ impl Aggregate for Specimen {
                 self.patient = Some(patient.clone());
                 self.tests = tests.iter().map(|test| (test.clone(), Vec::new())).collect();
             }
+            Event::TestsAdded { tests } => {
+                for test in tests {
+                    self.tests.entry(test.clone()).or_default();
+                }
+                // What was complete is not any more.
+                if self.stage == Stage::Resulted {
+                    self.stage = Stage::Received;
+                }
+            }
             Event::Collected { .. } => self.stage = Stage::Collected,
             Event::Received { .. } => self.stage = Stage::Received,
             Event::ResultFiled { device, result, .. } => {
@@ -251,6 +276,7 @@ impl Aggregate for Specimen {
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
             Event::TestsOrdered { .. } => ("TestsOrdered", 1),
+            Event::TestsAdded { .. } => ("TestsAdded", 1),
             Event::Collected { .. } => ("Collected", 1),
             Event::Received { .. } => ("Received", 1),
             Event::ResultFiled { .. } => ("ResultFiled", 1),
@@ -261,7 +287,7 @@ impl Aggregate for Specimen {
     fn held(event: &Event) -> Option<Reason> {
         match event {
             Event::ResultHeld { result, .. } => Some(Reason::TestNotOrdered { test: result.test.clone() }),
-            Event::TestsOrdered { .. } | Event::Collected { .. } | Event::Received { .. } | Event::ResultFiled { .. } => None,
+            Event::TestsOrdered { .. } | Event::TestsAdded { .. } | Event::Collected { .. } | Event::Received { .. } | Event::ResultFiled { .. } => None,
         }
     }
 }

@@ -109,3 +109,19 @@ fn number_8_a_result_fills_its_own_test_only_and_what_was_not_ordered_is_held() 
     after.extend(events);
     assert_eq!(when(&given::<Specimen>(&after), &context(None), file(&[stranger])), Ok(vec![]), "held once");
 }
+
+#[test]
+fn more_tests_open_a_specimen_again_and_free_what_was_held_for_them() {
+    let mut events = received();
+    events.extend([filed(&line("6690-2", "5"), true), filed(&line("718-7", "14"), true)]);
+    let stranger = line("777-3", "200");
+    events.push(Event::ResultHeld { device: device("xn"), result: stranger.clone() });
+    let add = |code: &str| Command::AddTests { tests: vec![test(code)] };
+    let specimen: Specimen = given(&events);
+    assert_eq!(when(&specimen, &context(None), add("718-7")), Ok(vec![]));
+    assert_eq!(when(&Specimen::default(), &context(None), add("718-7")), Err("unknown_accession".into()));
+    events.extend(when(&specimen, &context(None), add("777-3")).unwrap());
+    let specimen: Specimen = given(&events);
+    assert_eq!(specimen.stage(), Stage::Received);
+    assert_eq!(when(&specimen, &context(None), file(&[stranger.clone()])), Ok(vec![filed(&stranger, true)]));
+}

@@ -1,0 +1,142 @@
+//! Lab orders and specimens.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::command::{Body, Key, parse};
+use super::problem::Problem;
+use super::router::Api;
+use crate::actor::Outcome;
+use crate::domain::specimen::{Command, Priority};
+use crate::kernel::{Accession, Loinc, Mrn, StreamId, StreamKind, limits};
+use crate::projection::SpecimenRow;
+
+/// Whose specimen it is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PatientName {
+    /// Medical record number.
+    #[schema(value_type = String, example = "1001")]
+    mrn: Mrn,
+}
+
+/// An order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LabOrder {
+    /// Whose specimen it is.
+    patient: PatientName,
+    /// LOINC codes of the catalogue.
+    #[schema(value_type = Vec<String>, example = json!(["718-7", "6690-2"]))]
+    tests: Vec<Loinc>,
+    /// How urgent.
+    #[serde(default)]
+    #[schema(value_type = String, example = "routine")]
+    priority: Priority,
+    /// Who orders.
+    #[serde(default)]
+    user: Option<String>,
+}
+
+/// An order that was taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ordered {
+    /// The number for the tube's label.
+    accession: String,
+    /// What was ordered.
+    tests: Vec<String>,
+}
+
+/// Orders tests: issues an accession number, then the specimen under it. The same Idempotency-Key gives the same number.
+#[utoipa::path(post, path = "/api/v1/lab-orders", request_body = LabOrder, responses((status = 201, body = Ordered), (status = 400, body = Problem)))]
+pub(super) async fn order(State(api): State<Api>, Key(key): Key, Body(order): Body<LabOrder>) -> Result<Response, Problem> {
+    if let Some(test) = order.tests.iter().find(|test| !api.catalogue.contains_key(test.as_str())) {
+        return Err(Problem::bad(format!("test {test} is not in the catalogue: order one of {}", api.catalogue.keys().cloned().collect::<Vec<_>>().join(", "))));
+    }
+    if order.tests.is_empty() {
+        return Err(Problem::bad("the order names no tests: name at least one LOINC code"));
+    }
+    let stream = StreamId::new(StreamKind::Hospital, "accessions");
+    match api.hospital.accession(api.origin(key, order.user.as_deref(), None)).await {
+        Outcome::Done(_) | Outcome::Repeated => {}
+        other => return Ok(api.answer(&stream, key, &other, StatusCode::CREATED)),
+    }
+    let issued = api.history.of_command(&stream, key).first().and_then(|event| event.get("accession")?.as_str()?.parse::<Accession>().ok());
+    let accession = issued.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the accession number is not readable yet: send the request again with the same Idempotency-Key"))?;
+    let tests: Vec<String> = order.tests.iter().map(ToString::to_string).collect();
+    let command = Command::Order { patient: order.patient.mrn, tests: order.tests, priority: order.priority };
+    match api.hospital.specimen(&accession, command, api.origin(key.part(1), order.user.as_deref(), None)).await {
+        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => {
+            Ok((StatusCode::CREATED, Json(Ordered { accession: accession.to_string(), tests })).into_response())
+        }
+        other => Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key.part(1), &other, StatusCode::CREATED)),
+    }
+}
+
+/// A page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct PageQuery {
+    /// The key to begin with.
+    #[serde(default)]
+    pub(super) from: String,
+    /// How many; 500 at most.
+    #[serde(default)]
+    pub(super) limit: Option<usize>,
+}
+
+impl PageQuery {
+    pub(super) fn rows(&self) -> usize {
+        self.limit.unwrap_or(100).clamp(1, limits::PAGE_ROWS)
+    }
+}
+
+/// A row with its key beside it.
+pub(super) fn keyed<R: Serialize>(name: &str, (key, row): (String, R)) -> serde_json::Value {
+    let mut value = serde_json::to_value(row).unwrap_or_default();
+    if let Some(map) = value.as_object_mut() {
+        map.insert(name.to_owned(), key.into());
+    }
+    value
+}
+
+/// Specimens by accession number.
+#[utoipa::path(get, path = "/api/v1/specimens", responses((status = 200)))]
+pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) -> Json<Vec<serde_json::Value>> {
+    Json(api.rows.list::<SpecimenRow>("specimen", &page.from, page.rows()).into_iter().map(|row| keyed("accession", row)).collect())
+}
+
+/// One specimen with its results.
+#[utoipa::path(get, path = "/api/v1/specimens/{accession}", responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn show(State(api): State<Api>, Path(accession): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    let row: SpecimenRow = api.rows.get("specimen", &accession).ok_or_else(|| Problem::missing("specimen", &accession))?;
+    Ok(Json(keyed("accession", (accession, row))))
+}
+
+/// Who acts, and what more is needed.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SpecimenAction {
+    /// Who acts.
+    user: Option<String>,
+    /// LOINC codes to add.
+    #[schema(value_type = Vec<String>)]
+    tests: Vec<Loinc>,
+}
+
+/// `collect`, `receive`, or `add-tests`.
+#[utoipa::path(post, path = "/api/v1/specimens/{accession}/{action}", request_body = SpecimenAction, responses((status = 200), (status = 409, body = Problem)))]
+pub(super) async fn act(State(api): State<Api>, Path((accession, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<SpecimenAction>) -> Result<Response, Problem> {
+    let accession: Accession = parse(&accession)?;
+    let command = match action.as_str() {
+        "collect" => Command::Collect,
+        "receive" => Command::Receive,
+        "add-tests" => Command::AddTests { tests: body.tests },
+        other => return Err(Problem::missing("action", other)),
+    };
+    let outcome = api.hospital.specimen(&accession, command, api.origin(key, body.user.as_deref(), None)).await;
+    Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key, &outcome, StatusCode::OK))
+}

@@ -1,0 +1,23 @@
+//! HTTP for people, programs and Prometheus: requests become commands, projections become pages and resources.
+//!
+//! Flow: request → [`guard`] (token, size) → handler → actor (commands) or rows (queries) → JSON, problem+json or page.
+//! **Invariant**: an answer that says "done" goes out after the journal's sync; a repeated Idempotency-Key has no second effect.
+//! Start reading at [`router`].
+
+mod beds;
+mod cabinets;
+mod command;
+mod devices;
+mod guard;
+mod lab;
+mod ledger;
+mod openapi;
+mod page;
+mod problem;
+mod quarantine;
+mod router;
+mod server;
+
+pub use quarantine::{Replay, Replayed};
+pub use router::{Api, router};
+pub use server::{BoundServer, ServerError, bind};

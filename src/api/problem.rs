@@ -1,0 +1,63 @@
+//! Errors as `application/problem+json` (RFC 9457): what, and the way out.
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::actor::Failure;
+use crate::domain::Refusal;
+
+/// An error for a client.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// A word for programs, such as `occupied`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What, and the way out.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem of a status.
+    pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
+        Self { kind: format!("urn:wardd:problem:{kind}"), title: status.canonical_reason().unwrap_or("error").to_owned(), status: status.as_u16(), detail: detail.into() }
+    }
+
+    /// There is no such thing.
+    pub fn missing(what: &str, name: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown", format!("there is no {what} {name}: check the number"))
+    }
+
+    /// The request is wrong.
+    pub fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+    }
+
+    /// A rule refused.
+    pub fn refused(refusal: &Refusal) -> Self {
+        Self::new(StatusCode::CONFLICT, &refusal.rule, refusal.message.clone())
+    }
+
+    /// It could not be tried.
+    pub fn failed(failure: &Failure) -> Self {
+        let status = match failure {
+            Failure::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Failure::Busy | Failure::Full | Failure::Closed | Failure::Lost => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::Unreadable(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, "unavailable", failure.to_string())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::to_string(&self).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}

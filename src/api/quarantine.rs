@@ -1,0 +1,102 @@
+//! What waits for a person: list, show, retry, discard, bind.
+
+use std::pin::Pin;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::command::{Body, Key, parse};
+use super::lab::{PageQuery, keyed};
+use super::problem::Problem;
+use super::router::Api;
+use crate::domain::quarantine::{Command, Reason};
+use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind};
+use crate::projection::ItemRow;
+
+/// How a message that was handled again came out: the reasons why something of it still waits, or that it could not be tried.
+pub type Replayed<'a> = Pin<Box<dyn Future<Output = Result<Vec<Reason>, String>> + Send + 'a>>;
+
+/// Handles raw messages again; given by the composition root, which knows the gateways.
+pub trait Replay: Send + Sync {
+    /// Handles a device's message again, its results bound to a specimen when a person says so.
+    fn replay(&self, device: DeviceId, raw: RawBytes, bind: Option<Accession>) -> Replayed<'_>;
+}
+
+fn view(key: &str, row: &ItemRow, now: crate::kernel::Timestamp) -> serde_json::Value {
+    let mut value = keyed("item", (key.to_owned(), row));
+    if let Some(map) = value.as_object_mut() {
+        map.insert("sentence".to_owned(), row.reason.sentence().into());
+        map.insert("age_seconds".to_owned(), now.seconds_since(row.since).into());
+    }
+    value
+}
+
+/// Open items, oldest keys first.
+#[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200)))]
+pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) -> Json<Vec<serde_json::Value>> {
+    let now = api.clock.now();
+    let keys = api.rows.open_item_keys(page.rows());
+    Json(keys.iter().filter_map(|key| api.rows.get::<ItemRow>("quarantine", key).map(|row| view(key, &row, now))).collect())
+}
+
+/// One item with its raw message.
+#[utoipa::path(get, path = "/api/v1/quarantine/{item}", responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn show(State(api): State<Api>, Path(item): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    let row: ItemRow = api.rows.get("quarantine", &item).ok_or_else(|| Problem::missing("item in quarantine", &item))?;
+    let mut value = view(&item, &row, api.clock.now());
+    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), api.history.raw(row.raw_at)) {
+        map.insert("device".to_owned(), device.to_string().into());
+        map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default());
+    }
+    Ok(Json(value))
+}
+
+/// What is done with an item.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ItemAction {
+    /// Who acts.
+    user: Option<String>,
+    /// Why it is discarded.
+    because: String,
+    /// The specimen that the results belong to.
+    accession: String,
+}
+
+/// `retry`, `discard` (with `because`) or `bind` (with `accession`).
+#[utoipa::path(post, path = "/api/v1/quarantine/{item}/{action}", request_body = ItemAction, responses((status = 200), (status = 409, body = Problem)))]
+pub(super) async fn act(State(api): State<Api>, Path((item, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<ItemAction>) -> Result<Response, Problem> {
+    let row: ItemRow = api.rows.get("quarantine", &item).ok_or_else(|| Problem::missing("item in quarantine", &item))?;
+    let command = match action.as_str() {
+        "discard" => Command::Discard { because: body.because },
+        "retry" => {
+            replay(&api, &row, None).await?;
+            Command::Retried
+        }
+        "bind" => {
+            let accession: Accession = parse(&body.accession)?;
+            replay(&api, &row, Some(accession.clone())).await?;
+            Command::Bound { accession }
+        }
+        other => return Err(Problem::missing("action", other)),
+    };
+    let outcome = api.hospital.quarantine(&item, command, api.origin(key, body.user.as_deref(), None)).await;
+    Ok(api.answer(&StreamId::new(StreamKind::Quarantine, item), key, &outcome, StatusCode::OK))
+}
+
+/// Handles the raw message again; the item is closed only when nothing of it waits any more.
+async fn replay(api: &Api, row: &ItemRow, bind: Option<Accession>) -> Result<(), Problem> {
+    if !row.is_open {
+        return Err(Problem::new(StatusCode::CONFLICT, "already_closed", "the item has been dealt with already"));
+    }
+    let (device, raw) = api.history.raw(row.raw_at).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
+    let holds = api.replay.replay(device, raw, bind).await.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why))?;
+    match holds.first() {
+        None => Ok(()),
+        Some(reason) => Err(Problem::new(StatusCode::CONFLICT, reason.word(), format!("it still cannot be done: {}", reason.sentence()))),
+    }
+}

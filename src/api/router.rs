@@ -1,0 +1,95 @@
+//! Which path leads where.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+
+use super::problem::Problem;
+use super::quarantine::Replay;
+use super::{beds, cabinets, devices, guard, lab, ledger, openapi, page, quarantine};
+use crate::actor::Hospital;
+use crate::kernel::{Clock, limits};
+use crate::projection::{History, Rows};
+use crate::telemetry;
+
+/// What handlers need; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// The hospital's name, shown on pages.
+    pub name: Arc<str>,
+    /// The actors.
+    pub hospital: Arc<Hospital>,
+    /// The read models.
+    pub rows: Arc<Rows>,
+    /// The log, for reading.
+    pub history: History,
+    /// The time.
+    pub clock: Clock,
+    /// Tests that can be ordered: LOINC and name.
+    pub catalogue: Arc<BTreeMap<String, String>>,
+    /// The token that clients send, where one is configured.
+    pub token: Option<Arc<str>>,
+    /// Handles a message of the quarantine again.
+    pub replay: Arc<dyn Replay>,
+    /// Becomes true when wardd stops.
+    pub stop: tokio::sync::watch::Receiver<bool>,
+}
+
+/// All routes.
+pub fn router(api: Api) -> Router {
+    let v1 = Router::new()
+        .route("/lab-orders", post(lab::order))
+        .route("/specimens", get(lab::list))
+        .route("/specimens/{accession}", get(lab::show))
+        .route("/specimens/{accession}/{action}", post(lab::act))
+        .route("/cabinets", get(cabinets::list))
+        .route("/cabinets/{cabinet}", get(cabinets::show))
+        .route("/cabinets/{cabinet}/{action}", post(cabinets::act))
+        .route("/beds", get(beds::list))
+        .route("/beds/{bed}", get(beds::show))
+        .route("/beds/{bed}/{action}", post(beds::act))
+        .route("/accounts", get(ledger::list))
+        .route("/accounts/{mrn}", get(ledger::show))
+        .route("/accounts/{mrn}/{action}", post(ledger::act))
+        .route("/devices", get(devices::list))
+        .route("/tags", get(devices::tags))
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/{item}", get(quarantine::show))
+        .route("/quarantine/{item}/{action}", post(quarantine::act))
+        .route("/summary", get(devices::summary))
+        .route("/openapi.json", get(openapi::document));
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/", get(page::board))
+        .route("/events", get(page::events))
+        .route("/style.css", get(page::style))
+        .route("/board.js", get(page::script))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "unknown", "there is nothing under this path: /api/v1/openapi.json lists what there is") })
+        .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path takes another method: /api/v1/openapi.json says which") })
+        .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
+        .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
+        .with_state(api)
+}
+
+async fn metrics(State(api): State<Api>) -> Response {
+    let (open, oldest) = api.rows.open_items();
+    telemetry::quarantine_open(open, oldest.map_or(0, |since| api.clock.now().seconds_since(since)));
+    telemetry::journal_head(api.history.head());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response()
+}
+
+/// Ready when the actors run and the read models have caught up with what was there at the start.
+async fn ready(State(api): State<Api>) -> Response {
+    let (applied, head) = (api.rows.applied(), api.history.head());
+    let status = if head.saturating_sub(applied) < 100_000 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "journal": head, "projection": applied }))).into_response()
+}

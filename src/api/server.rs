@@ -1,0 +1,112 @@
+//! The listener: plain on loopback, TLS elsewhere.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::server::TlsStream;
+
+/// A handshake may take so long.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Why the web server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be bound.
+    #[error("WD-0303 http: cannot listen on {0}: {1}: free the port, or set another in http.bind")]
+    Bind(SocketAddr, std::io::Error),
+    /// Certificate or key cannot be used.
+    #[error("WD-0304 http: {0}: {1}")]
+    Certificate(PathBuf, String),
+}
+
+/// A listener that is bound and not yet served.
+pub struct BoundServer {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServerError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error: &dyn std::fmt::Display| ServerError::Certificate(path.clone(), error.to_string())
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| failed(certificate)(&error))?;
+    let key_bytes = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key)(&error))?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(certificate)(&error))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key_bytes)
+        .map_err(|error| failed(certificate)(&error))?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Binds the address; with certificate and key it speaks TLS only.
+pub async fn bind(address: SocketAddr, tls: Option<(&Path, &Path)>) -> Result<BoundServer, ServerError> {
+    let tls = tls.map(|(certificate, key)| acceptor(certificate, key)).transpose()?;
+    let listener = TcpListener::bind(address).await.map_err(|error| ServerError::Bind(address, error))?;
+    Ok(BoundServer { listener, tls })
+}
+
+/// Accepts TCP and shakes hands.
+struct TlsListener {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, address)) = self.listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
+                return (stream, address);
+            }
+            tracing::debug!("tls handshake failed");
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+impl BoundServer {
+    /// The address that was really bound.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until wardd stops; requests under way are finished.
+    pub async fn serve(self, router: Router, mut stop: watch::Receiver<bool>) {
+        let until = async move {
+            // A closed channel means the same.
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        let result = match self.tls {
+            None => axum::serve(self.listener, router).with_graceful_shutdown(until).await,
+            Some(acceptor) => axum::serve(TlsListener { listener: self.listener, acceptor }, router).with_graceful_shutdown(until).await,
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "web server ended");
+        }
+    }
+}

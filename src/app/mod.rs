@@ -1,0 +1,31 @@
+//! The composition root: builds everything sink-first, starts it, drains it; the only owner of the real clock.
+//!
+//! Flow: configuration → journal → views → actors → consumers → listeners → `endpoints.json` → READY; stop → drain → sync.
+//! Start reading at [`run`].
+
+pub mod demo;
+mod endpoints;
+mod error;
+mod openers;
+pub mod profiles;
+mod run;
+mod wiring;
+
+pub use error::AppError;
+pub use run::{Running, run, start, until_signal};
+
+use std::sync::OnceLock;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::kernel::{Clock, Tick, Timestamp};
+
+/// The real clock.
+pub fn real_clock() -> Clock {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(Instant::now);
+    let now = || {
+        let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+        Timestamp::from_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+    };
+    Clock::new(now, move || Tick::from_ms(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,305 @@
+//! Starting and stopping.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::openers::{BoardOpener, MqttOpener};
+use super::{AppError, endpoints, profiles, real_clock, wiring};
+use crate::actor::{Hospital, Origin, Outcome};
+use crate::api::{self, Api, Replay, Replayed};
+use crate::config::Config;
+use crate::domain::cabinet::Command;
+use crate::gateway::{self, DrawerCommands, Serving};
+use crate::journal::views::{SledViews, Views};
+use crate::journal::{FileLog, KeyRing, Log, Opened, Options};
+use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
+use crate::outbound::{Drawers, Opener};
+use crate::profile::{Framing, Profile};
+use crate::projection::{History, Projector, Rows};
+use crate::{link, telemetry};
+
+/// wardd stops within this time; what is not drained then is not lost, since its senders have no answer yet.
+const DRAIN: Duration = Duration::from_millis(4_000);
+
+/// A wardd that runs.
+pub struct Running {
+    /// The addresses that were really bound.
+    pub endpoints: BTreeMap<String, SocketAddr>,
+    /// What was found in the journal.
+    pub opened: Opened,
+    /// The actors.
+    pub hospital: Arc<Hospital>,
+    /// The read models.
+    pub rows: Arc<Rows>,
+    log: Arc<FileLog>,
+    directory: PathBuf,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    consumers: JoinSet<()>,
+}
+
+fn keys(config: &Config) -> Result<KeyRing, AppError> {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join("wardd-keyring")).filter(|path| path.exists());
+    let path = config.journal.keyring.clone().or(credential).ok_or(AppError::NoKeys)?;
+    Ok(KeyRing::load(&path)?)
+}
+
+/// Handles messages of the quarantine again.
+struct Replays {
+    devices: BTreeMap<DeviceId, Arc<gateway::Device>>,
+}
+
+impl Replay for Replays {
+    fn replay(&self, device: DeviceId, raw: RawBytes, bind: Option<Accession>) -> Replayed<'_> {
+        Box::pin(async move {
+            let known = self.devices.get(&device).ok_or_else(|| format!("device {device} is not in the configuration any more"))?;
+            gateway::replay(known, raw, bind.as_ref()).await
+        })
+    }
+}
+
+/// Starts everything and says what was bound. `keys` is none for the configured key ring.
+pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<KeyRing>) -> Result<Running, AppError> {
+    let clock = real_clock();
+    let ring = ring.map_or_else(|| keys(config), Ok)?;
+    let device_profiles = wiring::load_profiles(config, profiles)?;
+    let prices = wiring::prices(config)?;
+    let directory = config.data.directory.clone();
+    std::fs::create_dir_all(&directory).map_err(|source| AppError::File { path: directory.clone(), source })?;
+    endpoints::remove(&directory);
+    let options = Options { segment_bytes: config.journal.segment_mib << 20, ..Options::default() };
+    let (log, opened) = FileLog::open(&directory.join("journal"), Arc::new(ring), options)?;
+    let log = Arc::new(log);
+    let shared: Arc<dyn Log> = log.clone();
+    let (views, _) = SledViews::open(&directory.join("views"))?;
+    let views: Arc<dyn Views> = Arc::new(views);
+    let rows = Arc::new(Rows::open(views.clone(), log.head())?);
+    let hospital = Arc::new(Hospital::start(wiring::layout(config), shared.clone()).await?);
+    assign_pockets(config, &hospital, &clock).await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let mut consumers = JoinSet::new();
+    consumers.spawn(Projector::new(rows.clone()).run(shared.clone()));
+    {
+        let (hospital, log, views, clock) = (hospital.clone(), shared.clone(), views.clone(), clock.clone());
+        let charging = crate::actor::Charging { prices };
+        consumers.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
+    }
+
+    let mut wired = wire(config, &device_profiles, &hospital, &clock, &stopping).await?;
+    consumers.spawn(Drawers::new(std::mem::take(&mut wired.openers), clock.clone()).run(shared.clone(), views.clone()));
+
+    let http = &config.http;
+    let tls = http.tls_certificate.as_deref().zip(http.tls_key.as_deref());
+    let server = api::bind(http.bind, tls).await?;
+    if let Ok(address) = server.address() {
+        wired.endpoints.insert("http".to_owned(), address);
+    }
+    let token = match &http.token_file {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|source| AppError::File { path: path.clone(), source })?.trim().into()),
+        None => None,
+    };
+    let api = Api {
+        name: config.hospital.name.as_str().into(),
+        hospital: hospital.clone(),
+        rows: rows.clone(),
+        history: History::new(shared.clone()),
+        clock,
+        catalogue: Arc::new(config.tests.iter().map(|test| (test.loinc.to_string(), test.name.clone())).collect()),
+        token,
+        replay: Arc::new(Replays { devices: wired.devices }),
+        stop: stopping.clone(),
+    };
+    wired.tasks.spawn(server.serve(api::router(api), stopping));
+    endpoints::write(&directory, &wired.endpoints)?;
+    Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, log, directory, stop, tasks: wired.tasks, consumers })
+}
+
+/// Devices on their links.
+struct Wired {
+    endpoints: BTreeMap<String, SocketAddr>,
+    devices: BTreeMap<DeviceId, Arc<gateway::Device>>,
+    openers: BTreeMap<CabinetId, (DeviceId, Arc<dyn Opener>)>,
+    tasks: JoinSet<()>,
+}
+
+async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hospital: &Arc<Hospital>, clock: &Clock, stopping: &watch::Receiver<bool>) -> Result<Wired, AppError> {
+    let broker = config.mqtt.as_ref().map(wiring::broker).transpose()?;
+    let sender = broker.as_ref().map(|broker| link::mqtt::send(broker, telemetry::device("broker")));
+    let mut wired = Wired { endpoints: BTreeMap::new(), devices: BTreeMap::new(), openers: BTreeMap::new(), tasks: JoinSet::new() };
+    let mut on_broker = Vec::new();
+    for device in &config.devices {
+        let Some(profile) = profiles.get(&device.id).cloned() else { continue };
+        let cabinet = config.cabinets.iter().find(|cabinet| cabinet.drawers.as_ref() == Some(&device.id)).map(|cabinet| cabinet.id.clone());
+        let board = match (&profile.framing, cabinet) {
+            (Framing::Line { .. }, Some(cabinet)) => {
+                let (commands, board) = DrawerCommands::new();
+                wired.openers.insert(cabinet, (device.id.clone(), Arc::new(BoardOpener(commands))));
+                Some(board)
+            }
+            (Framing::Mqtt { commands: Some(topic), .. }, Some(cabinet)) => {
+                if let Some(sender) = &sender {
+                    let opener = MqttOpener { sender: sender.clone(), topic: topic.replace("{device}", device.id.as_str()) };
+                    wired.openers.insert(cabinet, (device.id.clone(), Arc::new(opener)));
+                }
+                None
+            }
+            _ => None,
+        };
+        let serving = wiring::serving(device, &profile).await?;
+        let served = Arc::new(gateway::Device {
+            id: device.id.clone(),
+            profile,
+            purpose: wiring::purpose(device),
+            hospital: hospital.clone(),
+            clock: clock.clone(),
+            figures: telemetry::device(device.id.as_str()),
+            facility: config.hospital.facility.clone(),
+            stop: stopping.clone(),
+            board,
+        });
+        wired.devices.insert(device.id.clone(), served.clone());
+        match serving {
+            None => on_broker.push(served),
+            Some(serving) => {
+                if let Some(address) = serving.address() {
+                    wired.endpoints.insert(device.id.to_string(), address);
+                }
+                serve(&mut wired.tasks, served, serving);
+            }
+        }
+    }
+    if let (Some(broker), false) = (&broker, on_broker.is_empty()) {
+        let topics = gateway::topics(&on_broker);
+        let (messages, incoming) = mpsc::channel(128);
+        let receiver = link::mqtt::receive(broker, topics.keys().cloned().collect(), messages, telemetry::device("broker"));
+        wired.tasks.spawn(gateway::serve_broker(topics, receiver, incoming));
+    }
+    Ok(wired)
+}
+
+fn serve(tasks: &mut JoinSet<()>, device: Arc<gateway::Device>, serving: Serving) {
+    tasks.spawn(gateway::serve(device, serving));
+}
+
+/// What the configuration says about pockets becomes a fact of their cabinets.
+async fn assign_pockets(config: &Config, hospital: &Hospital, clock: &Clock) -> Result<(), AppError> {
+    for cabinet in &config.cabinets {
+        for pocket in &cabinet.pockets {
+            let mut id = [0; 16];
+            getrandom::fill(&mut id).map_err(|error| AppError::Setting(error.to_string()))?;
+            let command = CommandId::from_bytes(id);
+            let now = clock.now();
+            let origin = Origin {
+                command,
+                principal: Principal::System("configuration".to_owned()),
+                witness: None,
+                place: None,
+                correlation: command,
+                causation: None,
+                device_time: None,
+                received: now,
+                now,
+                device: None,
+            };
+            let assign = Command::AssignPocket { pocket: pocket.id.clone(), item: pocket.item.clone(), gtins: pocket.gtins.clone(), is_controlled: pocket.controlled };
+            match hospital.cabinet(&cabinet.id, assign, origin).await {
+                Outcome::Done(_) | Outcome::Nothing | Outcome::Repeated => {}
+                Outcome::Refused(refusal) => return Err(AppError::Setting(format!("cabinet {}: {}", cabinet.id, refusal.message))),
+                Outcome::Held(_, reason) => return Err(AppError::Setting(reason.sentence())),
+                Outcome::Failed(failure) => return Err(AppError::Setting(format!("cabinet {}: {failure}", cabinet.id))),
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Running {
+    /// The journal's head.
+    pub fn head(&self) -> u64 {
+        self.log.head()
+    }
+
+    /// The log, for reading.
+    pub fn history(&self) -> Arc<dyn Log> {
+        self.log.clone()
+    }
+
+    /// Becomes the cause when the journal fails.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.log.failure()
+    }
+
+    /// Stops intake, drains what is under way, lets consumers catch up, and closes the journal.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        endpoints::remove(&self.directory);
+        let drained = async {
+            while self.tasks.join_next().await.is_some() {}
+            self.hospital.stop().await;
+            // The read models and charges of what was taken last.
+            for _ in 0..100 {
+                if self.rows.applied() >= self.log.head() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, drained).await.is_err() {
+            tracing::warn!("not everything was drained in time; its senders have no answer and will send it again");
+        }
+        self.tasks.abort_all();
+        self.consumers.abort_all();
+        while self.tasks.join_next().await.is_some() {}
+        while self.consumers.join_next().await.is_some() {}
+        if let Err(error) = self.rows.write() {
+            telemetry::consumer_failed("projection", &error.to_string());
+        }
+        tracing::info!(events = self.log.head(), "wardd stopped");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn until_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Runs wardd until it is told to stop, or its journal fails.
+pub async fn run(config: &Config) -> Result<(), AppError> {
+    let running = start(config, &profiles::Source::Folder(config.profiles.clone()), None).await?;
+    tracing::info!(events = running.opened.events, segments = running.opened.segments, cut_bytes = running.opened.cut_bytes, endpoints = ?running.endpoints, "wardd is ready");
+    notify(&[sd_notify::NotifyState::Ready]);
+    let mut failure = running.failure();
+    let beat = async {
+        loop {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    };
+    let failed = tokio::select! {
+        () = until_signal() => None,
+        cause = failure.wait_for(Option::is_some) => cause.ok().and_then(|cause| cause.clone()),
+        () = beat => None,
+    };
+    notify(&[sd_notify::NotifyState::Stopping]);
+    running.stop().await;
+    failed.map_or(Ok(()), |cause| Err(AppError::JournalFailed(cause)))
+}
+
+fn notify(states: &[sd_notify::NotifyState<'_>]) {
+    // Outside of systemd there is nobody to tell.
+    let _ = sd_notify::notify(states);
+}

@@ -1,0 +1,109 @@
+//! From the configuration to values: prices, layout, device settings, links.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{AppError, profiles};
+use crate::actor::Layout;
+use crate::config::{Config, Device, Link, Mqtt, ScanPurpose};
+use crate::domain::account::{Price, PriceList};
+use crate::gateway::Serving;
+use crate::kernel::DeviceId;
+use crate::link::mqtt::Broker;
+use crate::link::serial::{LineFlow, LineParity, Parameters};
+use crate::link::{SerialLink, TcpConnector, TcpServer};
+use crate::profile::{Flow, Parity, Profile};
+use crate::routing::Purpose;
+use crate::telemetry;
+
+pub(super) fn prices(config: &Config) -> Result<PriceList, AppError> {
+    let Some(file) = config.price_file()? else { return Ok(PriceList::default()) };
+    let entries = file.price.iter().map(|entry| (entry.code.clone(), Price { price: file.money(entry), from: entry.from, until: entry.until }));
+    PriceList::new(entries).map_err(|source| AppError::Prices { path: config.prices.clone().unwrap_or_default(), source })
+}
+
+pub(super) fn layout(config: &Config) -> Layout {
+    Layout {
+        wards: config.wards.iter().map(|ward| (ward.id.clone(), ward.bed_ids().into_iter().flatten().collect())).collect(),
+        cabinets: config.cabinets.iter().map(|cabinet| cabinet.id.clone()).collect(),
+        devices: config.devices.iter().map(|device| device.id.clone()).collect(),
+    }
+}
+
+/// The profiles of all devices, each once.
+pub(super) fn load_profiles(config: &Config, source: &profiles::Source) -> Result<BTreeMap<DeviceId, Arc<Profile>>, AppError> {
+    let mut loaded: BTreeMap<String, Arc<Profile>> = BTreeMap::new();
+    let mut by_device = BTreeMap::new();
+    for device in &config.devices {
+        let profile = match loaded.get(&device.profile) {
+            Some(profile) => profile.clone(),
+            None => {
+                let profile = Arc::new(source.load(&device.profile)?);
+                loaded.insert(device.profile.clone(), profile.clone());
+                profile
+            }
+        };
+        if profile.version != device.version {
+            let wrong = profiles::ProfileError::Version { id: device.profile.clone(), device: device.id.to_string(), found: profile.version, pinned: device.version };
+            return Err(wrong.into());
+        }
+        by_device.insert(device.id.clone(), profile);
+    }
+    Ok(by_device)
+}
+
+pub(super) fn purpose(device: &Device) -> Purpose {
+    match (device.purpose, &device.cabinet) {
+        (Some(ScanPurpose::Collect), _) => Purpose::Collect,
+        (Some(ScanPurpose::Load), Some(cabinet)) => Purpose::Load(cabinet.clone()),
+        (Some(ScanPurpose::Receive | ScanPurpose::Load) | None, _) => Purpose::Receive,
+    }
+}
+
+/// The link of a device; none for one on the broker.
+pub(super) async fn serving(device: &Device, profile: &Profile) -> Result<Option<Serving>, AppError> {
+    let figures = telemetry::device(device.id.as_str());
+    Ok(match &device.link {
+        Link::TcpListen { bind, peers } => {
+            let server = TcpServer::bind(*bind, peers.clone(), figures).await.map_err(|source| AppError::Listen { device: device.id.to_string(), address: *bind, source })?;
+            Some(Serving::Listen(server))
+        }
+        Link::TcpConnect { address } => Some(Serving::Connect(TcpConnector::new(address.clone(), figures))),
+        Link::Serial { path, baud } => {
+            let serial = &profile.serial;
+            let parameters = Parameters {
+                baud: baud.unwrap_or(serial.baud),
+                data_bits: serial.data_bits,
+                parity: match serial.parity {
+                    Parity::None => LineParity::None,
+                    Parity::Even => LineParity::Even,
+                    Parity::Odd => LineParity::Odd,
+                },
+                stop_bits: serial.stop_bits,
+                flow: match serial.flow {
+                    Flow::None => LineFlow::None,
+                    Flow::Software => LineFlow::Software,
+                    Flow::Hardware => LineFlow::Hardware,
+                },
+            };
+            Some(Serving::Serial(SerialLink::new(path.clone(), parameters, figures)))
+        }
+        Link::Mqtt => None,
+    })
+}
+
+/// The broker's address and login.
+pub(super) fn broker(mqtt: &Mqtt) -> Result<Broker, AppError> {
+    let wrong = || AppError::Setting(format!("mqtt.broker {:?} is host:port", mqtt.broker));
+    let (host, port) = mqtt.broker.rsplit_once(':').ok_or_else(wrong)?;
+    let port = port.parse().map_err(|_| wrong())?;
+    let login = match (&mqtt.user, &mqtt.password_file) {
+        (Some(user), Some(path)) => {
+            let password = std::fs::read_to_string(path).map_err(|source| AppError::File { path: path.clone(), source })?;
+            Some((user.clone(), password.trim_end().to_owned()))
+        }
+        (Some(user), None) => Some((user.clone(), String::new())),
+        (None, _) => None,
+    };
+    Ok(Broker { host: host.to_owned(), port, client_id: mqtt.client_id.clone(), login })
+}

@@ -1,0 +1,86 @@
+//! `wardctl`: the operator's command.
+
+mod bench;
+mod client;
+mod decode;
+mod journal;
+mod out;
+mod profile;
+mod quarantine;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Looks into wardd's data, codes and profiles.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Shows the structure of a message or code; exit 0 valid, 1 invalid, 2 usage.
+    Decode(decode::Arguments),
+    /// Checks, lists, explains and begins device profiles.
+    #[command(subcommand)]
+    Profile(profile::Command),
+    /// Verifies and shows the journal; wardd need not run.
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Creates and rotates key rings.
+    #[command(subcommand)]
+    Keyring(Keyring),
+    /// What waits for a person.
+    Quarantine(quarantine::Arguments),
+    /// Measures a running wardd.
+    #[command(subcommand)]
+    Bench(bench::Command),
+}
+
+#[derive(Subcommand)]
+enum Keyring {
+    /// Creates a key ring with one key; refuses to overwrite.
+    New {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Adds a key and makes it current; restart wardd to use it.
+    Rotate {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+fn run(command: Command) -> Result<ExitCode, String> {
+    match command {
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Profile(command) => profile::run(command),
+        Command::Journal(command) => journal::run(command),
+        Command::Quarantine(arguments) => quarantine::run(arguments),
+        Command::Bench(command) => bench::run(command),
+        Command::Keyring(Keyring::New { file }) => {
+            wardd::journal::KeyRing::create(&file).map_err(|error| error.to_string())?;
+            out::line(&format!("{}: created; keep a copy where the data is not", file.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Keyring(Keyring::Rotate { file }) => {
+            let key = wardd::journal::KeyRing::rotate(&file).map_err(|error| error.to_string())?;
+            out::line(&format!("{}: key {key} is current from the next start on", file.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("wardctl: {message}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What leaves the house: follows the log from a durable cursor, sends at least once, in order per receiver.
+//!
+//! Flow: durable event → command for a receiver → link → confirmed → cursor.
+//! **Invariant**: the cursor passes an event only when its command is confirmed, or held for a person.
+
+mod drawers;
+
+pub use drawers::{Drawers, Opener, Opening};

@@ -1,0 +1,220 @@
+//! What each event does to the rows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ItemRow, ResultRow, Rows, SpecimenRow, TagRow};
+use crate::domain::{Aggregate, account, bed, cabinet, device, quarantine, specimen};
+use crate::journal::{Log, StoredBatch, StoredEvent};
+use crate::kernel::{Money, StreamKind, Timestamp};
+use crate::telemetry;
+
+/// Batches between two pauses: reports must not stop the service.
+const BURST: usize = 256;
+const PAUSE: Duration = Duration::from_millis(4);
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
+/// Folds the log into rows.
+#[derive(Debug)]
+pub struct Projector {
+    rows: Arc<Rows>,
+}
+
+impl Projector {
+    /// A projector of these rows.
+    pub fn new(rows: Arc<Rows>) -> Self {
+        Self { rows }
+    }
+
+    /// Follows the log until it closes.
+    pub async fn run(self, log: Arc<dyn Log>) {
+        let mut tail = log.tail(self.rows.applied() + 1);
+        let mut written = tokio::time::Instant::now();
+        let mut burst = 0;
+        loop {
+            let next = tokio::time::timeout_at(written + WRITE_EVERY, tail.next(log.as_ref())).await;
+            match next {
+                Ok(Ok(Some(batch))) => {
+                    self.apply(&batch);
+                    burst += 1;
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => {
+                    telemetry::consumer_failed("projection", &error.to_string());
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                Err(_) => {}
+            }
+            if written.elapsed() >= WRITE_EVERY {
+                written = tokio::time::Instant::now();
+                self.write().await;
+                telemetry::consumer_at("projection", self.rows.applied(), log.head());
+            }
+            if burst >= BURST {
+                burst = 0;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        self.write().await;
+    }
+
+    /// Writing may take a while: it is done where it blocks nobody.
+    async fn write(&self) {
+        let rows = self.rows.clone();
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || rows.write()).await {
+            telemetry::consumer_failed("projection", &error.to_string());
+        }
+    }
+
+    /// Applies a batch.
+    pub fn apply(&self, batch: &StoredBatch) {
+        for event in &batch.events {
+            self.event(event, batch);
+        }
+        self.rows.advance(batch.last());
+    }
+
+    fn event(&self, event: &StoredEvent, batch: &StoredBatch) {
+        let key = event.event.stream.key();
+        let payload = event.event.payload.get();
+        match event.event.stream.kind() {
+            StreamKind::Bed => read(payload).into_iter().for_each(|found| self.bed(key, event.sequence, &found)),
+            StreamKind::Cabinet => read(payload).into_iter().for_each(|found| self.cabinet(key, event.sequence, &found)),
+            StreamKind::Specimen => read(payload).into_iter().for_each(|found| self.specimen(key, event.sequence, &found, batch.meta.recorded)),
+            StreamKind::Account => read(payload).into_iter().for_each(|found| self.account(key, event.sequence, &found)),
+            StreamKind::Quarantine => read(payload).into_iter().for_each(|found| self.item(key, event.sequence, found, batch.first())),
+            StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
+            StreamKind::Device | StreamKind::Hospital => {}
+        }
+    }
+
+    fn bed(&self, key: &str, sequence: u64, event: &bed::Event) {
+        self.rows.update("bed", key, |row: Option<BedRow>| {
+            let row = row.unwrap_or_default();
+            if row.sequence >= sequence {
+                return None;
+            }
+            Some(match event {
+                bed::Event::PatientAdmitted { patient, at } => BedRow { sequence, patient: Some(patient.clone()), since: Some(*at) },
+                bed::Event::PatientLeft { .. } => BedRow { sequence, patient: None, since: None },
+            })
+        });
+    }
+
+    fn cabinet(&self, key: &str, sequence: u64, event: &cabinet::Event) {
+        self.rows.update("cabinet", key, |row: Option<CabinetRow>| {
+            let mut row = row.unwrap_or_default();
+            if row.sequence >= sequence {
+                return None;
+            }
+            row.cabinet.apply(event);
+            row.sequence = sequence;
+            Some(row)
+        });
+    }
+
+    fn specimen(&self, key: &str, sequence: u64, event: &specimen::Event, recorded: Timestamp) {
+        self.rows.update("specimen", key, |row: Option<SpecimenRow>| {
+            let mut row = row.unwrap_or_default();
+            if row.sequence >= sequence {
+                return None;
+            }
+            row.sequence = sequence;
+            match event {
+                specimen::Event::TestsOrdered { patient, tests, priority } => {
+                    row.stage = specimen::Stage::Ordered;
+                    row.patient = Some(patient.clone());
+                    row.priority = *priority;
+                    row.ordered = Some(recorded);
+                    row.tests = tests.iter().map(|test| (test.to_string(), Vec::new())).collect();
+                }
+                specimen::Event::TestsAdded { tests } => {
+                    for test in tests {
+                        row.tests.entry(test.to_string()).or_default();
+                    }
+                    row.stage = row.stage.min(specimen::Stage::Received);
+                }
+                specimen::Event::Collected { at } => {
+                    row.stage = specimen::Stage::Collected;
+                    row.collected = Some(*at);
+                }
+                specimen::Event::Received { at, .. } => {
+                    row.stage = specimen::Stage::Received;
+                    row.received = Some(*at);
+                }
+                specimen::Event::ResultFiled { device, result, .. } => {
+                    let filed = ResultRow { device: device.clone(), line: result.clone(), filed: recorded };
+                    row.tests.entry(result.test.to_string()).or_default().push(filed);
+                    if row.tests.values().all(|results| !results.is_empty()) {
+                        row.stage = specimen::Stage::Resulted;
+                    }
+                }
+                specimen::Event::ResultHeld { .. } => row.held += 1,
+            }
+            Some(row)
+        });
+    }
+
+    fn account(&self, key: &str, sequence: u64, event: &account::Event) {
+        self.rows.update("account", key, |row: Option<AccountRow>| {
+            let mut row = row.unwrap_or_default();
+            if row.sequence >= sequence {
+                return None;
+            }
+            row.sequence = sequence;
+            let add = |balance: Option<Money>, amount: Money| balance.map_or(Some(amount), |balance| balance.plus(amount).ok());
+            match event {
+                account::Event::Charged { charge } | account::Event::ChargeUnpriced { charge } => {
+                    row.charges.retain(|known| known.cause != charge.cause);
+                    let amount = charge.amount();
+                    row.charges.push(ChargeRow { cause: charge.cause, code: charge.code.clone(), quantity: charge.quantity, amount, rendered: charge.rendered });
+                    if let Some(amount) = amount {
+                        row.balance = add(row.balance, amount);
+                    }
+                }
+                account::Event::PaymentReceived { amount, .. } => {
+                    row.payments.push(*amount);
+                    row.balance = add(row.balance, amount.reversed());
+                }
+            }
+            Some(row)
+        });
+    }
+
+    fn item(&self, key: &str, sequence: u64, event: quarantine::Event, batch_first: u64) {
+        self.rows.update("quarantine", key, |row: Option<ItemRow>| {
+            if row.as_ref().is_some_and(|row| row.sequence >= sequence) {
+                return None;
+            }
+            match (event, row) {
+                (quarantine::Event::Held { reason, device, raw_at, at }, _) => {
+                    self.rows.item_changed(key, Some(at));
+                    Some(ItemRow { sequence, held_at: sequence, is_open: true, reason, device, raw_at: raw_at.unwrap_or(batch_first), since: at })
+                }
+                (_, Some(row)) => {
+                    self.rows.item_changed(key, None);
+                    Some(ItemRow { sequence, is_open: false, ..row })
+                }
+                (_, None) => None,
+            }
+        });
+    }
+
+    fn tag(&self, reader: &str, sequence: u64, event: &device::Event, recorded: Timestamp) {
+        let device::Event::TagSighted { tag, antenna, .. } = event else { return };
+        self.rows.update("tag", tag, |row: Option<TagRow>| {
+            let is_newer = row.is_none_or(|row| row.sequence < sequence);
+            is_newer.then(|| TagRow { sequence, reader: reader.to_owned(), antenna: *antenna, at: recorded })
+        });
+    }
+}
+
+fn read<E: serde::de::DeserializeOwned>(payload: &str) -> Option<E> {
+    match serde_json::from_str(payload) {
+        Ok(event) => Some(event),
+        Err(error) => {
+            telemetry::consumer_failed("projection", &error.to_string());
+            None
+        }
+    }
+}

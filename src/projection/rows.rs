@@ -1,0 +1,263 @@
+//! Rows by kind and key: a cache that is written behind, over the rebuildable store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rust_decimal::Decimal;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::cabinet::Cabinet;
+use crate::domain::quarantine::Reason;
+use crate::domain::specimen::{Priority, ResultLine, Stage};
+use crate::journal::views::{self, Change, Views, ViewsError};
+use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
+
+/// The consumer's name.
+pub(super) const CONSUMER: &str = "projection";
+
+/// A bed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BedRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// Who lies in it.
+    pub patient: Option<Mrn>,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+/// A cabinet: its folded state.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct CabinetRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// The state.
+    pub cabinet: Cabinet,
+}
+
+/// A result of a specimen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultRow {
+    /// Which device measured it.
+    pub device: DeviceId,
+    /// The result.
+    #[serde(flatten)]
+    pub line: ResultLine,
+    /// When it was filed.
+    pub filed: Timestamp,
+}
+
+/// A specimen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SpecimenRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// How far it is.
+    pub stage: Stage,
+    /// Whose it is.
+    pub patient: Option<Mrn>,
+    /// How urgent.
+    pub priority: Priority,
+    /// Its tests and their results, the latest last.
+    pub tests: BTreeMap<String, Vec<ResultRow>>,
+    /// Results that wait for a person.
+    pub held: usize,
+    /// When it was ordered.
+    pub ordered: Option<Timestamp>,
+    /// When it was collected.
+    pub collected: Option<Timestamp>,
+    /// When it was received.
+    pub received: Option<Timestamp>,
+}
+
+/// A charge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChargeRow {
+    /// The event that caused it.
+    pub cause: u64,
+    /// The code in the price list.
+    pub code: String,
+    /// How many.
+    pub quantity: Decimal,
+    /// Quantity times price; none while there is no price.
+    pub amount: Option<Money>,
+    /// When the service was rendered.
+    pub rendered: Timestamp,
+}
+
+/// An account.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// Charges in the order of their causes.
+    pub charges: Vec<ChargeRow>,
+    /// Payments.
+    pub payments: Vec<Money>,
+    /// Charges less payments; none when nothing was ever charged or paid.
+    pub balance: Option<Money>,
+}
+
+/// An item of the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// The event that held it.
+    pub held_at: u64,
+    /// Whether a person must still look.
+    pub is_open: bool,
+    /// Why it is held.
+    pub reason: Reason,
+    /// From which device.
+    pub device: Option<DeviceId>,
+    /// Where the raw message stands.
+    pub raw_at: u64,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Where a tag was seen last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// The reader.
+    pub reader: String,
+    /// The antenna.
+    pub antenna: u16,
+    /// When.
+    pub at: Timestamp,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    dirty: BTreeMap<String, Vec<u8>>,
+    applied: u64,
+    open_items: BTreeMap<String, Timestamp>,
+}
+
+/// All rows.
+pub struct Rows {
+    views: Arc<dyn Views>,
+    cache: RwLock<Cache>,
+    changed: tokio::sync::watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Rows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Rows(up to event {})", self.applied())
+    }
+}
+
+impl Rows {
+    /// The rows of a store, from where they stand; `head` is the log's.
+    pub fn open(views: Arc<dyn Views>, head: u64) -> Result<Self, ViewsError> {
+        let mut applied = views::cursor(views.as_ref(), CONSUMER)?;
+        if applied > head {
+            // The views belong to another log, or to a later state of this one: begin anew.
+            let stale: Vec<Change> = views.scan("row/", "", usize::MAX)?.into_iter().map(|(key, _)| Change::Remove(key)).collect();
+            views.apply(&stale)?;
+            applied = 0;
+        }
+        let mut cache = Cache { applied, ..Cache::default() };
+        for (key, bytes) in views.scan("row/quarantine/", "", usize::MAX)? {
+            if let Ok(item) = serde_json::from_slice::<ItemRow>(&bytes)
+                && item.is_open
+            {
+                cache.open_items.insert(key.trim_start_matches("row/quarantine/").to_owned(), item.since);
+            }
+        }
+        Ok(Self { views, cache: RwLock::new(cache), changed: tokio::sync::watch::channel(applied).0 })
+    }
+
+    /// The last event that all rows reflect.
+    pub fn applied(&self) -> u64 {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).applied
+    }
+
+    /// Tells of each change by the sequence that rows reflect.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// A row.
+    pub fn get<R: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<R> {
+        let key = format!("row/{kind}/{key}");
+        let cached = self.cache.read().unwrap_or_else(PoisonError::into_inner).dirty.get(&key).cloned();
+        let bytes = cached.or_else(|| self.views.get(&key).ok().flatten())?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Rows of a kind from a key on, in the order of their keys, at most `limit`.
+    pub fn list<R: DeserializeOwned>(&self, kind: &str, from: &str, limit: usize) -> Vec<(String, R)> {
+        let prefix = format!("row/{kind}/");
+        let start = format!("{prefix}{from}");
+        let mut found: BTreeMap<String, Vec<u8>> = self.views.scan(&prefix, &start, limit).unwrap_or_default().into_iter().collect();
+        {
+            let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+            let newer = cache.dirty.range(start..).take_while(|(key, _)| key.starts_with(&prefix)).take(limit);
+            found.extend(newer.map(|(key, bytes)| (key.clone(), bytes.clone())));
+        }
+        found
+            .into_iter()
+            .take(limit)
+            .filter_map(|(key, bytes)| Some((key.strip_prefix(&prefix)?.to_owned(), serde_json::from_slice(&bytes).ok()?)))
+            .collect()
+    }
+
+    /// Open items of the quarantine: how many, and since when the oldest waits.
+    pub fn open_items(&self) -> (usize, Option<Timestamp>) {
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        (cache.open_items.len(), cache.open_items.values().min().copied())
+    }
+
+    /// The keys of open items, at most `limit`.
+    pub fn open_item_keys(&self, limit: usize) -> Vec<String> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.keys().take(limit).cloned().collect()
+    }
+
+    /// Replaces a row by what an event makes of it; a row that reflects the event already stays.
+    pub(super) fn update<R: Serialize + DeserializeOwned>(&self, kind: &str, key: &str, change: impl FnOnce(Option<R>) -> Option<R>) {
+        let Some(row) = change(self.get(kind, key)) else { return };
+        if let Ok(bytes) = serde_json::to_vec(&row) {
+            self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(format!("row/{kind}/{key}"), bytes);
+        }
+    }
+
+    pub(super) fn item_changed(&self, key: &str, open_since: Option<Timestamp>) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        match open_since {
+            Some(since) => cache.open_items.insert(key.to_owned(), since),
+            None => cache.open_items.remove(key),
+        };
+    }
+
+    pub(super) fn advance(&self, sequence: u64) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).applied = sequence;
+        self.changed.send_replace(sequence);
+    }
+
+    /// Writes what has changed to the store, the cursor last.
+    pub fn write(&self) -> Result<(), ViewsError> {
+        let (dirty, applied) = {
+            let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+            (std::mem::take(&mut cache.dirty), cache.applied)
+        };
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        let mut changes: Vec<Change> = dirty.iter().map(|(key, bytes)| Change::Put(key.clone(), bytes.clone())).collect();
+        changes.push(views::advance(CONSUMER, applied));
+        let result = self.views.apply(&changes);
+        if result.is_err() {
+            // What is newer stays; the rest is tried again.
+            let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+            for (key, bytes) in dirty {
+                cache.dirty.entry(key).or_insert(bytes);
+            }
+        }
+        result
+    }
+}
