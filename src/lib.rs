@@ -1,15 +1,15 @@
 //! wardd: a hospital's nervous system in one daemon.
 
 pub mod actor;
-pub mod kernel;
-pub mod framing;
-pub mod codec;
 pub mod api;
 pub mod app;
+pub mod codec;
 pub mod config;
 pub mod domain;
-pub mod journal;
+pub mod framing;
 pub mod gateway;
+pub mod journal;
+pub mod kernel;
 pub mod link;
 pub mod outbound;
 pub mod profile;

@@ -1,4 +1,5 @@
 //! Holds the import table of `src/`, the purity of the core, and the licences and sources of what is linked.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -26,21 +27,30 @@ const MAY_IMPORT: &[(&str, &str)] = &[
 ];
 
 /// External crates that only these folders may name.
-const OWNED: &[(&str, &str)] = &[
-    ("tokio_serial", "link"),
-    ("rumqttc", "link"),
-    ("sled", "journal"),
-    ("ractor", "actor"),
-    ("prometheus", "telemetry"),
-    ("axum", "api"),
-    ("askama", "api"),
-    ("clap", "bin"),
-];
+const OWNED: &[(&str, &str)] =
+    &[("tokio_serial", "link"), ("rumqttc", "link"), ("sled", "journal"), ("ractor", "actor"), ("prometheus", "telemetry"), ("axum", "api"), ("askama", "api"), ("clap", "bin")];
 
 /// The pure folders, and words that none of them may hold outside of tests.
 const PURE: &[&str] = &["kernel", "profile", "framing", "codec", "domain", "routing"];
-const IMPURE: &[&str] =
-    &["tokio", "ractor", "sled", "std::fs", "std::net", "std::io", "SystemTime", "Instant::now", "Timestamp::now", "getrandom", "HashMap", "HashSet", "std::thread", "std::env", "f32", "f64", "async fn"];
+const IMPURE: &[&str] = &[
+    "tokio",
+    "ractor",
+    "sled",
+    "std::fs",
+    "std::net",
+    "std::io",
+    "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "getrandom",
+    "HashMap",
+    "HashSet",
+    "std::thread",
+    "std::env",
+    "f32",
+    "f64",
+    "async fn",
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -199,8 +209,22 @@ fn metadata() -> serde_json::Value {
 
 #[test]
 fn licences_and_sources_of_all_dependencies_are_allowed() {
-    const ALLOWED: &[&str] =
-        &["MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "0BSD", "Unlicense", "Unicode-3.0", "CC0-1.0", "MPL-2.0", "Apache-2.0 WITH LLVM-exception", "MIT-0", "BSL-1.0"];
+    const ALLOWED: &[&str] = &[
+        "MIT",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "0BSD",
+        "Unlicense",
+        "Unicode-3.0",
+        "CC0-1.0",
+        "MPL-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "MIT-0",
+        "BSL-1.0",
+    ];
     let metadata = metadata();
     let mut faults = Vec::new();
     let mut count = 0;
@@ -232,7 +256,38 @@ fn licences_and_sources_of_all_dependencies_are_allowed() {
 #[test]
 fn no_crate_is_linked_in_two_major_versions_but_those_that_are_known() {
     // Each comes with a dependency that we cannot change: sled 0.34, serialport, rumqttc, serde_derive's move to syn 3.
-    const KNOWN: &[&str] = &["bitflags", "getrandom", "nix", "parking_lot", "parking_lot_core", "syn", "hashbrown", "redox_syscall", "windows-sys", "wasi", "winnow", "rand", "rand_core", "thiserror", "thiserror-impl", "r-efi", "unicode-width", "core-foundation", "itertools", "fixedbitset", "wit-bindgen", "cpufeatures", "rand_chacha", "toml_datetime", "darling", "base64", "mach2", "io-kit-sys", "regex-syntax", "socket2"];
+    const KNOWN: &[&str] = &[
+        "bitflags",
+        "getrandom",
+        "nix",
+        "parking_lot",
+        "parking_lot_core",
+        "syn",
+        "hashbrown",
+        "redox_syscall",
+        "windows-sys",
+        "wasi",
+        "winnow",
+        "rand",
+        "rand_core",
+        "thiserror",
+        "thiserror-impl",
+        "r-efi",
+        "unicode-width",
+        "core-foundation",
+        "itertools",
+        "fixedbitset",
+        "wit-bindgen",
+        "cpufeatures",
+        "rand_chacha",
+        "toml_datetime",
+        "darling",
+        "base64",
+        "mach2",
+        "io-kit-sys",
+        "regex-syntax",
+        "socket2",
+    ];
     let metadata = metadata();
     let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for package in metadata["packages"].as_array().unwrap() {
@@ -242,6 +297,7 @@ fn no_crate_is_linked_in_two_major_versions_but_those_that_are_known() {
         let line = if major == "0" { format!("0.{minor}") } else { major.to_owned() };
         versions.entry(package["name"].as_str().unwrap().to_owned()).or_default().insert(line);
     }
-    let doubled: Vec<String> = versions.into_iter().filter(|(name, lines)| lines.len() > 1 && !KNOWN.contains(&name.as_str())).map(|(name, lines)| format!("{name}: {lines:?}")).collect();
+    let doubled: Vec<String> =
+        versions.into_iter().filter(|(name, lines)| lines.len() > 1 && !KNOWN.contains(&name.as_str())).map(|(name, lines)| format!("{name}: {lines:?}")).collect();
     assert!(doubled.is_empty(), "{}", doubled.join("\n"));
 }

@@ -125,7 +125,7 @@ fn ask<A: Aggregate>(port: Option<&KeeperPort<A>>, request: Request<A::Command>)
         let refusal = Refusal { rule: "unknown".to_owned(), message: "there is no such thing in the configuration".to_owned() };
         return (request.reply)(Outcome::Refused(refusal));
     };
-    if let Err((_, Message::Ask(request))) = port.send(Message::Ask(request)) {
+    if let Err((_, Message::Ask(request))) = port.send(Message::Ask(Box::new(request))) {
         (request.reply)(Outcome::Failed(Failure::Busy));
     }
 }
@@ -208,10 +208,13 @@ impl Hospital {
     pub fn intake(&self, device: &DeviceId, intake: Intake) -> Result<(), Box<Intake>> {
         match self.devices.get(device) {
             None => Err(Box::new(intake)),
-            Some(port) => port.send(device::Message::Intake(Box::new(intake))).map_err(|(_, message)| match message {
-                device::Message::Intake(intake) => Some(intake),
-                device::Message::Settled { .. } => None,
-            }).or_else(|intake| intake.map_or(Ok(()), Err)),
+            Some(port) => port
+                .send(device::Message::Intake(Box::new(intake)))
+                .map_err(|(_, message)| match message {
+                    device::Message::Intake(intake) => Some(intake),
+                    device::Message::Settled { .. } => None,
+                })
+                .or_else(|intake| intake.map_or(Ok(()), Err)),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::telemetry;
 /// What a keeper is asked.
 pub enum Message<A: Aggregate> {
     /// A command to a stream.
-    Ask(Request<A::Command>),
+    Ask(Box<Request<A::Command>>),
     /// Shows a stream's state once everything before is durable.
     Inspect {
         /// The key of the stream.
@@ -85,7 +85,7 @@ impl<A: Aggregate> Actor for Keeper<A> {
     async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, memory: &mut Memory<A>) -> Result<(), ActorProcessingErr> {
         let (message, place) = message.open();
         match message {
-            Message::Ask(request) => memory.ask(request, (myself, place)),
+            Message::Ask(request) => memory.ask(*request, (myself, place)),
             Message::Inspect { key, show } => memory.inspect(&key, show),
             Message::Forget { key } => {
                 memory.kept.remove(&key);
@@ -225,7 +225,7 @@ impl<A: Aggregate> Memory<A> {
                 }
             }),
         );
-        if let Some(kept) = self.kept.get(&stream.key().to_owned())
+        if let Some(kept) = self.kept.get(stream.key())
             && kept.version == 0
         {
             // A stream that does not exist is not worth a place in memory.

@@ -66,13 +66,13 @@ pub(super) async fn order(State(api): State<Api>, Key(key): Key, Body(order): Bo
         other => return Ok(api.answer(&stream, key, &other, StatusCode::CREATED)),
     }
     let issued = api.history.of_command(&stream, key).first().and_then(|event| event.get("accession")?.as_str()?.parse::<Accession>().ok());
-    let accession = issued.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the accession number is not readable yet: send the request again with the same Idempotency-Key"))?;
+    let accession = issued.ok_or_else(|| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the accession number is not readable yet: send the request again with the same Idempotency-Key")
+    })?;
     let tests: Vec<String> = order.tests.iter().map(ToString::to_string).collect();
     let command = Command::Order { patient: order.patient.mrn, tests: order.tests, priority: order.priority };
     match api.hospital.specimen(&accession, command, api.origin(key.part(1), order.user.as_deref(), None)).await {
-        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => {
-            Ok((StatusCode::CREATED, Json(Ordered { accession: accession.to_string(), tests })).into_response())
-        }
+        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok((StatusCode::CREATED, Json(Ordered { accession: accession.to_string(), tests })).into_response()),
         other => Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key.part(1), &other, StatusCode::CREATED)),
     }
 }

@@ -8,10 +8,30 @@ use super::{beds, cabinets, devices, lab, ledger, quarantine};
 /// The document's root.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "wardd", description = "Beds, specimens, cabinets, accounts, devices and quarantine of a hospital. Errors are application/problem+json; POST takes Idempotency-Key."),
+    info(
+        title = "wardd",
+        description = "Beds, specimens, cabinets, accounts, devices and quarantine of a hospital. Errors are application/problem+json; POST takes Idempotency-Key."
+    ),
     paths(
-        lab::order, lab::list, lab::show, lab::act, cabinets::list, cabinets::show, cabinets::act, beds::list, beds::show, beds::act,
-        ledger::list, ledger::show, ledger::act, devices::list, devices::tags, devices::summary, quarantine::list, quarantine::show, quarantine::act
+        lab::order,
+        lab::list,
+        lab::show,
+        lab::act,
+        cabinets::list,
+        cabinets::show,
+        cabinets::act,
+        beds::list,
+        beds::show,
+        beds::act,
+        ledger::list,
+        ledger::show,
+        ledger::act,
+        devices::list,
+        devices::tags,
+        devices::summary,
+        quarantine::list,
+        quarantine::show,
+        quarantine::act
     )
 )]
 struct Document;

@@ -203,9 +203,7 @@ pub(super) async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Res
 fn take_until<S: Stream>(stream: S, end: impl Future<Output = ()>) -> impl Stream<Item = S::Item> {
     let mut stream = Box::pin(stream);
     let mut end = Box::pin(end);
-    futures_stream(move |context| {
-        if end.as_mut().poll(context).is_ready() { std::task::Poll::Ready(None) } else { stream.as_mut().poll_next(context) }
-    })
+    futures_stream(move |context| if end.as_mut().poll(context).is_ready() { std::task::Poll::Ready(None) } else { stream.as_mut().poll_next(context) })
 }
 
 struct PollFn<F>(F);

@@ -93,7 +93,8 @@ async fn replay(api: &Api, row: &ItemRow, bind: Option<Accession>) -> Result<(),
     if !row.is_open {
         return Err(Problem::new(StatusCode::CONFLICT, "already_closed", "the item has been dealt with already"));
     }
-    let (device, raw) = api.history.raw(row.raw_at).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
+    let (device, raw) =
+        api.history.raw(row.raw_at).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
     let holds = api.replay.replay(device, raw, bind).await.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why))?;
     match holds.first() {
         None => Ok(()),

@@ -40,9 +40,7 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServerError> 
         let path = path.to_owned();
         move |error: &dyn std::fmt::Display| ServerError::Certificate(path.clone(), error.to_string())
     };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| failed(certificate)(&error))?;
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|error| failed(certificate)(&error))?;
     let key_bytes = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key)(&error))?;
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)

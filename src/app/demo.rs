@@ -150,7 +150,11 @@ async fn in_folder(options: &Options, folder: &Path) -> Result<Report, AppError>
     stock(&config, &running).await?;
 
     let http = running.endpoints.get("http").copied().unwrap_or(options.http);
-    say(&format!("wardd demo: two wards, eight beds, two cabinets, ten devices, seed {}\n  board    http://{http}/\n  metrics  http://{http}/metrics\n  API      http://{http}/api/v1/openapi.json\n  data     {}\n  stop with Ctrl-C", options.seed, folder.display()));
+    say(&format!(
+        "wardd demo: two wards, eight beds, two cabinets, ten devices, seed {}\n  board    http://{http}/\n  metrics  http://{http}/metrics\n  API      http://{http}/api/v1/openapi.json\n  data     {}\n  stop with Ctrl-C",
+        options.seed,
+        folder.display()
+    ));
     let (stop, stopping) = watch::channel(false);
     let mut endpoints = running.endpoints.clone();
     endpoints.insert("broker".to_owned(), broker.addr());
@@ -240,7 +244,14 @@ async fn stock(config: &Config, running: &Running) -> Result<(), AppError> {
             device: None,
         };
         let expires = now.plus_seconds(86_400 * 365).date();
-        let load = Command::Load { pocket: Some(pocket.id.clone()), gtin: None, lot: format!("DEMO{number}"), expires, quantity: 500.into(), delivery: Some("demo".to_owned() + &number.to_string()) };
+        let load = Command::Load {
+            pocket: Some(pocket.id.clone()),
+            gtin: None,
+            lot: format!("DEMO{number}"),
+            expires,
+            quantity: 500.into(),
+            delivery: Some("demo".to_owned() + &number.to_string()),
+        };
         running.hospital.cabinet(&cabinet.id, load, origin).await;
     }
     Ok(())
@@ -282,7 +293,11 @@ fn compare(tally: &Tally, journal: &BTreeMap<String, u64>) -> Vec<String> {
     if billable != charged {
         differences.push(format!("charges: {billable} acts were billable, {charged} charges were written"));
     }
-    for (what, count) in [("second patients in a bed", tally.bed_conflicts_accepted), ("vends of more than there was", tally.excessive_vends_accepted), ("repeated requests with another answer", tally.repeats_different)] {
+    for (what, count) in [
+        ("second patients in a bed", tally.bed_conflicts_accepted),
+        ("vends of more than there was", tally.excessive_vends_accepted),
+        ("repeated requests with another answer", tally.repeats_different),
+    ] {
         if count > 0 {
             differences.push(format!("{what}: {count}"));
         }
@@ -306,4 +321,3 @@ impl std::fmt::Display for Report {
         }
     }
 }
-

@@ -149,13 +149,7 @@ impl Tag {
         };
         let filter = filter.parse().ok().filter(|filter| *filter < 8).ok_or_else(|| scheme.fault("filter", "it is 0 to 7"))?;
         let plain = |text: &str| unescaped(text).ok_or_else(wrong);
-        let tag = Self {
-            scheme: scheme.name,
-            filter,
-            company_prefix: company_prefix.to_owned(),
-            reference: plain(reference)?,
-            serial: serial.map(plain).transpose()?,
-        };
+        let tag = Self { scheme: scheme.name, filter, company_prefix: company_prefix.to_owned(), reference: plain(reference)?, serial: serial.map(plain).transpose()? };
         tag.bits(scheme)?;
         Ok(tag)
     }

@@ -4,7 +4,6 @@
 //! **Invariant**: no parser panics, guesses or drops; the bytes as received can always be had back.
 //! Start reading at [`hl7`].
 
-
 pub mod epc;
 pub mod gs1;
 pub mod hl7;

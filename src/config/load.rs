@@ -60,11 +60,7 @@ pub fn near<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option
 /// Adds "did you mean" to serde's "unknown field `x`, expected one of `a`, `b`".
 fn with_suggestion(message: &str) -> String {
     let mut quoted = message.lines().last().unwrap_or_default().split('`').skip(1).step_by(2);
-    let suggestion = if message.contains("unknown field") || message.contains("unknown variant") {
-        quoted.next().and_then(|given| near(given, quoted))
-    } else {
-        None
-    };
+    let suggestion = if message.contains("unknown field") || message.contains("unknown variant") { quoted.next().and_then(|given| near(given, quoted)) } else { None };
     match suggestion {
         Some(word) => format!("{}\ndid you mean `{word}`?", message.trim_end()),
         None => message.trim_end().to_owned(),
@@ -96,13 +92,7 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.data.directory);
         rebase(&mut self.profiles);
-        let optional = [
-            &mut self.prices,
-            &mut self.journal.keyring,
-            &mut self.http.tls_certificate,
-            &mut self.http.tls_key,
-            &mut self.http.token_file,
-        ];
+        let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.http.token_file];
         optional.into_iter().flatten().for_each(rebase);
         if let Some(path) = self.mqtt.as_mut().and_then(|mqtt| mqtt.password_file.as_mut()) {
             rebase(path);
@@ -127,7 +117,7 @@ impl Config {
         if http.tls_certificate.is_some() != http.tls_key.is_some() {
             faults.push("http: tls_certificate and tls_key belong together: give both or none".to_owned());
         }
-        if !http.bind.ip().is_loopback() && !(has_tls && http.token_file.is_some()) {
+        if !http.bind.ip().is_loopback() && (!has_tls || http.token_file.is_none()) {
             faults.push(format!(
                 "WD-0301 http.bind is {}, which is not loopback: patients' data would be open to the network; set tls_certificate, tls_key and token_file, or bind to 127.0.0.1",
                 http.bind
@@ -177,7 +167,8 @@ impl Config {
                         faults.push(format!("device {}: another device listens on {bind} already: two devices on one listener cannot be told apart", device.id));
                     }
                     if !bind.ip().is_loopback() && peers.is_empty() {
-                        faults.push(format!("WD-0302 device {}: {bind} is not loopback and the line is not encrypted: name the addresses that may connect in link.peers", device.id));
+                        faults
+                            .push(format!("WD-0302 device {}: {bind} is not loopback and the line is not encrypted: name the addresses that may connect in link.peers", device.id));
                     }
                 }
                 Link::Mqtt if self.mqtt.is_none() => faults.push(format!("device {}: there is no [mqtt] broker to connect to", device.id)),

@@ -285,14 +285,8 @@ mod tests {
     #[test]
     fn rule_2_every_split_of_a_stream_gives_the_same_messages() {
         let stream: &[u8] = b"noise\x0bMSH|1\rPID\r\x1c\x0d\r\n\x0bMSH|2\x1c|3\x1c\x0dxx\x0bcut\x0bMSH|4\x1c\x0d";
-        let expected = vec![
-            Block::Garbage(5),
-            message("MSH|1\rPID\r"),
-            message("MSH|2\x1c|3"),
-            Block::Garbage(2),
-            Block::Cut(Bytes::from_static(b"cut"), Cut::NextMessage),
-            message("MSH|4"),
-        ];
+        let expected =
+            vec![Block::Garbage(5), message("MSH|1\rPID\r"), message("MSH|2\x1c|3"), Block::Garbage(2), Block::Cut(Bytes::from_static(b"cut"), Cut::NextMessage), message("MSH|4")];
         assert_eq!(blocks(&[stream], 100), expected);
         for at in 0..stream.len() {
             assert_eq!(blocks(&[&stream[..at], &stream[at..]], 100), expected, "split at {at}");

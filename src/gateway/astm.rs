@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::Device;
 use super::device::Ended;
 use super::intake::{Arrived, identity, store};
-use super::Device;
 use crate::codec::lis2::{Message, Writer};
 use crate::domain::quarantine::Reason;
 use crate::framing::astm::session::FrameNumbers;
@@ -56,14 +56,7 @@ struct Line<'d> {
 
 pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> Ended {
     let Connection { mut reader, mut writer, peer } = connection;
-    let mut line = Line {
-        device,
-        session: Session::new(settings(&device.profile)),
-        assembler: Assembler::new(limits::ASTM_MESSAGE_BYTES),
-        peer,
-        sent: 0,
-        has_received: false,
-    };
+    let mut line = Line { device, session: Session::new(settings(&device.profile)), assembler: Assembler::new(limits::ASTM_MESSAGE_BYTES), peer, sent: 0, has_received: false };
     let mut buffer = BytesMut::with_capacity(4_096);
     let mut stopping_until: Option<Tick> = None;
     let why = loop {
@@ -179,12 +172,7 @@ impl Line<'_> {
             Ok(message) => routing::lis2::understand(&self.device.profile, lis2, &message),
             Err(error) => Understood::held(Reason::NotParsed { detail: error.to_string() }),
         };
-        let samples: Vec<String> = understood
-            .items
-            .iter()
-            .filter_map(|item| if let Routed::Query { samples } = item { Some(samples.clone()) } else { None })
-            .flatten()
-            .collect();
+        let samples: Vec<String> = understood.items.iter().filter_map(|item| if let Routed::Query { samples } = item { Some(samples.clone()) } else { None }).flatten().collect();
         let is_query = understood.items.iter().any(|item| matches!(item, Routed::Query { .. }));
         let mut arrived = self.arrived(bytes, understood, received);
         if is_query {

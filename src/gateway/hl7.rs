@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::Device;
 use super::device::Ended;
 use super::intake::{Arrived, identity, store};
-use super::Device;
 use crate::actor::Failure;
 use crate::actor::device::Kept;
 use crate::codec::hl7::ack::{self, Code, Fault, Header};
@@ -169,9 +169,7 @@ fn verdict(stored: Result<Kept, Failure>, fault: Option<Fault>) -> (Code, Option
 /// its own picture is wrong. What is merely unknown here (an accession, a bed) is a matter of this house and waits in quarantine.
 fn contradiction(reason: &Reason) -> Option<Fault> {
     match reason {
-        Reason::Refused { rule, detail } if !rule.starts_with("unknown_") && rule != "not_collected" => {
-            Some(Fault { code: "207", place: String::new(), text: detail.clone() })
-        }
+        Reason::Refused { rule, detail } if !rule.starts_with("unknown_") && rule != "not_collected" => Some(Fault { code: "207", place: String::new(), text: detail.clone() }),
         _ => None,
     }
 }

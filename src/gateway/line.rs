@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::Device;
 use super::device::Ended;
 use super::drawers::Opening;
 use super::intake::{Arrived, identity, store};
-use super::Device;
 use crate::domain::quarantine::Reason;
 use crate::framing::line::{Decoder, Ending, Line};
 use crate::kernel::{CommandId, Timestamp, limits};

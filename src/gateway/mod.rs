@@ -17,5 +17,5 @@ pub mod transcript;
 
 pub use device::{Device, Serving, serve};
 pub use drawers::{DrawerBoard, DrawerCommands};
-pub use replay::replay;
 pub use mqtt::{serve_broker, topics};
+pub use replay::replay;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::intake::{Arrived, identity, store};
 use super::Device;
+use super::intake::{Arrived, identity, store};
 use crate::domain::quarantine::Reason;
 use crate::kernel::limits;
 use crate::link::mqtt::{Received, Receiver};
@@ -60,7 +60,9 @@ async fn take(device: &Arc<Device>, received: &Received) -> bool {
         _ if received.payload.len() > limits::MQTT_PAYLOAD_BYTES => Understood::held(Reason::Incomplete { detail: "the payload is larger than is taken".to_owned() }),
         Codec::RfidJson => routing::json::tag(&received.payload),
         Codec::DrawerJson => routing::json::drawer(&received.payload),
-        Codec::Lis2(_) | Codec::Hl7(_) | Codec::Scan | Codec::RelayWords => Understood::held(Reason::NotSupported { detail: "this profile's codec does not come by MQTT".to_owned() }),
+        Codec::Lis2(_) | Codec::Hl7(_) | Codec::Scan | Codec::RelayWords => {
+            Understood::held(Reason::NotSupported { detail: "this profile's codec does not come by MQTT".to_owned() })
+        }
     };
     let message = identity(device.id.as_str(), &received.payload);
     let arrived = Arrived { message, raw: received.payload.clone(), understood, received: now, peer: received.topic.clone() };

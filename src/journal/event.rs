@@ -183,12 +183,6 @@ pub(super) fn read_body(json: &[u8], first: u64, versions: &[u64]) -> Result<Sto
     if body.events.len() != versions.len() {
         return Err(format!("it has {} events and {} versions", body.events.len(), versions.len()));
     }
-    let events = body
-        .events
-        .into_iter()
-        .zip(versions)
-        .zip(first..)
-        .map(|((event, version), sequence)| StoredEvent { sequence, stream_version: *version, event })
-        .collect();
+    let events = body.events.into_iter().zip(versions).zip(first..).map(|((event, version), sequence)| StoredEvent { sequence, stream_version: *version, event }).collect();
     Ok(StoredBatch { meta: Arc::new(body.meta), events })
 }

@@ -104,10 +104,8 @@ impl FileLog {
             failure: failure_sender,
             state,
         };
-        let thread = std::thread::Builder::new()
-            .name("journal-writer".to_owned())
-            .spawn(move || writer.run(&receiver))
-            .map_err(JournalError::io(directory, "start the writer's thread"))?;
+        let thread =
+            std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(&receiver)).map_err(JournalError::io(directory, "start the writer's thread"))?;
         let log = Self { keys, index, head, committed, failure, requests: Some(sender), thread: Mutex::new(Some(thread)), _lock: lock };
         Ok((log, opened))
     }

@@ -105,10 +105,7 @@ fn a_decision_on_an_old_version_is_a_conflict_and_writes_nothing() {
     let (place, keys) = (Place::new(), keys());
     let (log, _) = open(&place, &keys);
     append(&log, batch(Expected::Version(0), "A", &["one"])).unwrap();
-    assert_eq!(
-        append(&log, batch(Expected::Version(0), "A", &["two"])),
-        Err(AppendError::Conflict { stream: "specimen/A".into(), expected: 0, found: 1 })
-    );
+    assert_eq!(append(&log, batch(Expected::Version(0), "A", &["two"])), Err(AppendError::Conflict { stream: "specimen/A".into(), expected: 0, found: 1 }));
     append(&log, batch(Expected::Version(1), "A", &["two"])).unwrap();
     assert_eq!(texts(&log, "A"), ["one", "two"]);
 }

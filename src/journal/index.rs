@@ -82,10 +82,7 @@ impl SegmentIndex {
     /// Sorts the entries: the segment is full.
     pub(super) fn seal(&mut self) -> &[Entry] {
         if let Entries::Growing(map) = &mut self.entries {
-            let mut entries: Vec<Entry> = map
-                .drain()
-                .flat_map(|(stream, places)| places.into_iter().map(move |(version, offset)| Entry { stream, version, offset }))
-                .collect();
+            let mut entries: Vec<Entry> = map.drain().flat_map(|(stream, places)| places.into_iter().map(move |(version, offset)| Entry { stream, version, offset })).collect();
             entries.sort_unstable();
             self.entries = Entries::Sorted(entries.into());
         }

@@ -96,7 +96,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Header, Broken> {
     }
     let length = u32::from_le_bytes(number(bytes, 4)) as usize;
     let size = PREFIX_BYTES + length;
-    if size < HEADER_BYTES + TAG_BYTES || size > limits::JOURNAL_RECORD_BYTES + HEADER_BYTES + TAG_BYTES || size > bytes.len() {
+    if !(HEADER_BYTES + TAG_BYTES..=limits::JOURNAL_RECORD_BYTES + HEADER_BYTES + TAG_BYTES).contains(&size) || size > bytes.len() {
         return Err(Broken::Length);
     }
     let body = &bytes[PREFIX_BYTES..size];

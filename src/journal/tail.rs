@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use super::{JournalError, Log, StoredBatch};
 
@@ -39,7 +39,7 @@ impl Tail {
         Some(batch)
     }
 
-    fn from_disk(&mut self, log: &dyn Log) -> Result<Option<Arc<StoredBatch>>, JournalError> {
+    fn read_disk(&mut self, log: &dyn Log) -> Result<Option<Arc<StoredBatch>>, JournalError> {
         loop {
             if let Some(batch) = self.page.pop_front() {
                 if let Some(batch) = self.give(batch) {
@@ -61,7 +61,7 @@ impl Tail {
     /// The next durable batch; waits for it. `None` when the log has closed.
     pub async fn next(&mut self, log: &dyn Log) -> Result<Option<Arc<StoredBatch>>, JournalError> {
         loop {
-            if let Some(batch) = self.from_disk(log)? {
+            if let Some(batch) = self.read_disk(log)? {
                 return Ok(Some(batch));
             }
             match self.committed.recv().await {
@@ -79,7 +79,7 @@ impl Tail {
     /// The next durable batch when there is one now.
     pub fn try_next(&mut self, log: &dyn Log) -> Result<Option<Arc<StoredBatch>>, JournalError> {
         loop {
-            if let Some(batch) = self.from_disk(log)? {
+            if let Some(batch) = self.read_disk(log)? {
                 return Ok(Some(batch));
             }
             match self.committed.try_recv() {

@@ -69,11 +69,8 @@ impl SledViews {
                 let aside = (1..).map(|n| directory.with_extension(format!("damaged-{n}"))).find(|path| !path.exists()).unwrap_or_default();
                 telemetry::views_set_aside(&why);
                 std::fs::rename(directory, &aside).map_err(JournalError::io(directory, "set damaged views aside"))?;
-                let views = Self::try_open(directory).map_err(|why| JournalError::Io {
-                    path: directory.to_owned(),
-                    action: "open empty views",
-                    source: std::io::Error::other(why),
-                })?;
+                let views =
+                    Self::try_open(directory).map_err(|why| JournalError::Io { path: directory.to_owned(), action: "open empty views", source: std::io::Error::other(why) })?;
                 Ok((views, ViewsOpened::SetAside(aside)))
             }
         }

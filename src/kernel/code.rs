@@ -71,7 +71,7 @@ impl FromStr for Gtin {
         }
         let digits = format!("{text:0>14}");
         let sum: u32 = digits.bytes().enumerate().map(|(i, b)| u32::from(b - b'0') * if i % 2 == 0 { 3 } else { 1 }).sum();
-        if sum % 10 != 0 {
+        if !sum.is_multiple_of(10) {
             return Err(wrong("its check digit is wrong: scan the package again"));
         }
         Ok(Self(digits))

@@ -185,15 +185,8 @@ pub enum StreamKind {
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 7] = [
-        StreamKind::Bed,
-        StreamKind::Specimen,
-        StreamKind::Cabinet,
-        StreamKind::Account,
-        StreamKind::Device,
-        StreamKind::Quarantine,
-        StreamKind::Hospital,
-    ];
+    pub const ALL: [StreamKind; 7] =
+        [StreamKind::Bed, StreamKind::Specimen, StreamKind::Cabinet, StreamKind::Account, StreamKind::Device, StreamKind::Quarantine, StreamKind::Hospital];
 
     /// The word that stands before the slash of a stream id.
     pub fn word(self) -> &'static str {

@@ -41,10 +41,7 @@ impl<'de> Deserialize<'de> for RawBytes {
                 let (form, value): (String, String) = map.next_entry()?.ok_or_else(|| de::Error::custom("raw bytes without content"))?;
                 match form.as_str() {
                     "text" => Ok(RawBytes(value.into_bytes().into())),
-                    "base64" => base64::engine::general_purpose::STANDARD
-                        .decode(value)
-                        .map(|bytes| RawBytes(bytes.into()))
-                        .map_err(de::Error::custom),
+                    "base64" => base64::engine::general_purpose::STANDARD.decode(value).map(|bytes| RawBytes(bytes.into())).map_err(de::Error::custom),
                     other => Err(de::Error::custom(format!("raw bytes in the unknown form {other:?} (known: text, base64)"))),
                 }
             }

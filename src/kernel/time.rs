@@ -90,16 +90,12 @@ impl Date {
 
     /// The last day of a month: what day 00 means in GS1 dates (GS1 General Specifications, 3.4.2).
     pub fn month_end(year: i16, month: i8) -> Result<Self, Invalid> {
-        let first = jiff::civil::Date::new(year, month, 1)
-            .map_err(|_| Invalid::new("date", &format!("{year:04}-{month:02}"), "there is no such month"))?;
+        let first = jiff::civil::Date::new(year, month, 1).map_err(|_| Invalid::new("date", &format!("{year:04}-{month:02}"), "there is no such month"))?;
         Ok(Self { year, month, day: first.days_in_month() })
     }
 
     fn from_epoch_days(days: i64) -> Self {
-        let date = jiff::Timestamp::from_second(days.saturating_mul(86_400))
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-            .to_zoned(jiff::tz::TimeZone::UTC)
-            .date();
+        let date = jiff::Timestamp::from_second(days.saturating_mul(86_400)).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_zoned(jiff::tz::TimeZone::UTC).date();
         Self { year: date.year(), month: date.month(), day: date.day() }
     }
 

@@ -138,7 +138,8 @@ impl Drawers {
     async fn hold(&mut self, sequence: u64, log: &dyn Log, now: Timestamp) {
         let Some(pending) = self.pending.get(&sequence) else { return };
         let device = self.openers.get(&pending.cabinet).map(|(device, _)| device.clone());
-        let detail = format!("cabinet {}: drawer {} did not open for withdrawal at event {sequence}: cancel the withdrawal, or open the drawer by hand", pending.cabinet, pending.drawer);
+        let detail =
+            format!("cabinet {}: drawer {} did not open for withdrawal at event {sequence}: cancel the withdrawal, or open the drawer by hand", pending.cabinet, pending.drawer);
         telemetry::held("refused", device.as_ref().map_or("none", |device| device.as_str()));
         let event = quarantine::Event::Held { reason: Reason::Refused { rule: "drawer_not_opened".to_owned(), detail }, device, raw_at: None, at: now };
         let Ok(new) = NewEvent::new(StreamId::new(StreamKind::Quarantine, item_of(sequence)), "Held", 1, &event) else { return };

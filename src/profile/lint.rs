@@ -8,12 +8,54 @@ use super::{Codec, Framing, Profile, Test};
 /// NCnc: number a volume; NFr: number fraction; MCnc, SCnc: mass and substance a volume; VFr: volume fraction;
 /// EntVol, EntMass: of one entity; Ratio: without unit; CCnc: catalytic; Time; ACnc: arbitrary concentration.
 const PROPERTIES: &[(&str, &str)] = &[
-    ("6690-2", "NCnc"), ("804-5", "NCnc"), ("789-8", "NCnc"), ("777-3", "NCnc"), ("751-8", "NCnc"), ("731-0", "NCnc"), ("742-7", "NCnc"), ("711-2", "NCnc"), ("704-7", "NCnc"),
-    ("770-8", "NFr"), ("736-9", "NFr"), ("744-3", "NFr"), ("713-8", "NFr"), ("706-2", "NFr"),
-    ("4544-3", "VFr"), ("718-7", "MCnc"), ("786-4", "MCnc"), ("785-6", "EntMass"), ("787-2", "EntVol"), ("32623-1", "EntVol"), ("788-0", "Ratio"), ("51637-7", "VFr"), ("48386-7", "NFr"),
-    ("2345-7", "MCnc"), ("14749-6", "SCnc"), ("2160-0", "MCnc"), ("14682-9", "SCnc"), ("3094-0", "MCnc"), ("1742-6", "CCnc"), ("1920-8", "CCnc"), ("1751-7", "MCnc"), ("2885-2", "MCnc"), ("1975-2", "MCnc"),
-    ("2951-2", "SCnc"), ("2823-3", "SCnc"), ("2075-0", "SCnc"), ("3016-3", "ACnc"), ("2276-4", "MCnc"), ("5902-2", "Time"), ("6301-6", "RelTime"), ("3173-2", "Time"), ("3255-7", "MCnc"), ("48065-7", "MCnc"),
-    ("4548-4", "MFr"), ("6598-7", "MCnc"), ("10839-9", "MCnc"), ("1988-5", "MCnc"), ("33762-6", "MCnc"),
+    ("6690-2", "NCnc"),
+    ("804-5", "NCnc"),
+    ("789-8", "NCnc"),
+    ("777-3", "NCnc"),
+    ("751-8", "NCnc"),
+    ("731-0", "NCnc"),
+    ("742-7", "NCnc"),
+    ("711-2", "NCnc"),
+    ("704-7", "NCnc"),
+    ("770-8", "NFr"),
+    ("736-9", "NFr"),
+    ("744-3", "NFr"),
+    ("713-8", "NFr"),
+    ("706-2", "NFr"),
+    ("4544-3", "VFr"),
+    ("718-7", "MCnc"),
+    ("786-4", "MCnc"),
+    ("785-6", "EntMass"),
+    ("787-2", "EntVol"),
+    ("32623-1", "EntVol"),
+    ("788-0", "Ratio"),
+    ("51637-7", "VFr"),
+    ("48386-7", "NFr"),
+    ("2345-7", "MCnc"),
+    ("14749-6", "SCnc"),
+    ("2160-0", "MCnc"),
+    ("14682-9", "SCnc"),
+    ("3094-0", "MCnc"),
+    ("1742-6", "CCnc"),
+    ("1920-8", "CCnc"),
+    ("1751-7", "MCnc"),
+    ("2885-2", "MCnc"),
+    ("1975-2", "MCnc"),
+    ("2951-2", "SCnc"),
+    ("2823-3", "SCnc"),
+    ("2075-0", "SCnc"),
+    ("3016-3", "ACnc"),
+    ("2276-4", "MCnc"),
+    ("5902-2", "Time"),
+    ("6301-6", "RelTime"),
+    ("3173-2", "Time"),
+    ("3255-7", "MCnc"),
+    ("48065-7", "MCnc"),
+    ("4548-4", "MFr"),
+    ("6598-7", "MCnc"),
+    ("10839-9", "MCnc"),
+    ("1988-5", "MCnc"),
+    ("33762-6", "MCnc"),
 ];
 
 /// Which of these properties a unit can express; `None` when the unit is not known here, which is no fault.
@@ -114,7 +156,8 @@ fn places(codec: &Codec, faults: &mut Vec<String>) {
         }
         Codec::Hl7(hl7) => {
             for place in hl7.sample_id.iter().chain(hl7.control.iter().map(|mark| &mark.at)) {
-                let is_place = place.split_once('-').is_some_and(|(segment, rest)| segment.len() == 3 && rest.split('.').all(|number| number.parse::<u16>().is_ok_and(|number| number > 0)));
+                let is_place =
+                    place.split_once('-').is_some_and(|(segment, rest)| segment.len() == 3 && rest.split('.').all(|number| number.parse::<u16>().is_ok_and(|number| number > 0)));
                 if !is_place {
                     faults.push(format!("codec: {place:?} is no place: write SEG-field.component, as in OBR-3.1"));
                 }

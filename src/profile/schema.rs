@@ -223,7 +223,10 @@ impl Default for Lis2 {
             filed_kinds: vec![],
             value: vec!["R.4.1".to_owned()],
             failure_words: words(),
-            control: vec![Mark { at: "O.12.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] }, Mark { at: "H.12.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] }],
+            control: vec![
+                Mark { at: "O.12.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
+                Mark { at: "H.12.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
+            ],
             queries: false,
             no_orders: "I".to_owned(),
             order_code_components: 3,
@@ -262,7 +265,10 @@ impl Default for Hl7 {
             failure_words: words(),
             filed_statuses: ["F", "C", "P", ""].map(str::to_owned).to_vec(),
             passed_types: ["ED", "IS"].map(str::to_owned).to_vec(),
-            control: vec![Mark { at: "SPM-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] }, Mark { at: "MSH-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] }],
+            control: vec![
+                Mark { at: "SPM-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
+                Mark { at: "MSH-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
+            ],
             acknowledgement: Acknowledgement::Original,
         }
     }
@@ -312,17 +318,11 @@ pub struct Identity {
 }
 
 /// What the device's clock is worth.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Time {
     /// Minutes that its local time is ahead of UTC, where a message does not say.
     pub offset_minutes: i32,
-}
-
-impl Default for Time {
-    fn default() -> Self {
-        Self { offset_minutes: 0 }
-    }
 }
 
 /// What is normal for the device.

@@ -200,11 +200,7 @@ impl Rows {
             let newer = cache.dirty.range(start..).take_while(|(key, _)| key.starts_with(&prefix)).take(limit);
             found.extend(newer.map(|(key, bytes)| (key.clone(), bytes.clone())));
         }
-        found
-            .into_iter()
-            .take(limit)
-            .filter_map(|(key, bytes)| Some((key.strip_prefix(&prefix)?.to_owned(), serde_json::from_slice(&bytes).ok()?)))
-            .collect()
+        found.into_iter().take(limit).filter_map(|(key, bytes)| Some((key.strip_prefix(&prefix)?.to_owned(), serde_json::from_slice(&bytes).ok()?))).collect()
     }
 
     /// Open items of the quarantine: how many, and since when the oldest waits.

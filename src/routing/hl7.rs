@@ -173,7 +173,8 @@ fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order_time: Opti
     }
     let comparator = text(5, 1);
     // A structured numeric value (SN) has its comparator in the first component.
-    let value = if text(2, 1) == "SN" { format!("{comparator}{}", text(5, 2)) } else { [1, 2].into_iter().map(|part| text(5, part)).find(|part| !part.is_empty()).unwrap_or_default() };
+    let value =
+        if text(2, 1) == "SN" { format!("{comparator}{}", text(5, 2)) } else { [1, 2].into_iter().map(|part| text(5, part)).find(|part| !part.is_empty()).unwrap_or_default() };
     let unit = text(6, 1);
     let flags = text(8, 0);
     let time = obx.text(14, 1).or_else(|| obx.text(19, 1)).map(Cow::into_owned).or_else(|| order_time.map(str::to_owned));
@@ -292,7 +293,10 @@ mod tests {
         assert_eq!((accession.as_str(), results.len(), results[0].vendor_code.as_str()), ("26112100017", 1, "WBC"));
         let oul = header("OUL^R22") + "SPM|1|A9\rOBR|1||X\rOBX|1|NM|WBC||5.8|10*9/L\rSPM|2|A8\rOBR|1\rOBX|1|SN|WBC||>^100|10*9/L\r";
         let found = understand_text("", &oul).understood.items;
-        assert!(matches!(&found[..], [Routed::Results { accession: first, .. }, Routed::Results { accession: second, .. }] if first.as_str() == "A9" && second.as_str() == "A8"), "{found:?}");
+        assert!(
+            matches!(&found[..], [Routed::Results { accession: first, .. }, Routed::Results { accession: second, .. }] if first.as_str() == "A9" && second.as_str() == "A8"),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -307,7 +311,10 @@ mod tests {
     fn loinc_codes_of_a_feed_are_taken_as_they_are_when_the_profile_says_so() {
         let oru = header("ORU^R01") + "OBR|1||7\rOBX|1|NM|2345-7^GLUCOSE^LN||99.5|mg/dL|||||F\rOBX|2|NM|2345-8^X^LN||1|mg/dL|||||F\rOBX|3|NM|2345-7^X^LN||1|mg/dL|||||X\r";
         let found = understand_text(", codes_are_loinc = true", &oru).understood.items;
-        assert!(matches!(&found[..], [Routed::Results { results, .. }, Routed::Hold(Reason::NotMapped { .. }), Routed::Hold(Reason::Invalid { .. })] if results.len() == 1), "{found:?}");
+        assert!(
+            matches!(&found[..], [Routed::Results { results, .. }, Routed::Hold(Reason::NotMapped { .. }), Routed::Hold(Reason::Invalid { .. })] if results.len() == 1),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -317,7 +324,10 @@ mod tests {
         let patient: Mrn = "1001".parse().unwrap();
         let run = |kind: &str| understand_text("", &(header(kind) + "PID|1||1001^^^H^MR\rPV1|1|I|W1^101^A|||W1^102^B\r")).understood.items;
         assert_eq!(run("ADT^A01"), [Routed::Admit { bed: bed.clone(), patient: patient.clone() }]);
-        assert_eq!(run("ADT^A02"), [Routed::Admit { bed: bed.clone(), patient: patient.clone() }, Routed::Release { bed: other, patient: patient.clone(), reason: Leaving::Transfer }]);
+        assert_eq!(
+            run("ADT^A02"),
+            [Routed::Admit { bed: bed.clone(), patient: patient.clone() }, Routed::Release { bed: other, patient: patient.clone(), reason: Leaving::Transfer }]
+        );
         assert_eq!(run("ADT^A03"), [Routed::Release { bed: bed.clone(), patient: patient.clone(), reason: Leaving::Discharge }]);
         assert_eq!(run("ADT^A11"), [Routed::Release { bed, patient, reason: Leaving::Cancelled }]);
         assert_eq!(run("ADT^A08"), [Routed::Noted]);

@@ -7,8 +7,8 @@ use super::{Routed, Understood};
 use crate::codec::lis2::{Message, Record, RecordKind};
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
-use crate::kernel::{Accession, Timestamp};
 use crate::kernel::time::parse_device_time;
+use crate::kernel::{Accession, Timestamp};
 use crate::profile::lint::lis2_place;
 use crate::profile::{Lis2, Mark, Profile};
 
@@ -215,7 +215,10 @@ mod tests {
 
     #[test]
     fn rule_10_failures_and_words_are_no_numbers() {
-        let items = understand_text(&profile(PLAIN), "H|\\^&\rO|1|A1\rR|1|^^^WBC|ERROR|10*3/uL\rR|2|^^^WBC||10*3/uL|H\rR|3|^^^WBC|POS|10*3/uL\rR|4|^^^COVID|DETECTED^|\rR|5|^^^WBC|^30.6|10*3/uL\rL|1\r");
+        let items = understand_text(
+            &profile(PLAIN),
+            "H|\\^&\rO|1|A1\rR|1|^^^WBC|ERROR|10*3/uL\rR|2|^^^WBC||10*3/uL|H\rR|3|^^^WBC|POS|10*3/uL\rR|4|^^^COVID|DETECTED^|\rR|5|^^^WBC|^30.6|10*3/uL\rL|1\r",
+        );
         let Routed::Results { results, .. } = &items[0] else { panic!("{items:?}") };
         assert_eq!(results.iter().map(|line| &line.value).collect::<Vec<_>>(), [&ResultValue::Text("DETECTED".into()), &ResultValue::Number("30.6".parse().unwrap())]);
         assert_eq!(reasons(&items), ["-", "no_value", "no_value", "no_value"]);

@@ -15,9 +15,7 @@ pub fn understand(line: &[u8]) -> Understood {
         _ => None,
     };
     let item = match (movement, words.next(), words.next(), words.next()) {
-        (Some(movement), Some(drawer), command, None) => {
-            Routed::Drawer { drawer: drawer.to_owned(), movement, command: command.unwrap_or_default().to_owned() }
-        }
+        (Some(movement), Some(drawer), command, None) => Routed::Drawer { drawer: drawer.to_owned(), movement, command: command.unwrap_or_default().to_owned() },
         _ => Routed::Hold(Reason::NotParsed { detail: "the board's line is none of OK, CLOSED, JAM with drawer and command".to_owned() }),
     };
     Understood { items: vec![item], control_id: String::new(), device_time: None }

@@ -50,9 +50,9 @@ pub(super) fn line(profile: &Profile, written: &Written<'_>) -> Result<ResultLin
     if written.code.is_empty() {
         return Err(Reason::NotMapped { detail: "a result without test code and name: set the code's place in the profile, or bind it by hand".to_owned() });
     }
-    let test = profile.test(written.code).ok_or_else(|| Reason::NotMapped {
-        detail: format!("the device's code {:?} is not in profile {}: add it with LOINC code and unit", written.code, profile.id),
-    })?;
+    let test = profile
+        .test(written.code)
+        .ok_or_else(|| Reason::NotMapped { detail: format!("the device's code {:?} is not in profile {}: add it with LOINC code and unit", written.code, profile.id) })?;
     if !is_unit_of(test, written.unit) {
         let expected = test.unit.as_ref().map_or("no unit", Unit::as_str);
         return Err(Reason::NotMapped { detail: format!("code {:?} came in {:?}, the profile says {expected}: nothing is converted by guess", written.code, written.unit) });

@@ -11,9 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::astm_frame::{ENQ, Packing};
 use super::astm_line::{Line, LineNoise, Sent, Timing, Wire, scaled};
-use super::astm_records::{
-    Flavour, Measurement, bare_code, measure, ordered_codes, query, results,
-};
+use super::astm_records::{Flavour, Measurement, bare_code, measure, ordered_codes, query, results};
 use super::clock::{Clock, Moment};
 use super::counts::Counts;
 use super::device::{AnalyzerCommand, JOBS_MAX, RUN_SECONDS, until_stopped};
@@ -67,11 +65,7 @@ struct Job {
 enum Stage {
     Query,
     Run,
-    Send {
-        measured: Vec<Measurement>,
-        measured_at: Moment,
-        records: Vec<String>,
-    },
+    Send { measured: Vec<Measurement>, measured_at: Moment, records: Vec<String> },
 }
 
 enum Next {
@@ -82,21 +76,11 @@ enum Next {
 impl AstmAnalyzer {
     /// An analyzer without tubes.
     pub fn new(settings: AstmSettings) -> AstmAnalyzer {
-        AstmAnalyzer {
-            settings,
-            jobs: VecDeque::new(),
-            in_hand: false,
-            counts: Counts::default(),
-        }
+        AstmAnalyzer { settings, jobs: VecDeque::new(), in_hand: false, counts: Counts::default() }
     }
 
     /// Works on a pty until the commands end and all tubes are done, or `stop` turns true.
-    pub async fn run_serial(
-        mut self,
-        pty: Pty,
-        mut commands: mpsc::Receiver<AnalyzerCommand>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run_serial(mut self, pty: Pty, mut commands: mpsc::Receiver<AnalyzerCommand>, stop: watch::Receiver<bool>) -> Counts {
         let mut line = self.line(pty);
         let work = async {
             loop {
@@ -123,12 +107,7 @@ impl AstmAnalyzer {
 
     /// Connects to `address` and works there, reconnecting after each loss, until the commands end and all tubes are
     /// done, or `stop` turns true.
-    pub async fn run_tcp(
-        mut self,
-        address: SocketAddr,
-        mut commands: mpsc::Receiver<AnalyzerCommand>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run_tcp(mut self, address: SocketAddr, mut commands: mpsc::Receiver<AnalyzerCommand>, stop: watch::Receiver<bool>) -> Counts {
         let mut line_counts = Counts::default();
         let work = async {
             loop {
@@ -158,19 +137,10 @@ impl AstmAnalyzer {
 
     fn line<S: Wire>(&mut self, stream: S) -> Line<S> {
         let random = Random::new(self.settings.random.next_u64());
-        Line::new(
-            stream,
-            Timing::scaled(self.settings.time_scale),
-            self.settings.noise,
-            random,
-        )
+        Line::new(stream, Timing::scaled(self.settings.time_scale), self.settings.noise, random)
     }
 
-    async fn work<S: Wire>(
-        &mut self,
-        line: &mut Line<S>,
-        commands: &mut mpsc::Receiver<AnalyzerCommand>,
-    ) -> io::Result<Next> {
+    async fn work<S: Wire>(&mut self, line: &mut Line<S>, commands: &mut mpsc::Receiver<AnalyzerCommand>) -> io::Result<Next> {
         loop {
             let room = self.jobs.len() < JOBS_MAX;
             let command = if self.jobs.is_empty() {
@@ -214,13 +184,7 @@ impl AstmAnalyzer {
             Flavour::Sysmex => Stage::Run,
             Flavour::Roche => Stage::Query,
         };
-        self.jobs.push_back(Job {
-            accession,
-            tests,
-            stage,
-            attempts: 0,
-            repeated: false,
-        });
+        self.jobs.push_back(Job { accession, tests, stage, attempts: 0, repeated: false });
     }
 
     // Takes one step with a job; on an error of the line the job goes back to the front of the queue first.
@@ -236,15 +200,8 @@ impl AstmAnalyzer {
             }
             Stage::Send { records, .. } => {
                 let sent = line.send(records, self.packing()).await;
-                let failed = matches!(
-                    sent,
-                    Ok(Sent::Unanswered | Sent::Refused | Sent::Interrupted)
-                );
-                let rested = if failed {
-                    line.listen(scaled(5.0, self.settings.time_scale)).await
-                } else {
-                    Ok(())
-                };
+                let failed = matches!(sent, Ok(Sent::Unanswered | Sent::Refused | Sent::Interrupted));
+                let rested = if failed { line.listen(scaled(5.0, self.settings.time_scale)).await } else { Ok(()) };
                 rested.and(sent).map(|outcome| self.sent(&mut job, outcome))
             }
         };
@@ -278,16 +235,12 @@ impl AstmAnalyzer {
         line.received.clear();
         let records = query(&job.accession, self.settings.clock.now());
         if line.send(&records, Packing::Packed).await? == Sent::Delivered {
-            line.listen(scaled(15.0, self.settings.time_scale).max(QUERY_WAIT_MIN))
-                .await?;
+            line.listen(scaled(15.0, self.settings.time_scale).max(QUERY_WAIT_MIN)).await?;
         }
         if let Some(answer) = line.received.pop_front() {
             let codes = ordered_codes(&answer, &job.accession);
             let offered = self.settings.tests.iter();
-            job.tests = offered
-                .filter(|assay| codes.iter().any(|code| bare_code(&assay.code) == code))
-                .map(|assay| assay.loinc.clone())
-                .collect();
+            job.tests = offered.filter(|assay| codes.iter().any(|code| bare_code(&assay.code) == code)).map(|assay| assay.loinc.clone()).collect();
             if job.tests.is_empty() {
                 self.counts.no_order += 1;
                 return Ok(true);
@@ -305,14 +258,8 @@ impl AstmAnalyzer {
     }
 
     fn measure(&mut self, job: &mut Job) -> bool {
-        let offered = self
-            .settings
-            .tests
-            .iter()
-            .filter(|assay| job.tests.contains(&assay.loinc));
-        let measured: Vec<Measurement> = offered
-            .map(|assay| measure(assay, &mut self.settings.random))
-            .collect();
+        let offered = self.settings.tests.iter().filter(|assay| job.tests.contains(&assay.loinc));
+        let measured: Vec<Measurement> = offered.map(|assay| measure(assay, &mut self.settings.random)).collect();
         if measured.is_empty() {
             self.counts.ignored += 1;
             return true;
@@ -320,22 +267,13 @@ impl AstmAnalyzer {
         let now = self.settings.clock.now();
         let records = results(self.settings.flavour, &job.accession, &measured, now, now);
         self.counts.sent += 1;
-        job.stage = Stage::Send {
-            measured,
-            measured_at: now,
-            records,
-        };
+        job.stage = Stage::Send { measured, measured_at: now, records };
         false
     }
 
     // True when the job is over.
     fn sent(&mut self, job: &mut Job, outcome: Sent) -> bool {
-        let Stage::Send {
-            measured,
-            measured_at,
-            ..
-        } = &job.stage
-        else {
+        let Stage::Send { measured, measured_at, .. } = &job.stage else {
             return false;
         };
         if outcome != Sent::Delivered {
@@ -359,18 +297,8 @@ impl AstmAnalyzer {
         self.counts.resends += 1;
         self.counts.noise += 1;
         let later = self.settings.clock.now().plus_seconds(1);
-        let records = results(
-            self.settings.flavour,
-            &job.accession,
-            measured,
-            *measured_at,
-            later,
-        );
-        job.stage = Stage::Send {
-            measured: measured.clone(),
-            measured_at: *measured_at,
-            records,
-        };
+        let records = results(self.settings.flavour, &job.accession, measured, *measured_at, later);
+        job.stage = Stage::Send { measured: measured.clone(), measured_at: *measured_at, records };
         job.attempts = 0;
         job.repeated = true;
         false
@@ -385,33 +313,12 @@ mod tests {
     use super::*;
 
     fn settings(flavour: Flavour, noise: LineNoise, seed: u64) -> AstmSettings {
-        let assay = |loinc: &str, code: &str| Assay {
-            loinc: loinc.into(),
-            code: code.into(),
-            unit: "g/L".into(),
-            low: 1.0,
-            high: 2.0,
-            decimals: 1,
-        };
-        AstmSettings {
-            flavour,
-            tests: vec![assay("3016-3", "10"), assay("2276-4", "20")],
-            time_scale: 0.02,
-            noise,
-            clock: Clock::skewed(516),
-            random: Random::new(seed),
-        }
+        let assay = |loinc: &str, code: &str| Assay { loinc: loinc.into(), code: code.into(), unit: "g/L".into(), low: 1.0, high: 2.0, decimals: 1 };
+        AstmSettings { flavour, tests: vec![assay("3016-3", "10"), assay("2276-4", "20")], time_scale: 0.02, noise, clock: Clock::skewed(516), random: Random::new(seed) }
     }
 
     fn order(accession: &str) -> Vec<String> {
-        [
-            r"H|\^&|||host",
-            "P|1",
-            &format!("O|1|{accession}||^^^20/1/not\\^^^99|R"),
-            "L|1|N",
-        ]
-        .map(str::to_owned)
-        .to_vec()
+        [r"H|\^&|||host", "P|1", &format!("O|1|{accession}||^^^20/1/not\\^^^99|R"), "L|1|N"].map(str::to_owned).to_vec()
     }
 
     #[tokio::test]
@@ -420,38 +327,21 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (commands, inbox) = mpsc::channel(8);
         let (_stop, stopped) = watch::channel(false);
-        let noise = LineNoise {
-            split_write: 300,
-            lost_ack: 200,
-            corrupt_frame: 50,
-            ..LineNoise::default()
-        };
-        let analyzer = tokio::spawn(
-            AstmAnalyzer::new(settings(Flavour::Roche, noise, 3)).run_tcp(address, inbox, stopped),
-        );
+        let noise = LineNoise { split_write: 300, lost_ack: 200, corrupt_frame: 50, ..LineNoise::default() };
+        let analyzer = tokio::spawn(AstmAnalyzer::new(settings(Flavour::Roche, noise, 3)).run_tcp(address, inbox, stopped));
         for accession in ["A1", "A2"] {
-            let tube = AnalyzerCommand::Tube {
-                accession: accession.into(),
-                tests: vec![],
-            };
+            let tube = AnalyzerCommand::Tube { accession: accession.into(), tests: vec![] };
             commands.send(tube).await.unwrap();
         }
         drop(commands);
         let (stream, _) = listener.accept().await.unwrap();
-        let mut host = Line::new(
-            stream,
-            Timing::scaled(0.1),
-            LineNoise::default(),
-            Random::new(1),
-        );
+        let mut host = Line::new(stream, Timing::scaled(0.1), LineNoise::default(), Random::new(1));
         let mut results = Vec::new();
         while host.listen(Duration::from_secs(20)).await.is_ok() {
             while let Some(message) = host.received.pop_front() {
                 match message.iter().find(|record| record.starts_with('Q')) {
                     Some(q) if q.contains("^A1|") => {
-                        host.send(&order("A1"), Packing::RecordPerFrame)
-                            .await
-                            .unwrap();
+                        host.send(&order("A1"), Packing::RecordPerFrame).await.unwrap();
                     }
                     Some(_) => {
                         let none = [r"H|\^&|||host", "L|1|I"].map(str::to_owned);
@@ -462,21 +352,8 @@ mod tests {
             }
         }
         let counts = analyzer.await.unwrap();
-        assert_eq!(
-            (
-                counts.given,
-                counts.acknowledged,
-                counts.results,
-                counts.no_order
-            ),
-            (2, 1, 1, 1),
-            "{counts}"
-        );
-        assert!(
-            results[0]
-                .iter()
-                .any(|record| record.starts_with("R|1|^^^20/1/not|"))
-        );
+        assert_eq!((counts.given, counts.acknowledged, counts.results, counts.no_order), (2, 1, 1, 1), "{counts}");
+        assert!(results[0].iter().any(|record| record.starts_with("R|1|^^^20/1/not|")));
         assert!(!results[0].iter().any(|record| record.contains("^^^10/")));
     }
 
@@ -489,16 +366,10 @@ mod tests {
         let analyzer = AstmAnalyzer::new(settings(Flavour::Sysmex, LineNoise::usual(), 11));
         let running = tokio::spawn(analyzer.run_serial(pty, inbox, stopped));
         for number in 0..6 {
-            let tube = AnalyzerCommand::Tube {
-                accession: format!("A{number}"),
-                tests: vec!["3016-3".into()],
-            };
+            let tube = AnalyzerCommand::Tube { accession: format!("A{number}"), tests: vec!["3016-3".into()] };
             commands.send(tube).await.unwrap();
             if number == 2 {
-                commands
-                    .send(AnalyzerCommand::Unplug(Duration::from_millis(300)))
-                    .await
-                    .unwrap();
+                commands.send(AnalyzerCommand::Unplug(Duration::from_millis(300))).await.unwrap();
             }
         }
         drop(commands);
@@ -508,16 +379,7 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen, ["A0", "A1", "A2", "A3", "A4", "A5"]);
-        assert_eq!(
-            (
-                counts.given,
-                counts.acknowledged,
-                counts.abandoned,
-                counts.reconnects
-            ),
-            (6, 6, 0, 1),
-            "{counts}"
-        );
+        assert_eq!((counts.given, counts.acknowledged, counts.abandoned, counts.reconnects), (6, 6, 0, 1), "{counts}");
     }
 
     #[tokio::test]
@@ -529,22 +391,13 @@ mod tests {
         let analyzer = AstmAnalyzer::new(settings(Flavour::Sysmex, LineNoise::default(), 1));
         let running = tokio::spawn(analyzer.run_serial(pty, inbox, stopped));
         let tests = vec!["3016-3".to_owned()];
-        commands
-            .send(AnalyzerCommand::Tube {
-                accession: "A1".into(),
-                tests,
-            })
-            .await
-            .unwrap();
+        commands.send(AnalyzerCommand::Tube { accession: "A1".into(), tests }).await.unwrap();
         drop(commands);
         sleep(Duration::from_millis(1_500)).await;
         let host = tokio::spawn(host_on(link));
         let counts = running.await.unwrap();
         assert_eq!(host.await.unwrap(), ["A1"]);
-        assert!(
-            counts.timeouts >= 2 && counts.naks == 0 && counts.acknowledged == 1,
-            "{counts}"
-        );
+        assert!(counts.timeouts >= 2 && counts.naks == 0 && counts.acknowledged == 1, "{counts}");
     }
 
     /// A daemon on the slave side: opens the port again whenever it is lost, ends when it stays away.
@@ -558,25 +411,12 @@ mod tests {
                 continue;
             };
             missing = 0;
-            let mut host = Line::new(
-                port,
-                Timing::scaled(0.1),
-                LineNoise::default(),
-                Random::new(1),
-            );
+            let mut host = Line::new(port, Timing::scaled(0.1), LineNoise::default(), Random::new(1));
             loop {
                 let listened = host.listen(Duration::from_secs(5)).await;
                 for message in host.received.drain(..) {
-                    let order = message
-                        .iter()
-                        .find(|record| record.starts_with('O'))
-                        .cloned();
-                    let sample = order
-                        .unwrap_or_default()
-                        .split('^')
-                        .nth(2)
-                        .map(str::trim)
-                        .map(str::to_owned);
+                    let order = message.iter().find(|record| record.starts_with('O')).cloned();
+                    let sample = order.unwrap_or_default().split('^').nth(2).map(str::trim).map(str::to_owned);
                     seen.extend(sample);
                 }
                 if listened.is_err() {

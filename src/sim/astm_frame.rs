@@ -46,10 +46,7 @@ pub fn cut(records: &[String], packing: Packing) -> Vec<Piece> {
     for text in texts {
         let count = text.chunks(TEXT_MAX_BYTES).count();
         for (index, chunk) in text.chunks(TEXT_MAX_BYTES).enumerate() {
-            pieces.push(Piece {
-                text: chunk.to_vec(),
-                last: index + 1 == count,
-            });
+            pieces.push(Piece { text: chunk.to_vec(), last: index + 1 == count });
         }
     }
     pieces
@@ -62,15 +59,9 @@ pub fn next_number(number: u8) -> u8 {
 
 /// Sum modulo 256 of everything between STX (not counted) and ETX or ETB (counted), as two upper case hex digits.
 pub fn checksum(counted: &[u8]) -> [u8; 2] {
-    let sum = counted
-        .iter()
-        .fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+    let sum = counted.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
     let digit = |half: u8| {
-        if half < 10 {
-            b'0' + half
-        } else {
-            b'A' + half - 10
-        }
+        if half < 10 { b'0' + half } else { b'A' + half - 10 }
     };
     [digit(sum >> 4), digit(sum & 0x0f)]
 }
@@ -94,19 +85,8 @@ pub fn read_frame(after_stx: &[u8]) -> Option<(u8, Piece)> {
     let (sum, line_end) = tail.split_at_checked(2)?;
     let (close, numbered) = counted.split_last()?;
     let (number, text) = numbered.split_first()?;
-    let intact = checksum(counted).as_slice() == sum
-        && line_end == b"\r\n"
-        && (*close == ETX || *close == ETB)
-        && (b'0'..=b'7').contains(number);
-    intact.then(|| {
-        (
-            number - b'0',
-            Piece {
-                text: text.to_vec(),
-                last: *close == ETX,
-            },
-        )
-    })
+    let intact = checksum(counted).as_slice() == sum && line_end == b"\r\n" && (*close == ETX || *close == ETB) && (b'0'..=b'7').contains(number);
+    intact.then(|| (number - b'0', Piece { text: text.to_vec(), last: *close == ETX }))
 }
 
 #[cfg(test)]
@@ -129,19 +109,10 @@ mod tests {
 
     #[test]
     fn whole_frames() {
-        let piece = Piece {
-            text: b"L|1|N\r".to_vec(),
-            last: true,
-        };
+        let piece = Piece { text: b"L|1|N\r".to_vec(), last: true };
         assert_eq!(frame(5, &piece), b"\x025L|1|N\r\x0308\r\n");
         assert_eq!(read_frame(b"5L|1|N\r\x0308\r\n"), Some((5, piece)));
-        for bad in [
-            &b"5L|1|N\r\x0309\r\n"[..],
-            b"5L|1|N\r\x0308\n\r",
-            b"",
-            b"\x0308\r\n",
-            b"8\x033B\r\n",
-        ] {
+        for bad in [&b"5L|1|N\r\x0309\r\n"[..], b"5L|1|N\r\x0308\n\r", b"", b"\x0308\r\n", b"8\x033B\r\n"] {
             assert_eq!(read_frame(bad), None);
         }
     }
@@ -161,19 +132,8 @@ mod tests {
     #[test]
     fn cutting_at_240() {
         let records = vec!["a".repeat(239), "b".repeat(240), "c".into()];
-        let lengths = |packing| -> Vec<(usize, bool)> {
-            cut(&records, packing)
-                .iter()
-                .map(|p| (p.text.len(), p.last))
-                .collect()
-        };
-        assert_eq!(
-            lengths(Packing::RecordPerFrame),
-            [(240, true), (240, false), (1, true), (2, true)]
-        );
-        assert_eq!(
-            lengths(Packing::Packed),
-            [(240, false), (240, false), (3, true)]
-        );
+        let lengths = |packing| -> Vec<(usize, bool)> { cut(&records, packing).iter().map(|p| (p.text.len(), p.last)).collect() };
+        assert_eq!(lengths(Packing::RecordPerFrame), [(240, true), (240, false), (1, true), (2, true)]);
+        assert_eq!(lengths(Packing::Packed), [(240, false), (240, false), (3, true)]);
     }
 }

@@ -49,11 +49,7 @@ impl Timing {
 /// `seconds * scale` as a duration, between 1 ms and an hour, also for odd scales.
 pub fn scaled(seconds: f64, scale: f64) -> Duration {
     let wanted = seconds * scale;
-    if wanted.is_finite() {
-        Duration::from_secs_f64(wanted.clamp(0.001, 3_600.0))
-    } else {
-        Duration::from_secs(1)
-    }
+    if wanted.is_finite() { Duration::from_secs_f64(wanted.clamp(0.001, 3_600.0)) } else { Duration::from_secs(1) }
 }
 
 /// How often (per mille of the chances) each fault is made.
@@ -78,15 +74,7 @@ pub struct LineNoise {
 impl LineNoise {
     /// What an elderly analyzer on a long cable does.
     pub fn usual() -> LineNoise {
-        LineNoise {
-            corrupt_frame: 25,
-            lost_ack: 25,
-            split_write: 120,
-            garbage: 80,
-            doubled_enq: 50,
-            cut_transmission: 40,
-            refuse_frame: 20,
-        }
+        LineNoise { corrupt_frame: 25, lost_ack: 25, split_write: 120, garbage: 80, doubled_enq: 50, cut_transmission: 40, refuse_frame: 20 }
     }
 }
 
@@ -136,15 +124,7 @@ pub struct Line<S> {
 impl<S: Wire> Line<S> {
     /// A line in its neutral state.
     pub fn new(stream: S, timing: Timing, noise: LineNoise, random: Random) -> Line<S> {
-        Line {
-            stream,
-            unread: VecDeque::new(),
-            random,
-            noise,
-            timing,
-            counts: Counts::default(),
-            received: VecDeque::new(),
-        }
+        Line { stream, unread: VecDeque::new(), random, noise, timing, counts: Counts::default(), received: VecDeque::new() }
     }
 
     /// The stream below, e.g. to unplug it.
@@ -176,9 +156,7 @@ impl<S: Wire> Line<S> {
         let mut chunk = [0; 512];
         let count = self.stream.read(&mut chunk).await?;
         self.unread.extend(chunk.iter().take(count));
-        self.unread
-            .pop_front()
-            .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        self.unread.pop_front().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     pub(super) async fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -196,12 +174,7 @@ impl<S: Wire> Line<S> {
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match timeout(
-            self.timing.answer.max(Duration::from_secs(1)),
-            self.stream.write_all(bytes),
-        )
-        .await
-        {
+        match timeout(self.timing.answer.max(Duration::from_secs(1)), self.stream.write_all(bytes)).await {
             Ok(Ok(())) => self.stream.flush().await,
             Ok(Err(error)) => Err(error),
             Err(_) => Err(io::ErrorKind::TimedOut.into()),

@@ -68,11 +68,7 @@ impl<S: Wire> Line<S> {
 
     fn keep(&mut self, text: &[u8], closed: bool) {
         let text = String::from_utf8_lossy(text);
-        let records: Vec<String> = text
-            .split(['\r', '\n'])
-            .filter(|record| !record.is_empty())
-            .map(str::to_owned)
-            .collect();
+        let records: Vec<String> = text.split(['\r', '\n']).filter(|record| !record.is_empty()).map(str::to_owned).collect();
         let whole = closed && records.last().is_some_and(|record| record.starts_with('L'));
         if whole && self.received.len() < MESSAGES_KEPT_MAX {
             self.counts.received += 1;

@@ -36,9 +36,7 @@ impl<S: Wire> Line<S> {
         self.drain(QUIET).await?;
         if self.random.chance(self.noise.garbage) {
             self.counts.noise += 1;
-            let rubbish: Vec<u8> = (0..self.random.between(1, 12))
-                .map(|_| self.rubbish())
-                .collect();
+            let rubbish: Vec<u8> = (0..self.random.between(1, 12)).map(|_| self.rubbish()).collect();
             self.put(&rubbish).await?;
         }
         for _ in 0..self.timing.tries {
@@ -92,8 +90,7 @@ impl<S: Wire> Line<S> {
     }
 
     async fn transmit(&mut self, pieces: &[Piece], interruptible: bool) -> io::Result<Sent> {
-        let cut_after = (pieces.len() > 1 && self.random.chance(self.noise.cut_transmission))
-            .then(|| self.random.between(1, pieces.len() as u64 - 1));
+        let cut_after = (pieces.len() > 1 && self.random.chance(self.noise.cut_transmission)).then(|| self.random.between(1, pieces.len() as u64 - 1));
         let mut number = 0;
         for (index, piece) in pieces.iter().enumerate() {
             number = next_number(number);
@@ -147,11 +144,7 @@ impl<S: Wire> Line<S> {
         let mut bad = good.to_vec();
         // Only the text or the checksum digits: hits on STX, ETX and line ends are what the cut transmission is for.
         let checksum_at = good.len().saturating_sub(4);
-        let at = if self.random.chance(500) {
-            checksum_at
-        } else {
-            1 + good.len() / 3
-        };
+        let at = if self.random.chance(500) { checksum_at } else { 1 + good.len() / 3 };
         if let Some(byte) = bad.get_mut(at) {
             *byte = if *byte == b'0' { b'1' } else { b'0' };
         }
@@ -182,10 +175,7 @@ mod tests {
 
     fn line(stream: DuplexStream, noise: LineNoise, seed: u64) -> Line<DuplexStream> {
         // A busy machine must not look like a silent line.
-        let timing = Timing {
-            after_nak: Duration::from_millis(50),
-            ..Timing::scaled(0.1)
-        };
+        let timing = Timing { after_nak: Duration::from_millis(50), ..Timing::scaled(0.1) };
         Line::new(stream, timing, noise, Random::new(seed))
     }
 
@@ -197,11 +187,7 @@ mod tests {
     }
 
     /// Sends until delivered and answers (line, whole messages that the receiver got).
-    async fn deliver(
-        noise: LineNoise,
-        seed: u64,
-        packing: Packing,
-    ) -> (Counts, Counts, Vec<Vec<String>>) {
+    async fn deliver(noise: LineNoise, seed: u64, packing: Packing) -> (Counts, Counts, Vec<Vec<String>>) {
         let (near, far) = duplex(100_000);
         let host = tokio::spawn(async move {
             let mut host = line(far, LineNoise::default(), 1);
@@ -228,39 +214,13 @@ mod tests {
         let quiet = LineNoise::default();
         let kinds = [
             quiet,
-            LineNoise {
-                corrupt_frame: 300,
-                ..quiet
-            },
-            LineNoise {
-                lost_ack: 1_000,
-                ..quiet
-            },
-            LineNoise {
-                split_write: 1_000,
-                ..quiet
-            },
-            LineNoise {
-                garbage: 1_000,
-                ..quiet
-            },
-            LineNoise {
-                doubled_enq: 1_000,
-                ..quiet
-            },
-            LineNoise {
-                cut_transmission: 500,
-                ..quiet
-            },
-            LineNoise {
-                corrupt_frame: 100,
-                lost_ack: 200,
-                split_write: 300,
-                garbage: 500,
-                doubled_enq: 300,
-                cut_transmission: 200,
-                refuse_frame: 0,
-            },
+            LineNoise { corrupt_frame: 300, ..quiet },
+            LineNoise { lost_ack: 1_000, ..quiet },
+            LineNoise { split_write: 1_000, ..quiet },
+            LineNoise { garbage: 1_000, ..quiet },
+            LineNoise { doubled_enq: 1_000, ..quiet },
+            LineNoise { cut_transmission: 500, ..quiet },
+            LineNoise { corrupt_frame: 100, lost_ack: 200, split_write: 300, garbage: 500, doubled_enq: 300, cut_transmission: 200, refuse_frame: 0 },
         ];
         let mut running = tokio::task::JoinSet::new();
         for (index, noise) in kinds.into_iter().enumerate() {
@@ -276,19 +236,8 @@ mod tests {
         while let Some(ended) = running.join_next().await {
             ended.unwrap();
         }
-        let (sent, host, _) = deliver(
-            LineNoise {
-                lost_ack: 1_000,
-                ..quiet
-            },
-            5,
-            Packing::RecordPerFrame,
-        )
-        .await;
-        assert!(
-            host.ignored > 0 && sent.noise == host.ignored,
-            "each repeated frame is acknowledged and dropped"
-        );
+        let (sent, host, _) = deliver(LineNoise { lost_ack: 1_000, ..quiet }, 5, Packing::RecordPerFrame).await;
+        assert!(host.ignored > 0 && sent.noise == host.ignored, "each repeated frame is acknowledged and dropped");
     }
 
     #[tokio::test]
@@ -313,22 +262,13 @@ mod tests {
         }
         assert_eq!(far.read_u8().await.unwrap(), EOT);
         let (outcome, counts) = sending.await.unwrap();
-        assert_eq!(
-            (outcome, counts.contentions, counts.naks),
-            (Sent::Refused, 1, 7)
-        );
+        assert_eq!((outcome, counts.contentions, counts.naks), (Sent::Refused, 1, 7));
 
         // Silence after the bid ends in EOT.
         let (near, mut far) = duplex(1_000);
         let mut sender = line(near, LineNoise::default(), 1);
-        assert_eq!(
-            sender.send(&message(0), Packing::Packed).await.unwrap(),
-            Sent::Unanswered
-        );
-        assert_eq!(
-            (far.read_u8().await.unwrap(), far.read_u8().await.unwrap()),
-            (ENQ, EOT)
-        );
+        assert_eq!(sender.send(&message(0), Packing::Packed).await.unwrap(), Sent::Unanswered);
+        assert_eq!((far.read_u8().await.unwrap(), far.read_u8().await.unwrap()), (ENQ, EOT));
     }
 
     #[tokio::test]
@@ -342,28 +282,12 @@ mod tests {
             host.put(&[EOT]).await.unwrap();
             assert_eq!(host.byte().await.unwrap(), EOT);
             let order = vec!["H|\\^&".to_owned(), "L|1|F".to_owned()];
-            assert_eq!(
-                host.send(&order, Packing::RecordPerFrame).await.unwrap(),
-                Sent::Delivered
-            );
+            assert_eq!(host.send(&order, Packing::RecordPerFrame).await.unwrap(), Sent::Delivered);
             host.listen(Duration::from_secs(60)).await.unwrap();
             host.received
         });
-        let mut sender = line(
-            near,
-            LineNoise {
-                refuse_frame: 300,
-                ..LineNoise::default()
-            },
-            9,
-        );
-        assert_eq!(
-            sender
-                .send(&message(3), Packing::RecordPerFrame)
-                .await
-                .unwrap(),
-            Sent::Delivered
-        );
+        let mut sender = line(near, LineNoise { refuse_frame: 300, ..LineNoise::default() }, 9);
+        assert_eq!(sender.send(&message(3), Packing::RecordPerFrame).await.unwrap(), Sent::Delivered);
         assert_eq!(sender.received.pop_front().unwrap(), ["H|\\^&", "L|1|F"]);
         assert_eq!(host.await.unwrap(), [message(3)]);
     }

@@ -21,23 +21,10 @@ const GOODBYE_WAIT: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(200);
 
 enum Event {
-    Opened {
-        id: u64,
-        connect: Connect,
-        outbox: Outbox,
-    },
-    Packet {
-        id: u64,
-        packet: Packet,
-    },
-    Closed {
-        id: u64,
-        reason: Option<u8>,
-    },
-    Restart {
-        forget_sessions: bool,
-        done: oneshot::Sender<()>,
-    },
+    Opened { id: u64, connect: Connect, outbox: Outbox },
+    Packet { id: u64, packet: Packet },
+    Closed { id: u64, reason: Option<u8> },
+    Restart { forget_sessions: bool, done: oneshot::Sender<()> },
 }
 
 /// A running broker. It speaks MQTT 5 with QoS 0 and 1 (it announces maximum QoS 1), retained messages, sessions kept in
@@ -59,16 +46,8 @@ impl Broker {
         let address = listener.local_addr()?;
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let (stop, stopped) = watch::channel(false);
-        let tasks = vec![
-            tokio::spawn(accept(listener, events.clone(), stopped.clone())),
-            tokio::spawn(remember(inbox, stopped)),
-        ];
-        Ok(Broker {
-            address,
-            events,
-            stop,
-            tasks,
-        })
+        let tasks = vec![tokio::spawn(accept(listener, events.clone(), stopped.clone())), tokio::spawn(remember(inbox, stopped))];
+        Ok(Broker { address, events, stop, tasks })
     }
 
     /// The address that it listens on.
@@ -79,15 +58,7 @@ impl Broker {
     /// Cuts all connections at once without a word; with `forget_sessions` sessions and retained messages are lost too.
     pub async fn restart(&self, forget_sessions: bool) {
         let (done, finished) = oneshot::channel();
-        if self
-            .events
-            .send(Event::Restart {
-                forget_sessions,
-                done,
-            })
-            .await
-            .is_ok()
-        {
+        if self.events.send(Event::Restart { forget_sessions, done }).await.is_ok() {
             let _ = finished.await;
         }
     }
@@ -119,32 +90,18 @@ async fn remember(mut inbox: mpsc::Receiver<Event>, mut stopped: watch::Receiver
 fn handle(registry: &mut Registry, event: Event) {
     let now = Instant::now();
     match event {
-        Event::Opened {
-            id,
-            connect,
-            outbox,
-        } => registry.open(id, connect, outbox, now),
+        Event::Opened { id, connect, outbox } => registry.open(id, connect, outbox, now),
         Event::Packet { id, packet } => registry.packet(id, packet, now),
-        Event::Closed {
-            id,
-            reason: Some(reason),
-        } => registry.refuse(id, reason, now),
+        Event::Closed { id, reason: Some(reason) } => registry.refuse(id, reason, now),
         Event::Closed { id, reason: None } => registry.closed(id, now),
-        Event::Restart {
-            forget_sessions,
-            done,
-        } => {
+        Event::Restart { forget_sessions, done } => {
             registry.restart(forget_sessions, now);
             let _ = done.send(());
         }
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    events: mpsc::Sender<Event>,
-    mut stopped: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, events: mpsc::Sender<Event>, mut stopped: watch::Receiver<bool>) {
     let mut connections = tokio::task::JoinSet::new();
     let mut last_id = 0;
     loop {
@@ -182,15 +139,7 @@ async fn serve(stream: TcpStream, id: u64, events: mpsc::Sender<Event>) {
     }
     let keep_alive = connect.keep_alive;
     let (outbox, outgoing) = mpsc::channel(OUTBOX_PACKETS);
-    if events
-        .send(Event::Opened {
-            id,
-            connect,
-            outbox,
-        })
-        .await
-        .is_err()
-    {
+    if events.send(Event::Opened { id, connect, outbox }).await.is_err() {
         return;
     }
     let mut writing = std::pin::pin!(write_all(output, outgoing));
@@ -221,13 +170,7 @@ async fn write_all(mut output: OwnedWriteHalf, mut outgoing: mpsc::Receiver<Vec<
 }
 
 // Answers the reason code to tell the client before closing, none where it is gone or said goodbye.
-async fn read_all(
-    id: u64,
-    input: &mut OwnedReadHalf,
-    buffer: &mut Vec<u8>,
-    keep_alive: u16,
-    events: &mpsc::Sender<Event>,
-) -> Option<u8> {
+async fn read_all(id: u64, input: &mut OwnedReadHalf, buffer: &mut Vec<u8>, keep_alive: u16, events: &mpsc::Sender<Event>) -> Option<u8> {
     // One and a half times the keep alive, section 3.1.2.10; 0 switches it off.
     let patience = match keep_alive {
         0 => Duration::from_secs(365 * 86_400),
@@ -249,10 +192,7 @@ async fn read_all(
 }
 
 /// Reads until one packet is whole; none at the end of the stream.
-pub(super) async fn next_packet<R: AsyncReadExt + Unpin>(
-    input: &mut R,
-    buffer: &mut Vec<u8>,
-) -> io::Result<Option<Packet>> {
+pub(super) async fn next_packet<R: AsyncReadExt + Unpin>(input: &mut R, buffer: &mut Vec<u8>) -> io::Result<Option<Packet>> {
     loop {
         if let Some(packet) = take_packet(buffer)? {
             return Ok(Some(packet));

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::mqtt_bytes::encode;
-use super::mqtt_packet::{
-    Connect, Filter, Packet, Property, PropertyValue, Publish, filter_is_valid, four_byte,
-    topic_matches, two_byte,
-};
+use super::mqtt_packet::{Connect, Filter, Packet, Property, PropertyValue, Publish, filter_is_valid, four_byte, topic_matches, two_byte};
 
 /// Bytes queued for one connection's socket, in packets.
 pub(super) const OUTBOX_PACKETS: usize = 256;
@@ -76,10 +73,7 @@ impl Registry {
         let mut client_id = connect.client_id.clone();
         let mut properties = vec![
             property(0x24, PropertyValue::Byte(1)),
-            property(
-                0x27,
-                PropertyValue::Four(super::mqtt_bytes::PACKET_MAX_BYTES as u32),
-            ),
+            property(0x27, PropertyValue::Four(super::mqtt_bytes::PACKET_MAX_BYTES as u32)),
             property(0x29, PropertyValue::Byte(0)),
             property(0x2a, PropertyValue::Byte(0)),
         ];
@@ -90,29 +84,18 @@ impl Registry {
         }
         if let Some(reason) = self.refusal(&client_id, &connect) {
             // The outbox is fresh and empty, so this cannot fail for lack of room.
-            let _ = outbox.try_send(encode(&Packet::ConnAck {
-                session_present: false,
-                reason,
-                properties: vec![],
-            }));
+            let _ = outbox.try_send(encode(&Packet::ConnAck { session_present: false, reason, properties: vec![] }));
             return;
         }
         self.expire(now);
         self.take_over(&client_id);
-        let kept = self
-            .sessions
-            .remove(&client_id)
-            .filter(|_| !connect.clean_start);
+        let kept = self.sessions.remove(&client_id).filter(|_| !connect.clean_start);
         let session_present = kept.is_some();
         let mut session = kept.unwrap_or_else(Session::new);
         session.resume();
         session.expiry_seconds = four_byte(&connect.properties, 0x11).unwrap_or(0);
         session.offline_since = None;
-        let _ = outbox.try_send(encode(&Packet::ConnAck {
-            session_present,
-            reason: 0,
-            properties,
-        }));
+        let _ = outbox.try_send(encode(&Packet::ConnAck { session_present, reason: 0, properties }));
         session.link = Some(Link {
             id,
             outbox: Some(outbox),
@@ -164,11 +147,7 @@ impl Registry {
         match packet {
             Packet::Publish(publish) => self.publish(id, &client_id, publish, now),
             Packet::PubAck { packet_id, .. } => self.acknowledged(&client_id, packet_id, now),
-            Packet::Subscribe {
-                packet_id,
-                properties,
-                filters,
-            } => {
+            Packet::Subscribe { packet_id, properties, filters } => {
                 if properties.iter().any(|p| p.id == 0x0b) {
                     return self.refuse(id, 0xa1, now);
                 }
@@ -179,11 +158,7 @@ impl Registry {
                     return;
                 };
                 let gone = |f: &String| session.subscriptions.remove(f).is_some();
-                let reasons = filters
-                    .iter()
-                    .map(gone)
-                    .map(|was| if was { 0 } else { 0x11 })
-                    .collect();
+                let reasons = filters.iter().map(gone).map(|was| if was { 0 } else { 0x11 }).collect();
                 session.control(&Packet::UnsubAck { packet_id, reasons });
             }
             Packet::PingReq => {
@@ -202,11 +177,7 @@ impl Registry {
                 }
                 self.closed(id, now);
             }
-            Packet::Connect(_)
-            | Packet::ConnAck { .. }
-            | Packet::SubAck { .. }
-            | Packet::UnsubAck { .. }
-            | Packet::PingResp => self.refuse(id, 0x82, now),
+            Packet::Connect(_) | Packet::ConnAck { .. } | Packet::SubAck { .. } | Packet::UnsubAck { .. } | Packet::PingResp => self.refuse(id, 0x82, now),
         }
     }
 
@@ -245,8 +216,7 @@ impl Registry {
             session.offline_since = Some(now);
         }
         self.links.clear();
-        self.sessions
-            .retain(|_, session| session.expiry_seconds > 0);
+        self.sessions.retain(|_, session| session.expiry_seconds > 0);
         if forget {
             self.sessions.clear();
             self.retained.clear();
@@ -262,16 +232,11 @@ impl Registry {
     }
 
     fn expire(&mut self, now: Instant) {
-        self.sessions
-            .retain(|_, session| match session.offline_since {
-                // 0xffff_ffff never expires, section 3.1.2.11.2.
-                Some(since) => {
-                    session.expiry_seconds == u32::MAX
-                        || now.duration_since(since)
-                            < Duration::from_secs(u64::from(session.expiry_seconds))
-                }
-                None => true,
-            });
+        self.sessions.retain(|_, session| match session.offline_since {
+            // 0xffff_ffff never expires, section 3.1.2.11.2.
+            Some(since) => session.expiry_seconds == u32::MAX || now.duration_since(since) < Duration::from_secs(u64::from(session.expiry_seconds)),
+            None => true,
+        });
     }
 
     fn publish(&mut self, id: u64, client_id: &str, publish: Publish, now: Instant) {
@@ -289,11 +254,7 @@ impl Registry {
             payload: publish.payload.into(),
             qos,
             retain: publish.retain,
-            properties: publish
-                .properties
-                .into_iter()
-                .filter(|p| p.id != 0x02)
-                .collect(),
+            properties: publish.properties.into_iter().filter(|p| p.id != 0x02).collect(),
             expires_at: expiry.map(|seconds| now + Duration::from_secs(u64::from(seconds))),
         };
         if message.retain {
@@ -331,9 +292,7 @@ impl Registry {
             let best = session
                 .subscriptions
                 .iter()
-                .filter(|(filter, options)| {
-                    !(own && **options & 4 != 0) && topic_matches(filter, &message.topic)
-                })
+                .filter(|(filter, options)| !(own && **options & 4 != 0) && topic_matches(filter, &message.topic))
                 .map(|(_, options)| *options)
                 .max_by_key(|options| options & 3);
             let Some(options) = best else { continue };
@@ -364,16 +323,10 @@ impl Registry {
                 let qos = (options & 3).min(1);
                 let handling = options >> 4 & 3;
                 let granted = options & !3 | qos;
-                let is_new = session
-                    .subscriptions
-                    .insert(filter.clone(), granted)
-                    .is_none();
+                let is_new = session.subscriptions.insert(filter.clone(), granted).is_none();
                 reasons.push(qos);
                 if handling == 0 || (handling == 1 && is_new) {
-                    let found = self
-                        .retained
-                        .values()
-                        .filter(|m| topic_matches(&filter, &m.topic));
+                    let found = self.retained.values().filter(|m| topic_matches(&filter, &m.topic));
                     retained.extend(found.cloned().map(|mut message| {
                         message.qos = message.qos.min(qos);
                         message
@@ -399,34 +352,20 @@ impl Registry {
 
 impl Session {
     fn new() -> Session {
-        Session {
-            subscriptions: BTreeMap::new(),
-            in_flight: VecDeque::new(),
-            pending: VecDeque::new(),
-            last_packet_id: 0,
-            expiry_seconds: 0,
-            offline_since: None,
-            link: None,
-        }
+        Session { subscriptions: BTreeMap::new(), in_flight: VecDeque::new(), pending: VecDeque::new(), last_packet_id: 0, expiry_seconds: 0, offline_since: None, link: None }
     }
 
     // Everything sent and not acknowledged goes first again, in the old order, section 4.4.
     fn resume(&mut self) {
         while let Some((packet_id, message)) = self.in_flight.pop_back() {
-            self.pending.push_front(Outgoing {
-                message,
-                packet_id: Some(packet_id),
-            });
+            self.pending.push_front(Outgoing { message, packet_id: Some(packet_id) });
         }
     }
 
     fn queue(&mut self, message: Message) {
         let wanted = message.qos > 0 || self.link.is_some();
         if wanted && self.pending.len() < PENDING_MAX {
-            self.pending.push_back(Outgoing {
-                message,
-                packet_id: None,
-            });
+            self.pending.push_back(Outgoing { message, packet_id: None });
         }
     }
 
@@ -435,10 +374,7 @@ impl Session {
         let Some(outbox) = &link.outbox else { return };
         if outbox.try_send(encode(packet)).is_err() {
             // A client that lets even answers pile up is cut off rather than waited for.
-            tracing::debug!(
-                link = link.id,
-                "mqtt client does not read, connection closed"
-            );
+            tracing::debug!(link = link.id, "mqtt client does not read, connection closed");
             link.outbox = None;
         }
     }
@@ -467,16 +403,11 @@ impl Session {
                 Some(id) => id,
                 None if message.qos == 0 => 0,
                 None => {
-                    self.last_packet_id =
-                        free_packet_id(self.last_packet_id, &self.in_flight, &self.pending);
+                    self.last_packet_id = free_packet_id(self.last_packet_id, &self.in_flight, &self.pending);
                     self.last_packet_id
                 }
             };
-            let bytes = encode(&Packet::Publish(message.as_publish(
-                number,
-                packet_id.is_some(),
-                now,
-            )));
+            let bytes = encode(&Packet::Publish(message.as_publish(number, packet_id.is_some(), now)));
             if bytes.len() > link.packet_max_bytes {
                 continue;
             }
@@ -488,18 +419,11 @@ impl Session {
     }
 }
 
-fn free_packet_id(
-    last: u16,
-    in_flight: &VecDeque<(u16, Message)>,
-    pending: &VecDeque<Outgoing>,
-) -> u16 {
+fn free_packet_id(last: u16, in_flight: &VecDeque<(u16, Message)>, pending: &VecDeque<Outgoing>) -> u16 {
     let mut id = last;
     loop {
         id = id.checked_add(1).unwrap_or(1);
-        let used = in_flight.iter().any(|(other, _)| *other == id)
-            || pending
-                .iter()
-                .any(|outgoing| outgoing.packet_id == Some(id));
+        let used = in_flight.iter().any(|(other, _)| *other == id) || pending.iter().any(|outgoing| outgoing.packet_id == Some(id));
         // Ends, as far fewer than 65,535 are ever in use.
         if !used {
             return id;
@@ -511,19 +435,10 @@ impl Message {
     fn as_publish(&self, packet_id: u16, dup: bool, now: Instant) -> Publish {
         let mut properties = self.properties.to_vec();
         if let Some(at) = self.expires_at {
-            let left =
-                u32::try_from(at.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX);
+            let left = u32::try_from(at.saturating_duration_since(now).as_secs()).unwrap_or(u32::MAX);
             properties.push(property(0x02, PropertyValue::Four(left)));
         }
-        Publish {
-            dup,
-            qos: self.qos,
-            retain: self.retain,
-            topic: self.topic.clone(),
-            packet_id,
-            properties,
-            payload: self.payload.to_vec(),
-        }
+        Publish { dup, qos: self.qos, retain: self.retain, topic: self.topic.clone(), packet_id, properties, payload: self.payload.to_vec() }
     }
 }
 
@@ -532,8 +447,5 @@ fn property(id: u8, value: PropertyValue) -> Property {
 }
 
 fn disconnect(reason: u8) -> Packet {
-    Packet::Disconnect {
-        reason,
-        properties: vec![],
-    }
+    Packet::Disconnect { reason, properties: vec![] }
 }

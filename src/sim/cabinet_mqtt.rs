@@ -62,25 +62,16 @@ impl CabinetMqtt {
     async fn serve(&mut self, broker: SocketAddr) -> io::Result<()> {
         let options = ConnectOptions::device(&format!("sim-cabinet-{}", self.cabinet));
         let mut client = MqttClient::connect(broker, &options).await?;
-        client
-            .subscribe(&format!("wardd/cabinet/{}/commands", self.cabinet))
-            .await?;
+        client.subscribe(&format!("wardd/cabinet/{}/commands", self.cabinet)).await?;
         loop {
             while let Some(movement) = self.drawers.take_due(Instant::now()) {
-                let event = if movement.jammed {
-                    "drawer_jammed"
-                } else {
-                    "drawer_closed"
-                };
+                let event = if movement.jammed { "drawer_jammed" } else { "drawer_closed" };
                 self.counts.noise += u64::from(movement.jammed);
                 self.tell(event, &movement.drawer, &movement.command_id);
             }
             self.publish_unsent(&mut client).await?;
             let now = Instant::now();
-            let wait = self
-                .drawers
-                .due()
-                .map_or(TURN, |due| due.saturating_duration_since(now).min(TURN));
+            let wait = self.drawers.due().map_or(TURN, |due| due.saturating_duration_since(now).min(TURN));
             if let Some(message) = client.next_message(wait).await? {
                 self.command(&message);
                 // Acknowledged after it was taken: a command lost in a crash before this comes again.
@@ -132,8 +123,7 @@ impl CabinetMqtt {
 
     fn tell(&mut self, event: &str, drawer: &str, command_id: &str) {
         let time = self.clock.now().rfc3339();
-        let event =
-            json!({ "event": event, "drawer": drawer, "command_id": command_id, "time": time });
+        let event = json!({ "event": event, "drawer": drawer, "command_id": command_id, "time": time });
         if self.unsent.len() >= UNSENT_MAX {
             self.unsent.pop_front();
             self.counts.abandoned += 1;
@@ -151,60 +141,30 @@ mod tests {
     #[tokio::test]
     async fn opens_once_and_ignores_the_retained_the_repeated_and_the_expired() {
         let broker = Broker::start("127.0.0.1:0".parse().unwrap()).unwrap();
-        let mut daemon = MqttClient::connect(broker.addr(), &ConnectOptions::device("daemon"))
-            .await
-            .unwrap();
+        let mut daemon = MqttClient::connect(broker.addr(), &ConnectOptions::device("daemon")).await.unwrap();
         daemon.subscribe("wardd/cabinet/+/events").await.unwrap();
-        let command = |id: &str, expires: &str| {
-            json!({"command_id": id, "command": "open_drawer", "drawer": "3", "expires": expires})
-                .to_string()
-                .into_bytes()
-        };
+        let command = |id: &str, expires: &str| json!({"command_id": id, "command": "open_drawer", "drawer": "3", "expires": expires}).to_string().into_bytes();
         let topic = "wardd/cabinet/c1/commands";
-        daemon
-            .publish(topic, command("old", "2999-01-01T00:00:00Z"), true, false)
-            .await
-            .unwrap();
+        daemon.publish(topic, command("old", "2999-01-01T00:00:00Z"), true, false).await.unwrap();
         let (stop, stopped) = watch::channel(false);
         let cabinet = CabinetMqtt::new("c1", 0.02, Clock::default(), Random::new(5));
         let running = tokio::spawn(cabinet.run(broker.addr(), stopped));
         sleep(Duration::from_millis(200)).await;
-        for (id, expires) in [
-            ("a", "2999-01-01T00:00:00Z"),
-            ("a", "2999-01-01T00:00:00Z"),
-            ("b", "2020-01-01T00:00:00Z"),
-        ] {
-            daemon
-                .publish(topic, command(id, expires), false, false)
-                .await
-                .unwrap();
+        for (id, expires) in [("a", "2999-01-01T00:00:00Z"), ("a", "2999-01-01T00:00:00Z"), ("b", "2020-01-01T00:00:00Z")] {
+            daemon.publish(topic, command(id, expires), false, false).await.unwrap();
         }
-        daemon
-            .publish(topic, b"rubbish".to_vec(), false, false)
-            .await
-            .unwrap();
+        daemon.publish(topic, b"rubbish".to_vec(), false, false).await.unwrap();
         let mut events = Vec::new();
-        while let Some(message) = daemon
-            .next_message(Duration::from_millis(500))
-            .await
-            .unwrap()
-        {
+        while let Some(message) = daemon.next_message(Duration::from_millis(500)).await.unwrap() {
             daemon.acknowledge(&message).await.unwrap();
             let event: Value = serde_json::from_slice(&message.payload).unwrap();
-            assert_eq!(
-                (event["drawer"].as_str(), event["command_id"].as_str()),
-                (Some("3"), Some("a"))
-            );
+            assert_eq!((event["drawer"].as_str(), event["command_id"].as_str()), (Some("3"), Some("a")));
             events.push(event["event"].as_str().unwrap().to_owned());
         }
         assert_eq!(events, ["drawer_opened", "drawer_closed"]);
         stop.send_replace(true);
         let counts = running.await.unwrap();
-        assert_eq!(
-            (counts.received, counts.ignored, counts.acknowledged),
-            (5, 4, 2),
-            "{counts}"
-        );
+        assert_eq!((counts.received, counts.ignored, counts.acknowledged), (5, 4, 2), "{counts}");
         broker.stop().await;
     }
 }

@@ -87,11 +87,7 @@ impl fmt::Display for Counts {
                 first = false;
             }
         }
-        if first {
-            out.write_str("nothing")
-        } else {
-            Ok(())
-        }
+        if first { out.write_str("nothing") } else { Ok(()) }
     }
 }
 
@@ -101,15 +97,8 @@ mod tests {
 
     #[test]
     fn shows_only_what_happened() {
-        let mut counts = Counts {
-            sent: 2,
-            ..Counts::default()
-        };
-        counts.add(&Counts {
-            sent: 1,
-            naks: 4,
-            ..Counts::default()
-        });
+        let mut counts = Counts { sent: 2, ..Counts::default() };
+        counts.add(&Counts { sent: 1, naks: 4, ..Counts::default() });
         assert_eq!(counts.to_string(), "sent 3, naks 4");
         assert_eq!(Counts::default().to_string(), "nothing");
     }

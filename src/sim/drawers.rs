@@ -35,13 +35,7 @@ pub struct Drawers {
 impl Drawers {
     /// Drawers that people push back after about `open_for`.
     pub fn new(open_for: Duration, random: Random) -> Drawers {
-        Drawers {
-            seen: VecDeque::new(),
-            waiting: VecDeque::new(),
-            random,
-            open_for,
-            openings: 0,
-        }
+        Drawers { seen: VecDeque::new(), waiting: VecDeque::new(), random, open_for, openings: 0 }
     }
 
     /// Whether this command was carried out before.
@@ -60,11 +54,7 @@ impl Drawers {
         self.seen.push_back(command_id.to_owned());
         self.openings += 1;
         let jammed = self.random.chance(JAM_PER_MILLE);
-        let movement = Movement {
-            drawer: drawer.to_owned(),
-            command_id: command_id.to_owned(),
-            jammed,
-        };
+        let movement = Movement { drawer: drawer.to_owned(), command_id: command_id.to_owned(), jammed };
         let delay = self.open_for.mul_f64(0.5 + self.random.fraction());
         self.waiting.push_back((Instant::now() + delay, movement));
         true

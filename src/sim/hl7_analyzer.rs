@@ -72,23 +72,11 @@ impl Hl7Analyzer {
     pub fn new(settings: Hl7Settings) -> Hl7Analyzer {
         // Control ids must not begin again after a restart of the device, so they start at its clock.
         let last_control_id = u64::try_from(settings.clock.now().unix_ms).unwrap_or(0);
-        Hl7Analyzer {
-            settings,
-            named: true,
-            outgoing: VecDeque::new(),
-            in_hand: false,
-            last_control_id,
-            counts: Counts::default(),
-        }
+        Hl7Analyzer { settings, named: true, outgoing: VecDeque::new(), in_hand: false, last_control_id, counts: Counts::default() }
     }
 
     /// Works until the commands end and all is sent, or `stop` turns true.
-    pub async fn run(
-        mut self,
-        link: Hl7Link,
-        mut commands: mpsc::Receiver<AnalyzerCommand>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run(mut self, link: Hl7Link, mut commands: mpsc::Receiver<AnalyzerCommand>, stop: watch::Receiver<bool>) -> Counts {
         self.named = matches!(link, Hl7Link::Connect(_));
         let work = async {
             loop {
@@ -112,12 +100,7 @@ impl Hl7Analyzer {
     }
 
     // True when everything is done; false when a newer connection should be used.
-    async fn work(
-        &mut self,
-        mut line: MllpLine<TcpStream>,
-        link: &Hl7Link,
-        commands: &mut mpsc::Receiver<AnalyzerCommand>,
-    ) -> io::Result<bool> {
+    async fn work(&mut self, mut line: MllpLine<TcpStream>, link: &Hl7Link, commands: &mut mpsc::Receiver<AnalyzerCommand>) -> io::Result<bool> {
         loop {
             if self.outgoing.is_empty() {
                 tokio::select! {
@@ -150,11 +133,7 @@ impl Hl7Analyzer {
         self.counts.given += 1;
         sleep(scaled(RUN_SECONDS, self.settings.time_scale)).await;
         let random = &mut self.settings.random;
-        let offered = self
-            .settings
-            .tests
-            .iter()
-            .filter(|assay| tests.contains(&assay.loinc));
+        let offered = self.settings.tests.iter().filter(|assay| tests.contains(&assay.loinc));
         let measured: Vec<Measurement> = offered.map(|assay| measure(assay, random)).collect();
         if measured.is_empty() {
             self.counts.ignored += 1;
@@ -184,37 +163,19 @@ impl Hl7Analyzer {
         let now = self.settings.clock.now();
         let text = result_message(self.named, &control_id, processing, sample, measured, now);
         self.counts.sent += 1;
-        self.outgoing.push_back(Outgoing {
-            control_id,
-            text,
-            results,
-            attempts: 0,
-        });
+        self.outgoing.push_back(Outgoing { control_id, text, results, attempts: 0 });
     }
 
-    async fn deliver(
-        &mut self,
-        mut message: Outgoing,
-        line: &mut MllpLine<TcpStream>,
-    ) -> io::Result<()> {
+    async fn deliver(&mut self, mut message: Outgoing, line: &mut MllpLine<TcpStream>) -> io::Result<()> {
         let wait = scaled(10.0, self.settings.time_scale).max(Duration::from_millis(200));
         let noisy = self.settings.noisy;
         while message.attempts < ATTEMPTS_MAX {
             self.counts.resends += u64::from(message.attempts > 0);
             message.attempts += 1;
             let random = &mut self.settings.random;
-            let needless =
-                noisy && message.attempts == 1 && random.chance(NEEDLESS_RESEND_PER_MILLE);
+            let needless = noisy && message.attempts == 1 && random.chance(NEEDLESS_RESEND_PER_MILLE);
             let split = (noisy && random.chance(SPLIT_PER_MILLE)).then_some(random);
-            let answer = line
-                .exchange(
-                    &message.text,
-                    &message.control_id,
-                    wait,
-                    split,
-                    &mut self.counts,
-                )
-                .await;
+            let answer = line.exchange(&message.text, &message.control_id, wait, split, &mut self.counts).await;
             match answer {
                 Ok(Answer::Accepted) if needless => self.counts.noise += 1,
                 Ok(Answer::Accepted) => {
@@ -240,8 +201,7 @@ impl Hl7Analyzer {
 
 async fn open(link: &Hl7Link) -> io::Result<TcpStream> {
     match link {
-        Hl7Link::Connect(address) => match timeout(CONNECT_WAIT, TcpStream::connect(address)).await
-        {
+        Hl7Link::Connect(address) => match timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
             Ok(stream) => stream,
             Err(_) => Err(io::ErrorKind::TimedOut.into()),
         },
@@ -257,54 +217,22 @@ async fn newer_connection(link: &Hl7Link) -> io::Result<TcpStream> {
     }
 }
 
-fn result_message(
-    named: bool,
-    control_id: &str,
-    processing: &str,
-    sample: &str,
-    measured: &[Measurement],
-    at: Moment,
-) -> String {
-    let (application, facility) = if named {
-        ("Mindray", "BC-5380")
-    } else {
-        ("", "")
-    };
+fn result_message(named: bool, control_id: &str, processing: &str, sample: &str, measured: &[Measurement], at: Moment) -> String {
+    let (application, facility) = if named { ("Mindray", "BC-5380") } else { ("", "") };
     let time = at.compact();
-    let service = if processing == "Q" {
-        "00003^LJ QCR^99MRC"
-    } else {
-        "00001^Automated Count^99MRC"
-    };
+    let service = if processing == "Q" { "00003^LJ QCR^99MRC" } else { "00001^Automated Count^99MRC" };
     let mut segments = vec![
-        format!(
-            "MSH|^~\\&|{application}|{facility}|||{time}||ORU^R01|{control_id}|{processing}|2.3.1||||||UNICODE"
-        ),
+        format!("MSH|^~\\&|{application}|{facility}|||{time}||ORU^R01|{control_id}|{processing}|2.3.1||||||UNICODE"),
         "PID|1".to_owned(),
         format!("OBR|1||{sample}|{service}|||{time}"),
     ];
     for (index, m) in measured.iter().enumerate() {
         let assay = &m.assay;
-        let identifier = if assay.code.contains('^') {
-            assay.code.clone()
-        } else {
-            format!("{}^{}^LN", assay.loinc, assay.code)
-        };
+        let identifier = if assay.code.contains('^') { assay.code.clone() } else { format!("{}^{}^LN", assay.loinc, assay.code) };
         let digits = usize::from(assay.decimals.min(6));
-        segments.push(format!(
-            "OBX|{}|NM|{identifier}||{}|{}|{:.digits$}-{:.digits$}|{}|||F",
-            index + 1,
-            m.value,
-            assay.unit,
-            assay.low,
-            assay.high,
-            m.flag
-        ));
+        segments.push(format!("OBX|{}|NM|{identifier}||{}|{}|{:.digits$}-{:.digits$}|{}|||F", index + 1, m.value, assay.unit, assay.low, assay.high, m.flag));
     }
-    segments
-        .iter()
-        .flat_map(|segment| [segment.as_str(), "\r"])
-        .collect()
+    segments.iter().flat_map(|segment| [segment.as_str(), "\r"]).collect()
 }
 
 #[cfg(test)]
@@ -314,65 +242,35 @@ mod tests {
     use super::*;
 
     fn assay() -> Assay {
-        Assay {
-            loinc: "6690-2".into(),
-            code: "WBC".into(),
-            unit: "10*9/L".into(),
-            low: 4.0,
-            high: 10.0,
-            decimals: 1,
-        }
+        Assay { loinc: "6690-2".into(), code: "WBC".into(), unit: "10*9/L".into(), low: 4.0, high: 10.0, decimals: 1 }
     }
 
     fn settings() -> Hl7Settings {
-        Hl7Settings {
-            tests: vec![assay()],
-            time_scale: 0.01,
-            noisy: false,
-            clock: Clock::default(),
-            random: Random::new(1),
-        }
+        Hl7Settings { tests: vec![assay()], time_scale: 0.01, noisy: false, clock: Clock::default(), random: Random::new(1) }
     }
 
     #[test]
     fn message_of_both_forms() {
-        let measured = [Measurement {
-            assay: assay(),
-            value: "5.8".into(),
-            flag: "N",
-        }];
-        let at = Moment {
-            unix_ms: 951_827_696_000,
-        };
+        let measured = [Measurement { assay: assay(), value: "5.8".into(), flag: "N" }];
+        let at = Moment { unix_ms: 951_827_696_000 };
         let text = result_message(true, "7", "P", "A1", &measured, at);
         let expected = "MSH|^~\\&|Mindray|BC-5380|||20000229123456||ORU^R01|7|P|2.3.1||||||UNICODE\rPID|1\r\
             OBR|1||A1|00001^Automated Count^99MRC|||20000229123456\r\
             OBX|1|NM|6690-2^WBC^LN||5.8|10*9/L|4.0-10.0|N|||F\r";
         assert_eq!(text, expected);
-        assert!(
-            result_message(false, "7", "Q", "A1", &measured, at)
-                .starts_with("MSH|^~\\&|||||20000229123456||ORU^R01|7|Q|")
-        );
+        assert!(result_message(false, "7", "Q", "A1", &measured, at).starts_with("MSH|^~\\&|||||20000229123456||ORU^R01|7|Q|"));
     }
 
     fn tube(accession: &str) -> AnalyzerCommand {
-        AnalyzerCommand::Tube {
-            accession: accession.into(),
-            tests: vec!["6690-2".into()],
-        }
+        AnalyzerCommand::Tube { accession: accession.into(), tests: vec!["6690-2".into()] }
     }
 
     fn control_id(block: &[u8]) -> String {
-        String::from_utf8_lossy(block)
-            .split('|')
-            .nth(9)
-            .unwrap()
-            .to_owned()
+        String::from_utf8_lossy(block).split('|').nth(9).unwrap().to_owned()
     }
 
     async fn acknowledge(stream: &mut TcpStream, code: &str, id: &str) {
-        let text =
-            format!("\x0bMSH|^~\\&|wardd||||20260101||ACK|1|P|2.3.1\rMSA|{code}|{id}\r\x1c\r");
+        let text = format!("\x0bMSH|^~\\&|wardd||||20260101||ACK|1|P|2.3.1\rMSA|{code}|{id}\r\x1c\r");
         stream.write_all(text.as_bytes()).await.unwrap();
     }
 
@@ -382,11 +280,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (commands, inbox) = mpsc::channel(8);
         let (_stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(Hl7Analyzer::new(settings()).run(
-            Hl7Link::Connect(address),
-            inbox,
-            stopped,
-        ));
+        let running = tokio::spawn(Hl7Analyzer::new(settings()).run(Hl7Link::Connect(address), inbox, stopped));
         commands.send(tube("A1")).await.unwrap();
         commands.send(tube("A2")).await.unwrap();
         drop(commands);
@@ -404,16 +298,7 @@ mod tests {
         };
         assert!(first == second && second == third && control_id(&fourth) != control_id(&third));
         let counts = running.await.unwrap();
-        assert_eq!(
-            (
-                counts.sent,
-                counts.acknowledged,
-                counts.refused,
-                counts.resends
-            ),
-            (2, 1, 1, 2),
-            "{counts}"
-        );
+        assert_eq!((counts.sent, counts.acknowledged, counts.refused, counts.resends), (2, 1, 1, 2), "{counts}");
     }
 
     fn line_stream<'a, 'b>(line: &'a mut MllpLine<&'b mut TcpStream>) -> &'a mut &'b mut TcpStream {
@@ -426,11 +311,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (commands, inbox) = mpsc::channel(8);
         let (_stop, stopped) = watch::channel(false);
-        let running = tokio::spawn(Hl7Analyzer::new(settings()).run(
-            Hl7Link::Listen(listener),
-            inbox,
-            stopped,
-        ));
+        let running = tokio::spawn(Hl7Analyzer::new(settings()).run(Hl7Link::Listen(listener), inbox, stopped));
         let _old = TcpStream::connect(address).await.unwrap();
         sleep(Duration::from_millis(50)).await;
         let mut new = TcpStream::connect(address).await.unwrap();

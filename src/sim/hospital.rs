@@ -58,9 +58,7 @@ impl Hospital {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
             let plug = match device {
-                Device::AstmSerial { pty, .. }
-                | Device::ScannerSerial { pty, .. }
-                | Device::RelayBoard { pty, .. } => Some(Plug::Pty(open_pty(pty)?)),
+                Device::AstmSerial { pty, .. } | Device::ScannerSerial { pty, .. } | Device::RelayBoard { pty, .. } => Some(Plug::Pty(open_pty(pty)?)),
                 Device::Hl7Listen { bind, .. } => Some(Plug::Listener(listen(*bind)?)),
                 Device::AstmTcp { .. }
                 | Device::Hl7Connect { .. }
@@ -87,46 +85,25 @@ impl Hospital {
     /// Runs people and devices until `shutdown` turns true, then lets the devices finish what they hold for a bounded
     /// time (5 to 30 s). `endpoints` replaces addresses of the wiring by device name (cabinet id for cabinets); the name
     /// `broker` stands for all MQTT devices.
-    pub async fn live(
-        self,
-        http: SocketAddr,
-        endpoints: BTreeMap<String, SocketAddr>,
-        shutdown: watch::Receiver<bool>,
-    ) -> Tally {
+    pub async fn live(self, http: SocketAddr, endpoints: BTreeMap<String, SocketAddr>, shutdown: watch::Receiver<bool>) -> Tally {
         let Hospital { wiring, mut plugs } = self;
         let (stop, stopped) = watch::channel(false);
-        let mut staff = Staff {
-            root: Random::new(wiring.seed),
-            time_scale: wiring.time_scale,
-            endpoints,
-            stopped,
-            hands: Hands::default(),
-            draining: Vec::new(),
-            standing: Vec::new(),
-        };
+        let mut staff =
+            Staff { root: Random::new(wiring.seed), time_scale: wiring.time_scale, endpoints, stopped, hands: Hands::default(), draining: Vec::new(), standing: Vec::new() };
         for device in wiring.devices {
             let plug = plugs.remove(device.name());
             staff.start(device, plug);
         }
         let client = HttpClient::new(http, wiring.token, HTTP_TIMEOUT, true);
-        let places = Places {
-            beds: wiring.beds,
-            cabinets: wiring.cabinets,
-        };
+        let places = Places { beds: wiring.beds, cabinets: wiring.cabinets };
         let story = Story::new(staff.hands, places, client, wiring.seed, wiring.pace);
         let mut tally = story.run(shutdown).await;
-        let grace =
-            scaled(120.0, wiring.time_scale).clamp(Duration::from_secs(5), Duration::from_secs(30));
+        let grace = scaled(120.0, wiring.time_scale).clamp(Duration::from_secs(5), Duration::from_secs(30));
         let until = Instant::now() + grace;
         let mut late = Vec::new();
         for mut running in staff.draining {
             match timeout_at(until, &mut running.task).await {
-                Ok(ended) => add(
-                    &mut tally,
-                    &running.name,
-                    running.kind,
-                    ended.unwrap_or_default(),
-                ),
+                Ok(ended) => add(&mut tally, &running.name, running.kind, ended.unwrap_or_default()),
                 Err(_) => late.push(running),
             }
         }
@@ -177,25 +154,15 @@ impl Staff {
                 let commands = self.seat(&tests, true);
                 let clock = Clock::skewed(FAST_CLOCK_SECONDS);
                 let settings = self.astm(Flavour::Sysmex, tests, clock, random);
-                let task =
-                    tokio::spawn(AstmAnalyzer::new(settings).run_serial(pty, commands, stop));
-                self.draining.push(Running {
-                    name,
-                    kind: Kind::Analyzer,
-                    task,
-                });
+                let task = tokio::spawn(AstmAnalyzer::new(settings).run_serial(pty, commands, stop));
+                self.draining.push(Running { name, kind: Kind::Analyzer, task });
             }
             (Device::AstmTcp { addr, tests, .. }, _) => {
                 let commands = self.seat(&tests, false);
                 let address = self.endpoint(&name, addr);
                 let settings = self.astm(Flavour::Roche, tests, Clock::default(), random);
-                let task =
-                    tokio::spawn(AstmAnalyzer::new(settings).run_tcp(address, commands, stop));
-                self.draining.push(Running {
-                    name,
-                    kind: Kind::Analyzer,
-                    task,
-                });
+                let task = tokio::spawn(AstmAnalyzer::new(settings).run_tcp(address, commands, stop));
+                self.draining.push(Running { name, kind: Kind::Analyzer, task });
             }
             (Device::Hl7Connect { addr, tests, .. }, _) => {
                 let link = Hl7Link::Connect(self.endpoint(&name, addr));
@@ -205,41 +172,18 @@ impl Staff {
                 let clock = Clock::skewed(SLOW_CLOCK_SECONDS);
                 self.start_hl7(name, tests, Hl7Link::Listen(listener), clock, random);
             }
-            (
-                Device::ScannerSerial {
-                    purpose,
-                    expects_answer,
-                    ..
-                },
-                Some(Plug::Pty(pty)),
-            ) => {
+            (Device::ScannerSerial { purpose, expects_answer, .. }, Some(Plug::Pty(pty))) => {
                 let commands = self.hand(purpose, true);
                 let scanner = Scanner::new(self.scanner("\r", expects_answer, random));
                 let task = tokio::spawn(scanner.run_serial(pty, commands, stop));
-                self.draining.push(Running {
-                    name,
-                    kind: Kind::Scanner,
-                    task,
-                });
+                self.draining.push(Running { name, kind: Kind::Scanner, task });
             }
-            (
-                Device::ScannerTcp {
-                    addr,
-                    purpose,
-                    expects_answer,
-                    ..
-                },
-                _,
-            ) => {
+            (Device::ScannerTcp { addr, purpose, expects_answer, .. }, _) => {
                 let commands = self.hand(purpose, false);
                 let address = self.endpoint(&name, addr);
                 let scanner = Scanner::new(self.scanner("\r\n", expects_answer, random));
                 let task = tokio::spawn(scanner.run_tcp(address, commands, stop));
-                self.draining.push(Running {
-                    name,
-                    kind: Kind::Scanner,
-                    task,
-                });
+                self.draining.push(Running { name, kind: Kind::Scanner, task });
             }
             (Device::RfidReader { broker, .. }, _) => {
                 let (passes, inbox) = mpsc::channel(JOBS_MAX);
@@ -247,29 +191,17 @@ impl Staff {
                 let address = self.broker(&name, broker);
                 let reader = RfidReader::new(&name, Clock::default(), random);
                 let task = tokio::spawn(reader.run(address, inbox, stop));
-                self.draining.push(Running {
-                    name,
-                    kind: Kind::Reader,
-                    task,
-                });
+                self.draining.push(Running { name, kind: Kind::Reader, task });
             }
             (Device::CabinetMqtt { broker, .. }, _) => {
                 let address = self.broker(&name, broker);
                 let cabinet = CabinetMqtt::new(&name, self.time_scale, Clock::default(), random);
                 let task = tokio::spawn(cabinet.run(address, stop));
-                self.standing.push(Running {
-                    name,
-                    kind: Kind::Cabinet,
-                    task,
-                });
+                self.standing.push(Running { name, kind: Kind::Cabinet, task });
             }
             (Device::RelayBoard { .. }, Some(Plug::Pty(pty))) => {
                 let task = tokio::spawn(RelayBoard::new(self.time_scale, random).run(pty, stop));
-                self.standing.push(Running {
-                    name,
-                    kind: Kind::Cabinet,
-                    task,
-                });
+                self.standing.push(Running { name, kind: Kind::Cabinet, task });
             }
             (Device::HospitalFeed { addr, .. }, _) => {
                 let (commands, inbox) = mpsc::channel(JOBS_MAX);
@@ -277,56 +209,26 @@ impl Staff {
                 let address = self.endpoint(&name, addr);
                 let feed = HospitalFeed::new(&name, self.time_scale, Clock::default(), random);
                 let task = tokio::spawn(feed.run(address, inbox, stop));
-                self.draining.push(Running {
-                    name,
-                    kind: Kind::Feed,
-                    task,
-                });
+                self.draining.push(Running { name, kind: Kind::Feed, task });
             }
             // `prepare` gives each of these its plug, so this is never reached.
-            (
-                Device::AstmSerial { .. }
-                | Device::Hl7Listen { .. }
-                | Device::ScannerSerial { .. }
-                | Device::RelayBoard { .. },
-                _,
-            ) => tracing::error!(name, "simulated device has no plug"),
+            (Device::AstmSerial { .. } | Device::Hl7Listen { .. } | Device::ScannerSerial { .. } | Device::RelayBoard { .. }, _) => {
+                tracing::error!(name, "simulated device has no plug")
+            }
         }
     }
 
-    fn start_hl7(
-        &mut self,
-        name: String,
-        tests: Vec<Assay>,
-        link: Hl7Link,
-        clock: Clock,
-        random: Random,
-    ) {
+    fn start_hl7(&mut self, name: String, tests: Vec<Assay>, link: Hl7Link, clock: Clock, random: Random) {
         let commands = self.seat(&tests, false);
-        let settings = Hl7Settings {
-            tests,
-            time_scale: self.time_scale,
-            noisy: true,
-            clock,
-            random,
-        };
-        let task =
-            tokio::spawn(Hl7Analyzer::new(settings).run(link, commands, self.stopped.clone()));
-        self.draining.push(Running {
-            name,
-            kind: Kind::Analyzer,
-            task,
-        });
+        let settings = Hl7Settings { tests, time_scale: self.time_scale, noisy: true, clock, random };
+        let task = tokio::spawn(Hl7Analyzer::new(settings).run(link, commands, self.stopped.clone()));
+        self.draining.push(Running { name, kind: Kind::Analyzer, task });
     }
 
     fn seat(&mut self, tests: &[Assay], serial: bool) -> mpsc::Receiver<AnalyzerCommand> {
         let (commands, inbox) = mpsc::channel(JOBS_MAX);
         let tests = tests.iter().map(|assay| assay.loinc.clone()).collect();
-        self.hands.seats.push(Seat {
-            tests,
-            commands,
-            serial,
-        });
+        self.hands.seats.push(Seat { tests, commands, serial });
         inbox
     }
 
@@ -341,36 +243,12 @@ impl Staff {
         inbox
     }
 
-    fn astm(
-        &self,
-        flavour: Flavour,
-        tests: Vec<Assay>,
-        clock: Clock,
-        random: Random,
-    ) -> AstmSettings {
-        AstmSettings {
-            flavour,
-            tests,
-            time_scale: self.time_scale,
-            noise: LineNoise::usual(),
-            clock,
-            random,
-        }
+    fn astm(&self, flavour: Flavour, tests: Vec<Assay>, clock: Clock, random: Random) -> AstmSettings {
+        AstmSettings { flavour, tests, time_scale: self.time_scale, noise: LineNoise::usual(), clock, random }
     }
 
-    fn scanner(
-        &self,
-        suffix: &'static str,
-        expects_answer: bool,
-        random: Random,
-    ) -> ScannerSettings {
-        ScannerSettings {
-            suffix,
-            expects_answer,
-            time_scale: self.time_scale,
-            noisy: true,
-            random,
-        }
+    fn scanner(&self, suffix: &'static str, expects_answer: bool, random: Random) -> ScannerSettings {
+        ScannerSettings { suffix, expects_answer, time_scale: self.time_scale, noisy: true, random }
     }
 
     fn endpoint(&self, name: &str, wired: SocketAddr) -> SocketAddr {
@@ -403,8 +281,7 @@ fn add(tally: &mut Tally, name: &str, kind: Kind, counts: Counts) {
 }
 
 fn open_pty(link: &Path) -> io::Result<Pty> {
-    Pty::open(link)
-        .map_err(|error| io::Error::new(error.kind(), format!("pty {}: {error}", link.display())))
+    Pty::open(link).map_err(|error| io::Error::new(error.kind(), format!("pty {}: {error}", link.display())))
 }
 
 fn listen(bind: SocketAddr) -> io::Result<TcpListener> {

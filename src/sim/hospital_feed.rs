@@ -77,24 +77,11 @@ impl HospitalFeed {
     /// A feed that names itself `name` in MSH-3.
     pub fn new(name: &str, time_scale: f64, clock: Clock, random: Random) -> HospitalFeed {
         let last_control_id = u64::try_from(clock.now().unix_ms).unwrap_or(0);
-        HospitalFeed {
-            name: name.to_owned(),
-            time_scale,
-            clock,
-            random,
-            last_control_id,
-            counts: Counts::default(),
-            line: None,
-        }
+        HospitalFeed { name: name.to_owned(), time_scale, clock, random, last_control_id, counts: Counts::default(), line: None }
     }
 
     /// Sends to `address` until the commands end or `stop` turns true.
-    pub async fn run(
-        mut self,
-        address: SocketAddr,
-        mut commands: mpsc::Receiver<FeedCommand>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run(mut self, address: SocketAddr, mut commands: mpsc::Receiver<FeedCommand>, stop: watch::Receiver<bool>) -> Counts {
         let work = async {
             while let Some(command) = commands.recv().await {
                 self.counts.given += 1;
@@ -123,10 +110,7 @@ impl HospitalFeed {
                 self.line = connected.ok().and_then(Result::ok).map(MllpLine::new);
             }
             let answer = match &mut self.line {
-                Some(line) => line
-                    .exchange(text, control_id, wait, None, &mut self.counts)
-                    .await
-                    .ok(),
+                Some(line) => line.exchange(text, control_id, wait, None, &mut self.counts).await.ok(),
                 None => None,
             };
             match answer {
@@ -166,30 +150,16 @@ impl HospitalFeed {
             Movement::Transfer { .. } => ("", ""),
             Movement::Discharge(_) => ("", time.as_str()),
         };
-        let Person {
-            mrn,
-            visit,
-            family,
-            given,
-            birth,
-            sex,
-        } = person;
+        let Person { mrn, visit, family, given, birth, sex } = person;
         let empty = "|".repeat(25);
         let segments = [
-            format!(
-                "MSH|^~\\&|{}|HOSP|wardd|HOSP|{time}||ADT^{event}^ADT_{event}|{control_id}|P|2.5.1",
-                self.name
-            ),
+            format!("MSH|^~\\&|{}|HOSP|wardd|HOSP|{time}||ADT^{event}^ADT_{event}|{control_id}|P|2.5.1", self.name),
             format!("EVN|{event}|{time}"),
             format!("PID|1||{mrn}^^^HOSP^MR||{family}^{given}||{birth}|{sex}"),
             // PV1-19 is the visit number, PV1-44 and PV1-45 the times of admission and discharge.
             format!("PV1|1|I|{place}|||{prior}|||||||||||||{visit}{empty}{admitted}|{discharged}"),
         ];
-        segments
-            .iter()
-            .map(|segment| segment.trim_end_matches('|'))
-            .flat_map(|segment| [segment, "\r"])
-            .collect()
+        segments.iter().map(|segment| segment.trim_end_matches('|')).flat_map(|segment| [segment, "\r"]).collect()
     }
 }
 
@@ -205,22 +175,11 @@ mod tests {
     use super::*;
 
     fn bed(number: &str) -> BedPlace {
-        BedPlace {
-            ward: "W1".into(),
-            room: "R1".into(),
-            bed: number.into(),
-        }
+        BedPlace { ward: "W1".into(), room: "R1".into(), bed: number.into() }
     }
 
     fn person() -> Person {
-        Person {
-            mrn: "M1".into(),
-            visit: "V1".into(),
-            family: "Berg".into(),
-            given: "Ida".into(),
-            birth: "19700102".into(),
-            sex: "F",
-        }
+        Person { mrn: "M1".into(), visit: "V1".into(), family: "Berg".into(), given: "Ida".into(), birth: "19700102".into(), sex: "F" }
     }
 
     #[test]
@@ -228,45 +187,17 @@ mod tests {
         let feed = HospitalFeed::new("HIS", 1.0, Clock::default(), Random::new(1));
         let cases = [
             (Movement::Admit(bed("1")), "ADT^A01^ADT_A01", "", 44),
-            (
-                Movement::Transfer {
-                    to: bed("1"),
-                    from: bed("2"),
-                },
-                "ADT^A02^ADT_A02",
-                "W1^R1^2",
-                0,
-            ),
+            (Movement::Transfer { to: bed("1"), from: bed("2") }, "ADT^A02^ADT_A02", "W1^R1^2", 0),
             (Movement::Discharge(bed("1")), "ADT^A03^ADT_A03", "", 45),
         ];
         for (movement, kind, prior, time_at) in cases {
             let text = feed.message("7", &person(), &movement);
-            let segments: Vec<Vec<&str>> = text
-                .trim_end()
-                .split('\r')
-                .map(|s| s.split('|').collect())
-                .collect();
-            assert_eq!(
-                (segments[0][8], segments[0][9], segments[0][11]),
-                (kind, "7", "2.5.1")
-            );
-            assert_eq!(
-                (segments[2][3], segments[2][5]),
-                ("M1^^^HOSP^MR", "Berg^Ida")
-            );
+            let segments: Vec<Vec<&str>> = text.trim_end().split('\r').map(|s| s.split('|').collect()).collect();
+            assert_eq!((segments[0][8], segments[0][9], segments[0][11]), (kind, "7", "2.5.1"));
+            assert_eq!((segments[2][3], segments[2][5]), ("M1^^^HOSP^MR", "Berg^Ida"));
             let visit = &segments[3];
-            assert_eq!(
-                (visit[2], visit[3], visit[6], visit[19]),
-                ("I", "W1^R1^1", prior, "V1")
-            );
-            assert_eq!(
-                visit
-                    .iter()
-                    .rposition(|field| field.len() == 14)
-                    .unwrap_or(0),
-                time_at,
-                "{visit:?}"
-            );
+            assert_eq!((visit[2], visit[3], visit[6], visit[19]), ("I", "W1^R1^1", prior, "V1"));
+            assert_eq!(visit.iter().rposition(|field| field.len() == 14).unwrap_or(0), time_at, "{visit:?}");
         }
     }
 
@@ -279,11 +210,7 @@ mod tests {
         let feed = HospitalFeed::new("HIS", 0.05, Clock::default(), Random::new(1));
         let running = tokio::spawn(feed.run(address, inbox, stopped));
         let (accepted, outcome) = oneshot::channel();
-        let command = FeedCommand {
-            person: person(),
-            movement: Movement::Admit(bed("1")),
-            accepted: Some(accepted),
-        };
+        let command = FeedCommand { person: person(), movement: Movement::Admit(bed("1")), accepted: Some(accepted) };
         commands.send(command).await.unwrap();
         drop(commands);
         let (first, _) = listener.accept().await.unwrap();
@@ -292,22 +219,11 @@ mod tests {
         let mut line = MllpLine::new(second);
         let again = line.block().await.unwrap();
         assert_eq!(lost, again);
-        let id = String::from_utf8_lossy(&again)
-            .split('|')
-            .nth(9)
-            .unwrap()
-            .to_owned();
+        let id = String::from_utf8_lossy(&again).split('|').nth(9).unwrap().to_owned();
         let answer = format!("\x0bMSH|^~\\&|wardd\rMSA|AR|{id}\r\x1c\r");
-        line.stream_mut()
-            .write_all(answer.as_bytes())
-            .await
-            .unwrap();
+        line.stream_mut().write_all(answer.as_bytes()).await.unwrap();
         assert!(!outcome.await.unwrap());
         let counts = running.await.unwrap();
-        assert_eq!(
-            (counts.refused, counts.resends, counts.reconnects),
-            (1, 1, 1),
-            "{counts}"
-        );
+        assert_eq!((counts.refused, counts.resends, counts.reconnects), (1, 1, 1), "{counts}");
     }
 }

@@ -39,19 +39,8 @@ pub struct HttpClient {
 
 impl HttpClient {
     /// A client that sends `token` as Bearer and gives up a request after `timeout`.
-    pub fn new(
-        address: SocketAddr,
-        token: Option<String>,
-        timeout: Duration,
-        keep_alive: bool,
-    ) -> HttpClient {
-        HttpClient {
-            address,
-            token,
-            timeout,
-            keep_alive,
-            connection: None,
-        }
+    pub fn new(address: SocketAddr, token: Option<String>, timeout: Duration, keep_alive: bool) -> HttpClient {
+        HttpClient { address, token, timeout, keep_alive, connection: None }
     }
 
     /// GET `path`.
@@ -61,60 +50,27 @@ impl HttpClient {
 
     /// POST a JSON body to `path`, with an Idempotency-Key when given. Only a request with a key is repeated when a kept
     /// connection turns out to be closed.
-    pub async fn post(
-        &mut self,
-        path: &str,
-        body: &Value,
-        idempotency_key: Option<&str>,
-    ) -> io::Result<Answer> {
-        self.request("POST", path, Some(body), idempotency_key)
-            .await
+    pub async fn post(&mut self, path: &str, body: &Value, idempotency_key: Option<&str>) -> io::Result<Answer> {
+        self.request("POST", path, Some(body), idempotency_key).await
     }
 
-    async fn request(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: Option<&Value>,
-        key: Option<&str>,
-    ) -> io::Result<Answer> {
+    async fn request(&mut self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> io::Result<Answer> {
         let bytes = self.compose(method, path, body, key)?;
-        let reused = self
-            .connection
-            .as_ref()
-            .is_some_and(|stream| !is_closed(stream));
+        let reused = self.connection.as_ref().is_some_and(|stream| !is_closed(stream));
         let first = self.attempt(&bytes, reused).await;
         match first {
-            Err(error)
-                if reused
-                    && error.kind() != io::ErrorKind::TimedOut
-                    && (method == "GET" || key.is_some()) =>
-            {
-                self.attempt(&bytes, false).await
-            }
+            Err(error) if reused && error.kind() != io::ErrorKind::TimedOut && (method == "GET" || key.is_some()) => self.attempt(&bytes, false).await,
             other => other,
         }
     }
 
-    fn compose(
-        &self,
-        method: &str,
-        path: &str,
-        body: Option<&Value>,
-        key: Option<&str>,
-    ) -> io::Result<Vec<u8>> {
+    fn compose(&self, method: &str, path: &str, body: Option<&Value>, key: Option<&str>) -> io::Result<Vec<u8>> {
         let unsafe_text = |text: &str| text.chars().any(|c| c.is_control() || c == ' ');
         if unsafe_text(path) || key.is_some_and(unsafe_text) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "path or key with blanks or control characters",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "path or key with blanks or control characters"));
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        let mut head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n",
-            self.address
-        );
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nAccept: application/json\r\n", self.address);
         if let Some(token) = &self.token {
             head.push_str(&format!("Authorization: Bearer {token}\r\n"));
         }
@@ -122,16 +78,9 @@ impl HttpClient {
             head.push_str(&format!("Idempotency-Key: {key}\r\n"));
         }
         if method != "GET" {
-            head.push_str(&format!(
-                "Content-Type: application/json\r\nContent-Length: {}\r\n",
-                body.len()
-            ));
+            head.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
         }
-        head.push_str(if self.keep_alive {
-            "Connection: keep-alive\r\n\r\n"
-        } else {
-            "Connection: close\r\n\r\n"
-        });
+        head.push_str(if self.keep_alive { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" });
         Ok([head.into_bytes(), body.into_bytes()].concat())
     }
 
@@ -178,33 +127,16 @@ async fn read_answer(stream: &mut TcpStream) -> io::Result<(Answer, bool)> {
     let head = String::from_utf8_lossy(buffer.get(..head_end).unwrap_or_default()).into_owned();
     buffer.drain(..head_end + 4);
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .and_then(|code| code.parse::<u16>().ok());
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse::<u16>().ok());
     let status = status.ok_or_else(|| invalid("no status line"))?;
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| {
-            (
-                name.trim().to_ascii_lowercase(),
-                value.trim().to_ascii_lowercase(),
-            )
-        })
-        .collect();
-    let header = |wanted: &str| {
-        headers
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| value.as_str())
-    };
+    let headers: Vec<(String, String)> =
+        lines.filter_map(|line| line.split_once(':')).map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().to_ascii_lowercase())).collect();
+    let header = |wanted: &str| headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str());
     let body = if header("transfer-encoding") == Some("chunked") {
         read_chunks(stream, buffer).await?
     } else {
         let length = match header("content-length") {
-            Some(text) => text
-                .parse::<usize>()
-                .map_err(|_| invalid("content length"))?,
+            Some(text) => text.parse::<usize>().map_err(|_| invalid("content length"))?,
             None if status == 204 || status == 304 => 0,
             None => return Err(invalid("answer without a length")),
         };
@@ -218,10 +150,7 @@ async fn read_answer(stream: &mut TcpStream) -> io::Result<(Answer, bool)> {
         buffer
     };
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Ok((
-        Answer { status, body },
-        header("connection") == Some("close"),
-    ))
+    Ok((Answer { status, body }, header("connection") == Some("close")))
 }
 
 async fn read_chunks(stream: &mut TcpStream, mut buffer: Vec<u8>) -> io::Result<Vec<u8>> {
@@ -255,11 +184,7 @@ async fn read_chunks(stream: &mut TcpStream, mut buffer: Vec<u8>) -> io::Result<
 }
 
 async fn fill(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<()> {
-    if stream.read_buf(buffer).await? == 0 {
-        Err(io::ErrorKind::UnexpectedEof.into())
-    } else {
-        Ok(())
-    }
+    if stream.read_buf(buffer).await? == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 fn invalid(what: &str) -> io::Error {
@@ -300,22 +225,14 @@ mod tests {
         });
         let mut client = HttpClient::new(address, Some("t".into()), Duration::from_secs(5), true);
         let first = client.post("/a", &json!({"x": 1}), None).await.unwrap();
-        assert_eq!(
-            first,
-            Answer {
-                status: 201,
-                body: json!({"a": 1})
-            }
-        );
+        assert_eq!(first, Answer { status: 201, body: json!({"a": 1}) });
         let second = client.post("/b", &json!({}), Some("k1")).await.unwrap();
         assert_eq!((second.is_success(), second.body), (false, json!({"e": 2})));
         // The server drops the kept connection after reading; the request has a key and is repeated.
         let third = client.post("/c", &json!({}), Some("k2")).await.unwrap();
         assert_eq!((third.status, third.body), (204, Value::Null));
         let heads = server.await.unwrap();
-        assert!(
-            heads[0].contains("Authorization: Bearer t\r\n") && heads[0].ends_with("{\"x\":1}")
-        );
+        assert!(heads[0].contains("Authorization: Bearer t\r\n") && heads[0].ends_with("{\"x\":1}"));
         assert_eq!(heads[2], heads[3]);
         assert!(client.get("/a b").await.is_err());
     }

@@ -33,10 +33,7 @@ pub struct MllpLine<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> MllpLine<S> {
     /// A line over an open stream.
     pub fn new(stream: S) -> MllpLine<S> {
-        MllpLine {
-            stream,
-            unread: Vec::new(),
-        }
+        MllpLine { stream, unread: Vec::new() }
     }
 
     /// The stream below.
@@ -46,26 +43,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MllpLine<S> {
 
     /// Sends `message` (segments ended by CR) and waits for the answer that names `control_id` in MSA-2; others are
     /// counted as late. With `split` the block goes out in small pieces.
-    pub async fn exchange(
-        &mut self,
-        message: &str,
-        control_id: &str,
-        wait: Duration,
-        split: Option<&mut Random>,
-        counts: &mut Counts,
-    ) -> io::Result<Answer> {
+    pub async fn exchange(&mut self, message: &str, control_id: &str, wait: Duration, split: Option<&mut Random>, counts: &mut Counts) -> io::Result<Answer> {
         let block = [&[START], message.as_bytes(), &END].concat();
         let step = match split {
             Some(random) => usize::try_from(random.between(1, 40)).unwrap_or(1),
             None => block.len(),
         };
         for part in block.chunks(step.max(1)) {
-            match timeout(
-                wait.max(Duration::from_secs(1)),
-                self.stream.write_all(part),
-            )
-            .await
-            {
+            match timeout(wait.max(Duration::from_secs(1)), self.stream.write_all(part)).await {
                 Ok(written) => written?,
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
@@ -82,11 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MllpLine<S> {
             match read_acknowledgement(&block?) {
                 Some((code, id)) if id == control_id => {
                     counts.received += 1;
-                    return Ok(if code == "AA" || code == "CA" {
-                        Answer::Accepted
-                    } else {
-                        Answer::Refused
-                    });
+                    return Ok(if code == "AA" || code == "CA" { Answer::Accepted } else { Answer::Refused });
                 }
                 _ => counts.ignored += 1,
             }
@@ -100,10 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MllpLine<S> {
                 return Ok(block);
             }
             if self.unread.len() > BLOCK_MAX_BYTES {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "mllp block too large",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "mllp block too large"));
             }
             if self.stream.read_buf(&mut self.unread).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -125,9 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> MllpLine<S> {
 pub fn read_acknowledgement(block: &[u8]) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(block);
     let separator = text.strip_prefix("MSH")?.chars().next()?;
-    let msa = text
-        .split(['\r', '\n'])
-        .find(|segment| segment.starts_with("MSA"))?;
+    let msa = text.split(['\r', '\n']).find(|segment| segment.starts_with("MSA"))?;
     let mut fields = msa.split(separator).skip(1);
     let code = fields.next()?.trim().to_owned();
     let id = fields.next()?.trim().to_owned();
@@ -143,21 +119,9 @@ mod tests {
     #[test]
     fn acknowledgements() {
         let read = |text: &str| read_acknowledgement(text.as_bytes());
-        assert_eq!(
-            read("MSH|^~\\&|a\rMSA|AA|77|ok\r"),
-            Some(("AA".into(), "77".into()))
-        );
-        assert_eq!(
-            read("MSH!^~\\&!a\rMSA!AE!7\r"),
-            Some(("AE".into(), "7".into()))
-        );
-        for bad in [
-            "",
-            "MSH",
-            "MSH|^~\\&\r",
-            "MSA|AA|1\r",
-            "MSH|^~\\&\rMSA|AA\r",
-        ] {
+        assert_eq!(read("MSH|^~\\&|a\rMSA|AA|77|ok\r"), Some(("AA".into(), "77".into())));
+        assert_eq!(read("MSH!^~\\&!a\rMSA!AE!7\r"), Some(("AE".into(), "7".into())));
+        for bad in ["", "MSH", "MSH|^~\\&\r", "MSA|AA|1\r", "MSH|^~\\&\rMSA|AA\r"] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
     }
@@ -167,32 +131,18 @@ mod tests {
         let (near, mut far) = duplex(4_096);
         let mut line = MllpLine::new(near);
         let mut counts = Counts::default();
-        far.write_all(b"noise\x0bMSH|^~\\&|x\rMSA|AA|1\r\x1c\x0d")
-            .await
-            .unwrap();
-        far.write_all(b"\x0bMSH|^~\\&|x\rMSA|AR|2\r\x1c\x0d")
-            .await
-            .unwrap();
+        far.write_all(b"noise\x0bMSH|^~\\&|x\rMSA|AA|1\r\x1c\x0d").await.unwrap();
+        far.write_all(b"\x0bMSH|^~\\&|x\rMSA|AR|2\r\x1c\x0d").await.unwrap();
         let wait = Duration::from_secs(1);
         let mut random = Random::new(1);
-        let answer = line
-            .exchange("MSH|2\r", "2", wait, Some(&mut random), &mut counts)
-            .await
-            .unwrap();
+        let answer = line.exchange("MSH|2\r", "2", wait, Some(&mut random), &mut counts).await.unwrap();
         assert_eq!((answer, counts.ignored), (Answer::Refused, 1));
         let mut sent = vec![0; 9];
         far.read_exact(&mut sent).await.unwrap();
         assert_eq!(sent, b"\x0bMSH|2\r\x1c\x0d");
-        let answer = line
-            .exchange("MSH|3\r", "3", wait, None, &mut counts)
-            .await
-            .unwrap();
+        let answer = line.exchange("MSH|3\r", "3", wait, None, &mut counts).await.unwrap();
         assert_eq!((answer, counts.timeouts), (Answer::Silence, 1));
         drop(far);
-        assert!(
-            line.exchange("MSH|4\r", "4", wait, None, &mut counts)
-                .await
-                .is_err()
-        );
+        assert!(line.exchange("MSH|4\r", "4", wait, None, &mut counts).await.is_err());
     }
 }

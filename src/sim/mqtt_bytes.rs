@@ -9,10 +9,7 @@ pub const PACKET_MAX_BYTES: usize = 256 * 1024;
 
 /// Why bytes are not a packet.
 pub fn malformed(what: &str) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("malformed mqtt packet: {what}"),
-    )
+    io::Error::new(io::ErrorKind::InvalidData, format!("malformed mqtt packet: {what}"))
 }
 
 /// Takes one packet off the front of `buffer`; none while it is incomplete, an error when it can never become a packet.
@@ -59,20 +56,12 @@ fn decode(first: u8, body: &[u8]) -> io::Result<Packet> {
         2 => {
             let session_present = input.byte()? & 1 == 1;
             let reason = input.byte()?;
-            Packet::ConnAck {
-                session_present,
-                reason,
-                properties: input.properties()?,
-            }
+            Packet::ConnAck { session_present, reason, properties: input.properties()? }
         }
         3 => return decode_publish(first & 0x0f, &mut input),
         4 => {
             let packet_id = input.two()?;
-            let reason = if input.rest.is_empty() {
-                0
-            } else {
-                input.byte()?
-            };
+            let reason = if input.rest.is_empty() { 0 } else { input.byte()? };
             if !input.rest.is_empty() {
                 input.properties()?;
             }
@@ -90,21 +79,13 @@ fn decode(first: u8, body: &[u8]) -> io::Result<Packet> {
                 }
                 filters.push(Filter { filter, options });
             }
-            Packet::Subscribe {
-                packet_id,
-                properties,
-                filters,
-            }
+            Packet::Subscribe { packet_id, properties, filters }
         }
         kind @ (9 | 11) => {
             let packet_id = input.packet_id()?;
             input.properties()?;
             let reasons = std::mem::take(&mut input.rest).to_vec();
-            if kind == 9 {
-                Packet::SubAck { packet_id, reasons }
-            } else {
-                Packet::UnsubAck { packet_id, reasons }
-            }
+            if kind == 9 { Packet::SubAck { packet_id, reasons } } else { Packet::UnsubAck { packet_id, reasons } }
         }
         10 => {
             let packet_id = input.packet_id()?;
@@ -118,25 +99,13 @@ fn decode(first: u8, body: &[u8]) -> io::Result<Packet> {
         12 => Packet::PingReq,
         13 => Packet::PingResp,
         14 => {
-            let reason = if input.rest.is_empty() {
-                0
-            } else {
-                input.byte()?
-            };
-            let properties = if input.rest.is_empty() {
-                Vec::new()
-            } else {
-                input.properties()?
-            };
+            let reason = if input.rest.is_empty() { 0 } else { input.byte()? };
+            let properties = if input.rest.is_empty() { Vec::new() } else { input.properties()? };
             Packet::Disconnect { reason, properties }
         }
         _ => return Err(malformed("packet type not supported")),
     };
-    if input.rest.is_empty() {
-        Ok(packet)
-    } else {
-        Err(malformed("bytes after the end"))
-    }
+    if input.rest.is_empty() { Ok(packet) } else { Err(malformed("bytes after the end")) }
 }
 
 fn decode_connect(input: &mut Input<'_>) -> io::Result<Packet> {
@@ -144,15 +113,7 @@ fn decode_connect(input: &mut Input<'_>) -> io::Result<Packet> {
         return Err(malformed("protocol name"));
     }
     let level = input.byte()?;
-    let mut connect = Connect {
-        level,
-        clean_start: false,
-        keep_alive: 0,
-        client_id: String::new(),
-        properties: Vec::new(),
-        will: None,
-        username: None,
-    };
+    let mut connect = Connect { level, clean_start: false, keep_alive: 0, client_id: String::new(), properties: Vec::new(), will: None, username: None };
     if level != 5 {
         return Ok(Packet::Connect(connect));
     }
@@ -168,12 +129,7 @@ fn decode_connect(input: &mut Input<'_>) -> io::Result<Packet> {
         input.properties()?;
         let topic = input.text()?;
         let payload = input.binary()?;
-        connect.will = Some(Will {
-            topic,
-            payload,
-            qos: flags >> 3 & 3,
-            retain: flags & 0x20 != 0,
-        });
+        connect.will = Some(Will { topic, payload, qos: flags >> 3 & 3, retain: flags & 0x20 != 0 });
     }
     if flags & 0x80 != 0 {
         connect.username = Some(input.text()?);
@@ -181,11 +137,7 @@ fn decode_connect(input: &mut Input<'_>) -> io::Result<Packet> {
     if flags & 0x40 != 0 {
         input.binary()?;
     }
-    if input.rest.is_empty() {
-        Ok(Packet::Connect(connect))
-    } else {
-        Err(malformed("bytes after connect"))
-    }
+    if input.rest.is_empty() { Ok(Packet::Connect(connect)) } else { Err(malformed("bytes after connect")) }
 }
 
 fn decode_publish(flags: u8, input: &mut Input<'_>) -> io::Result<Packet> {
@@ -200,15 +152,7 @@ fn decode_publish(flags: u8, input: &mut Input<'_>) -> io::Result<Packet> {
     let packet_id = if qos > 0 { input.packet_id()? } else { 0 };
     let properties = input.properties()?;
     let payload = input.rest.to_vec();
-    Ok(Packet::Publish(Publish {
-        dup: flags & 8 != 0,
-        qos,
-        retain: flags & 1 != 0,
-        topic,
-        packet_id,
-        properties,
-        payload,
-    }))
+    Ok(Packet::Publish(Publish { dup: flags & 8 != 0, qos, retain: flags & 1 != 0, topic, packet_id, properties, payload }))
 }
 
 struct Input<'a> {
@@ -225,10 +169,7 @@ impl Input<'_> {
     }
 
     fn byte(&mut self) -> io::Result<u8> {
-        self.take(1)?
-            .first()
-            .copied()
-            .ok_or_else(|| malformed("cut short"))
+        self.take(1)?.first().copied().ok_or_else(|| malformed("cut short"))
     }
 
     fn two(&mut self) -> io::Result<u16> {
@@ -269,22 +210,16 @@ impl Input<'_> {
 
     fn properties(&mut self) -> io::Result<Vec<Property>> {
         let length = self.variable()? as usize;
-        let mut inner = Input {
-            rest: self.take(length)?,
-        };
+        let mut inner = Input { rest: self.take(length)? };
         let mut found: Vec<Property> = Vec::new();
         while !inner.rest.is_empty() {
             let id = inner.byte()?;
             let value = match id {
-                0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => {
-                    PropertyValue::Byte(inner.byte()?)
-                }
+                0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2a => PropertyValue::Byte(inner.byte()?),
                 0x13 | 0x21 | 0x22 | 0x23 => PropertyValue::Two(inner.two()?),
                 0x02 | 0x11 | 0x18 | 0x27 => PropertyValue::Four(inner.four()?),
                 0x0b => PropertyValue::Variable(inner.variable()?),
-                0x03 | 0x08 | 0x12 | 0x15 | 0x1a | 0x1c | 0x1f => {
-                    PropertyValue::Text(inner.text()?)
-                }
+                0x03 | 0x08 | 0x12 | 0x15 | 0x1a | 0x1c | 0x1f => PropertyValue::Text(inner.text()?),
                 0x09 | 0x16 => PropertyValue::Binary(inner.binary()?),
                 0x26 => PropertyValue::Pair(inner.text()?, inner.text()?),
                 _ => return Err(malformed("unknown property")),
@@ -303,11 +238,7 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
     let mut body = Vec::new();
     let first = match packet {
         Packet::Connect(connect) => encode_connect(connect, &mut body),
-        Packet::ConnAck {
-            session_present,
-            reason,
-            properties,
-        } => {
+        Packet::ConnAck { session_present, reason, properties } => {
             body.extend([u8::from(*session_present), *reason]);
             put_properties(&mut body, properties);
             0x20
@@ -328,11 +259,7 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
             }
             0x40
         }
-        Packet::Subscribe {
-            packet_id,
-            properties,
-            filters,
-        } => {
+        Packet::Subscribe { packet_id, properties, filters } => {
             body.extend(packet_id.to_be_bytes());
             put_properties(&mut body, properties);
             for filter in filters {
@@ -345,11 +272,7 @@ pub fn encode(packet: &Packet) -> Vec<u8> {
             body.extend(packet_id.to_be_bytes());
             body.push(0);
             body.extend(reasons);
-            if matches!(packet, Packet::SubAck { .. }) {
-                0x90
-            } else {
-                0xb0
-            }
+            if matches!(packet, Packet::SubAck { .. }) { 0x90 } else { 0xb0 }
         }
         Packet::Unsubscribe { packet_id, filters } => {
             body.extend(packet_id.to_be_bytes());
@@ -450,68 +373,28 @@ mod tests {
                 clean_start: true,
                 keep_alive: 15,
                 client_id: "a".into(),
-                properties: vec![Property {
-                    id: 0x11,
-                    value: PropertyValue::Four(60),
-                }],
-                will: Some(Will {
-                    topic: "w".into(),
-                    payload: vec![1],
-                    qos: 1,
-                    retain: true,
-                }),
+                properties: vec![Property { id: 0x11, value: PropertyValue::Four(60) }],
+                will: Some(Will { topic: "w".into(), payload: vec![1], qos: 1, retain: true }),
                 username: Some("u".into()),
             }),
-            Packet::ConnAck {
-                session_present: true,
-                reason: 0,
-                properties: vec![Property {
-                    id: 0x24,
-                    value: PropertyValue::Byte(1),
-                }],
-            },
+            Packet::ConnAck { session_present: true, reason: 0, properties: vec![Property { id: 0x24, value: PropertyValue::Byte(1) }] },
             Packet::Publish(Publish {
                 dup: true,
                 qos: 1,
                 retain: false,
                 topic: "a/b".into(),
                 packet_id: 9,
-                properties: vec![Property {
-                    id: 0x26,
-                    value: PropertyValue::Pair("k".into(), "v".into()),
-                }],
+                properties: vec![Property { id: 0x26, value: PropertyValue::Pair("k".into(), "v".into()) }],
                 payload: vec![7; 300],
             }),
-            Packet::PubAck {
-                packet_id: 9,
-                reason: 0x10,
-            },
-            Packet::Subscribe {
-                packet_id: 1,
-                properties: vec![],
-                filters: vec![Filter {
-                    filter: "a/#".into(),
-                    options: 1,
-                }],
-            },
-            Packet::SubAck {
-                packet_id: 1,
-                reasons: vec![1],
-            },
-            Packet::Unsubscribe {
-                packet_id: 2,
-                filters: vec!["a/#".into()],
-            },
-            Packet::UnsubAck {
-                packet_id: 2,
-                reasons: vec![0],
-            },
+            Packet::PubAck { packet_id: 9, reason: 0x10 },
+            Packet::Subscribe { packet_id: 1, properties: vec![], filters: vec![Filter { filter: "a/#".into(), options: 1 }] },
+            Packet::SubAck { packet_id: 1, reasons: vec![1] },
+            Packet::Unsubscribe { packet_id: 2, filters: vec!["a/#".into()] },
+            Packet::UnsubAck { packet_id: 2, reasons: vec![0] },
             Packet::PingReq,
             Packet::PingResp,
-            Packet::Disconnect {
-                reason: 0x8e,
-                properties: vec![],
-            },
+            Packet::Disconnect { reason: 0x8e, properties: vec![] },
         ]
     }
 
@@ -521,11 +404,7 @@ mod tests {
             let bytes = encode(&packet);
             for split in 0..bytes.len() {
                 let mut buffer = bytes[..split].to_vec();
-                assert_eq!(
-                    take_packet(&mut buffer).unwrap(),
-                    None,
-                    "{packet:?} at {split}"
-                );
+                assert_eq!(take_packet(&mut buffer).unwrap(), None, "{packet:?} at {split}");
                 buffer.extend(&bytes[split..]);
                 assert_eq!(take_packet(&mut buffer).unwrap(), Some(packet.clone()));
                 assert!(buffer.is_empty());
@@ -544,27 +423,10 @@ mod tests {
     fn bytes_of_the_standard() {
         assert_eq!(encode(&Packet::PingReq), [0xc0, 0]);
         // Figure 3-1 style CONNECT: clean start, keep alive 10, session expiry 10, client id "c".
-        let mut bytes = vec![
-            0x10, 19, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 10, 5, 0x11, 0, 0, 0, 10, 0, 1, b'c',
-        ];
-        let Some(Packet::Connect(connect)) = take_packet(&mut bytes).unwrap() else {
-            panic!("not a connect")
-        };
-        assert_eq!(
-            (
-                connect.keep_alive,
-                four_byte(&connect.properties, 0x11),
-                connect.client_id.as_str()
-            ),
-            (10, Some(10), "c")
-        );
-        for bad in [
-            vec![0x30, 0xff, 0xff, 0xff, 0xff, 1],
-            vec![0x82, 2, 0, 0],
-            vec![0x36, 3, 0, 1, b'a'],
-            vec![0xf0, 0],
-            vec![0x32, 5, 0, 1, b'#', 0, 1],
-        ] {
+        let mut bytes = vec![0x10, 19, 0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 10, 5, 0x11, 0, 0, 0, 10, 0, 1, b'c'];
+        let Some(Packet::Connect(connect)) = take_packet(&mut bytes).unwrap() else { panic!("not a connect") };
+        assert_eq!((connect.keep_alive, four_byte(&connect.properties, 0x11), connect.client_id.as_str()), (10, Some(10), "c"));
+        for bad in [vec![0x30, 0xff, 0xff, 0xff, 0xff, 1], vec![0x82, 2, 0, 0], vec![0x36, 3, 0, 1, b'a'], vec![0xf0, 0], vec![0x32, 5, 0, 1, b'#', 0, 1]] {
             assert!(take_packet(&mut bad.clone()).is_err(), "{bad:?}");
         }
     }

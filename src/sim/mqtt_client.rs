@@ -33,13 +33,7 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// A device's usual manner: session kept for an hour, keep alive 15 s, no will.
     pub fn device(client_id: &str) -> ConnectOptions {
-        ConnectOptions {
-            client_id: client_id.to_owned(),
-            clean_start: false,
-            session_expiry_seconds: 3_600,
-            keep_alive_seconds: 15,
-            will: None,
-        }
+        ConnectOptions { client_id: client_id.to_owned(), clean_start: false, session_expiry_seconds: 3_600, keep_alive_seconds: 15, will: None }
     }
 }
 
@@ -73,20 +67,13 @@ impl MqttClient {
             clean_start: options.clean_start,
             keep_alive: options.keep_alive_seconds,
             client_id: options.client_id.clone(),
-            properties: vec![Property {
-                id: 0x11,
-                value: PropertyValue::Four(options.session_expiry_seconds),
-            }],
+            properties: vec![Property { id: 0x11, value: PropertyValue::Four(options.session_expiry_seconds) }],
             will: options.will.clone(),
             username: None,
         });
         client.write(&connect).await?;
         match bounded(client.read()).await? {
-            Packet::ConnAck {
-                reason: 0,
-                session_present,
-                ..
-            } => {
+            Packet::ConnAck { reason: 0, session_present, .. } => {
                 client.session_present = session_present;
                 Ok(client)
             }
@@ -106,29 +93,14 @@ impl MqttClient {
     /// Subscribes one filter with QoS 1 and waits for SUBACK.
     pub async fn subscribe(&mut self, filter: &str) -> io::Result<()> {
         let packet_id = self.next_packet_id();
-        let filters = vec![Filter {
-            filter: filter.to_owned(),
-            options: 1,
-        }];
-        self.write(&Packet::Subscribe {
-            packet_id,
-            properties: vec![],
-            filters,
-        })
-        .await?;
+        let filters = vec![Filter { filter: filter.to_owned(), options: 1 }];
+        self.write(&Packet::Subscribe { packet_id, properties: vec![], filters }).await?;
         bounded(async {
             loop {
                 match self.read().await? {
-                    Packet::SubAck {
-                        packet_id: id,
-                        reasons,
-                    } if id == packet_id => {
+                    Packet::SubAck { packet_id: id, reasons } if id == packet_id => {
                         let granted = reasons.first().is_some_and(|reason| *reason < 0x80);
-                        return if granted {
-                            Ok(())
-                        } else {
-                            Err(malformed("subscription refused"))
-                        };
+                        return if granted { Ok(()) } else { Err(malformed("subscription refused")) };
                     }
                     other => self.keep(other)?,
                 }
@@ -138,36 +110,15 @@ impl MqttClient {
     }
 
     /// Publishes with QoS 1 and waits for PUBACK; messages that arrive meanwhile wait in the inbox.
-    pub async fn publish(
-        &mut self,
-        topic: &str,
-        payload: Vec<u8>,
-        retain: bool,
-        dup: bool,
-    ) -> io::Result<()> {
+    pub async fn publish(&mut self, topic: &str, payload: Vec<u8>, retain: bool, dup: bool) -> io::Result<()> {
         let packet_id = self.next_packet_id();
-        let publish = Publish {
-            dup,
-            qos: 1,
-            retain,
-            topic: topic.to_owned(),
-            packet_id,
-            properties: vec![],
-            payload,
-        };
+        let publish = Publish { dup, qos: 1, retain, topic: topic.to_owned(), packet_id, properties: vec![], payload };
         self.write(&Packet::Publish(publish)).await?;
         bounded(async {
             loop {
                 match self.read().await? {
-                    Packet::PubAck {
-                        packet_id: id,
-                        reason,
-                    } if id == packet_id => {
-                        return if reason < 0x80 {
-                            Ok(())
-                        } else {
-                            Err(malformed("publish refused"))
-                        };
+                    Packet::PubAck { packet_id: id, reason } if id == packet_id => {
+                        return if reason < 0x80 { Ok(()) } else { Err(malformed("publish refused")) };
                     }
                     other => self.keep(other)?,
                 }
@@ -201,21 +152,12 @@ impl MqttClient {
         if publish.qos == 0 {
             return Ok(());
         }
-        self.write(&Packet::PubAck {
-            packet_id: publish.packet_id,
-            reason: 0,
-        })
-        .await
+        self.write(&Packet::PubAck { packet_id: publish.packet_id, reason: 0 }).await
     }
 
     /// Says goodbye; the session stays as long as agreed at the connect.
     pub async fn disconnect(mut self) {
-        let _ = self
-            .write(&Packet::Disconnect {
-                reason: 0,
-                properties: vec![],
-            })
-            .await;
+        let _ = self.write(&Packet::Disconnect { reason: 0, properties: vec![] }).await;
         let _ = self.stream.shutdown().await;
     }
 

@@ -95,28 +95,17 @@ pub enum Packet {
     /// Section 3.1.
     Connect(Connect),
     /// Section 3.2.
-    ConnAck {
-        session_present: bool,
-        reason: u8,
-        properties: Vec<Property>,
-    },
+    ConnAck { session_present: bool, reason: u8, properties: Vec<Property> },
     /// Section 3.3.
     Publish(Publish),
     /// Section 3.4.
     PubAck { packet_id: u16, reason: u8 },
     /// Section 3.8.
-    Subscribe {
-        packet_id: u16,
-        properties: Vec<Property>,
-        filters: Vec<Filter>,
-    },
+    Subscribe { packet_id: u16, properties: Vec<Property>, filters: Vec<Filter> },
     /// Section 3.9.
     SubAck { packet_id: u16, reasons: Vec<u8> },
     /// Section 3.10.
-    Unsubscribe {
-        packet_id: u16,
-        filters: Vec<String>,
-    },
+    Unsubscribe { packet_id: u16, filters: Vec<String> },
     /// Section 3.11.
     UnsubAck { packet_id: u16, reasons: Vec<u8> },
     /// Section 3.12.
@@ -124,32 +113,23 @@ pub enum Packet {
     /// Section 3.13.
     PingResp,
     /// Section 3.14.
-    Disconnect {
-        reason: u8,
-        properties: Vec<Property>,
-    },
+    Disconnect { reason: u8, properties: Vec<Property> },
 }
 
 /// Finds a four byte property, e.g. 0x11.
 pub fn four_byte(properties: &[Property], id: u8) -> Option<u32> {
-    properties
-        .iter()
-        .find(|p| p.id == id)
-        .and_then(|p| match p.value {
-            PropertyValue::Four(value) => Some(value),
-            _ => None,
-        })
+    properties.iter().find(|p| p.id == id).and_then(|p| match p.value {
+        PropertyValue::Four(value) => Some(value),
+        _ => None,
+    })
 }
 
 /// Finds a two byte property, e.g. 0x21.
 pub fn two_byte(properties: &[Property], id: u8) -> Option<u16> {
-    properties
-        .iter()
-        .find(|p| p.id == id)
-        .and_then(|p| match p.value {
-            PropertyValue::Two(value) => Some(value),
-            _ => None,
-        })
+    properties.iter().find(|p| p.id == id).and_then(|p| match p.value {
+        PropertyValue::Two(value) => Some(value),
+        _ => None,
+    })
 }
 
 /// Whether `topic` (a name without wildcards) falls under `filter`, section 4.7.
@@ -206,14 +186,7 @@ mod tests {
         for (filter, topic, expected) in cases {
             assert_eq!(topic_matches(filter, topic), expected, "{filter} {topic}");
         }
-        for (filter, valid) in [
-            ("a/#", true),
-            ("a/#/b", false),
-            ("a+", false),
-            ("", false),
-            ("+/a/+", true),
-            ("a#", false),
-        ] {
+        for (filter, valid) in [("a/#", true), ("a/#/b", false), ("a+", false), ("", false), ("+/a/+", true), ("a#", false)] {
             assert_eq!(filter_is_valid(filter), valid, "{filter}");
         }
     }

@@ -28,10 +28,7 @@ pub struct Pty {
 impl Pty {
     /// Creates the pair and the symlink `link` (an old symlink there is replaced). Call inside a tokio runtime.
     pub fn open(link: &Path) -> io::Result<Pty> {
-        let mut pty = Pty {
-            link: link.to_owned(),
-            ends: None,
-        };
+        let mut pty = Pty { link: link.to_owned(), ends: None };
         pty.replug()?;
         Ok(pty)
     }
@@ -60,10 +57,7 @@ impl Pty {
         let (master, slave, device) = open_pair()?;
         remove_link(&self.link);
         symlink(device, &self.link)?;
-        self.ends = Some(Ends {
-            master: watch(master)?,
-            slave,
-        });
+        self.ends = Some(Ends { master: watch(master)?, slave });
         Ok(())
     }
 
@@ -75,9 +69,7 @@ impl Pty {
     }
 
     fn ends(&self) -> io::Result<&Ends> {
-        self.ends
-            .as_ref()
-            .ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.ends.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
@@ -88,11 +80,7 @@ impl Drop for Pty {
 }
 
 impl AsyncRead for Pty {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let ends = self.ends()?;
         share(&ends.slave);
         loop {
@@ -111,11 +99,7 @@ impl AsyncRead for Pty {
 }
 
 impl AsyncWrite for Pty {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let ends = self.ends()?;
         share(&ends.slave);
         loop {
@@ -142,23 +126,12 @@ fn remove_link(link: &Path) {
     }
 }
 
-#[expect(
-    unsafe_code,
-    reason = "openpty, ttyname_r and termios have no safe form in std or tokio"
-)]
+#[expect(unsafe_code, reason = "openpty, ttyname_r and termios have no safe form in std or tokio")]
 fn open_pair() -> io::Result<(OwnedFd, OwnedFd, PathBuf)> {
     let (mut master, mut slave): (RawFd, RawFd) = (-1, -1);
     let null = std::ptr::null_mut();
     // SAFETY: both out pointers are valid; null name, termios and window size are allowed and mean "default".
-    let opened = unsafe {
-        libc::openpty(
-            &mut master,
-            &mut slave,
-            null,
-            std::ptr::null_mut(),
-            std::ptr::null_mut(),
-        )
-    };
+    let opened = unsafe { libc::openpty(&mut master, &mut slave, null, std::ptr::null_mut(), std::ptr::null_mut()) };
     if opened != 0 {
         return Err(io::Error::last_os_error());
     }
@@ -188,19 +161,13 @@ fn open_pair() -> io::Result<(OwnedFd, OwnedFd, PathBuf)> {
     Ok((master, slave, PathBuf::from(text)))
 }
 
-#[expect(
-    unsafe_code,
-    reason = "registration for readiness is unsafe since tokio 1.54"
-)]
+#[expect(unsafe_code, reason = "registration for readiness is unsafe since tokio 1.54")]
 fn watch(master: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd stays open and the same for its whole life, and `Ends` never takes it out of the AsyncFd.
     unsafe { AsyncFd::register(master) }.map_err(io::Error::from)
 }
 
-#[expect(
-    unsafe_code,
-    reason = "the exclusive mode of a terminal is only reachable by ioctl"
-)]
+#[expect(unsafe_code, reason = "the exclusive mode of a terminal is only reachable by ioctl")]
 fn share(slave: &OwnedFd) {
     // Serial libraries open ports exclusively, and because our end stays open the kernel would keep that mode and refuse
     // the daemon's next open.
@@ -214,20 +181,14 @@ fn flush_input(slave: &OwnedFd) {
     unsafe { libc::tcflush(slave.as_raw_fd(), libc::TCIFLUSH) };
 }
 
-#[expect(
-    unsafe_code,
-    reason = "reading a borrowed descriptor without owning a File"
-)]
+#[expect(unsafe_code, reason = "reading a borrowed descriptor without owning a File")]
 fn read_into(descriptor: RawFd, space: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the pointer and length are of one live, initialised slice.
     let count = unsafe { libc::read(descriptor, space.as_mut_ptr().cast(), space.len()) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 
-#[expect(
-    unsafe_code,
-    reason = "writing a borrowed descriptor without owning a File"
-)]
+#[expect(unsafe_code, reason = "writing a borrowed descriptor without owning a File")]
 fn write_from(descriptor: RawFd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and length are of one live slice.
     let count = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
@@ -240,11 +201,7 @@ pub(super) fn open_far_end(link: &Path) -> io::Result<FarEnd> {
     use std::os::unix::fs::OpenOptionsExt;
     let open = || {
         let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-        fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flags)
-            .open(link)
+        fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(link)
     };
     let receiver = tokio::net::unix::pipe::Receiver::from_file_unchecked(open()?)?;
     let sender = tokio::net::unix::pipe::Sender::from_file_unchecked(open()?)?;
@@ -252,8 +209,7 @@ pub(super) fn open_far_end(link: &Path) -> io::Result<FarEnd> {
 }
 
 #[cfg(test)]
-pub(super) type FarEnd =
-    tokio::io::Join<tokio::net::unix::pipe::Receiver, tokio::net::unix::pipe::Sender>;
+pub(super) type FarEnd = tokio::io::Join<tokio::net::unix::pipe::Receiver, tokio::net::unix::pipe::Sender>;
 
 #[cfg(test)]
 impl super::astm_line::Wire for FarEnd {}
@@ -269,12 +225,7 @@ mod tests {
 
     fn port(link: &std::path::Path) -> std::fs::File {
         let flags = libc::O_NOCTTY;
-        std::fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .custom_flags(flags)
-            .open(link)
-            .unwrap()
+        std::fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(link).unwrap()
     }
 
     #[tokio::test]

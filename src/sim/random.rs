@@ -34,11 +34,7 @@ impl Random {
 
     /// A number in `0..bound`; 0 when the bound is 0. The bias of the remainder is far below what a story notices.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 {
-            0
-        } else {
-            self.next_u64() % bound
-        }
+        if bound == 0 { 0 } else { self.next_u64() % bound }
     }
 
     /// A number in `low..=high`; `low` when the range is empty.

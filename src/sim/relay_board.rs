@@ -26,10 +26,7 @@ pub struct RelayBoard {
 impl RelayBoard {
     /// A board whose drawers are pushed back after about 2 s times `time_scale`.
     pub fn new(time_scale: f64, random: Random) -> RelayBoard {
-        RelayBoard {
-            drawers: Drawers::new(scaled(2.0, time_scale), random),
-            counts: Counts::default(),
-        }
+        RelayBoard { drawers: Drawers::new(scaled(2.0, time_scale), random), counts: Counts::default() }
     }
 
     /// Serves the pty until `stop` turns true.
@@ -55,11 +52,7 @@ impl RelayBoard {
             while let Some(movement) = self.drawers.take_due(Instant::now()) {
                 let word = if movement.jammed { "JAM" } else { "CLOSED" };
                 self.counts.noise += u64::from(movement.jammed);
-                self.say(
-                    port,
-                    &format!("{word} {} {}", movement.drawer, movement.command_id),
-                )
-                .await?;
+                self.say(port, &format!("{word} {} {}", movement.drawer, movement.command_id)).await?;
             }
             let turn = Instant::now() + TURN;
             let until = self.drawers.due().map_or(turn, |due| due.min(turn));
@@ -136,10 +129,7 @@ mod tests {
         });
         let (input, mut output) = tokio::io::split(far);
         let mut lines = BufReader::new(input).lines();
-        output
-            .write_all(b"OPEN 3 c1\r\nOPEN 3 c1\r\nSHUT 3\r\nOPEN x c2\r\n")
-            .await
-            .unwrap();
+        output.write_all(b"OPEN 3 c1\r\nOPEN 3 c1\r\nSHUT 3\r\nOPEN x c2\r\n").await.unwrap();
         let mut got = Vec::new();
         for _ in 0..5 {
             got.push(lines.next_line().await.unwrap().unwrap());

@@ -40,22 +40,11 @@ pub struct RfidReader {
 impl RfidReader {
     /// A reader called `name`.
     pub fn new(name: &str, clock: Clock, random: Random) -> RfidReader {
-        RfidReader {
-            name: name.to_owned(),
-            clock,
-            random,
-            counts: Counts::default(),
-            client: None,
-        }
+        RfidReader { name: name.to_owned(), clock, random, counts: Counts::default(), client: None }
     }
 
     /// Publishes through `broker` until the passes end or `stop` turns true.
-    pub async fn run(
-        mut self,
-        broker: SocketAddr,
-        mut passes: mpsc::Receiver<TagPass>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run(mut self, broker: SocketAddr, mut passes: mpsc::Receiver<TagPass>, stop: watch::Receiver<bool>) -> Counts {
         let work = async {
             loop {
                 match tokio::time::timeout(IDLE_TURN, passes.recv()).await {
@@ -88,8 +77,7 @@ impl RfidReader {
         let mut rssi_dbm = -75_i64;
         for _ in 0..pass.reads {
             // The tag comes nearer and goes again; the reader reports the same tag each few ten milliseconds.
-            rssi_dbm =
-                (rssi_dbm + 6 - i64::try_from(self.random.below(9)).unwrap_or(0)).clamp(-80, -35);
+            rssi_dbm = (rssi_dbm + 6 - i64::try_from(self.random.below(9)).unwrap_or(0)).clamp(-80, -35);
             let payload = read_payload(&pass.epc, pass.antenna, rssi_dbm, self.clock.now());
             if self.publish(broker, payload).await.is_err() {
                 self.counts.abandoned += 1;
@@ -108,11 +96,7 @@ impl RfidReader {
             if let Some(client) = &mut self.client {
                 self.counts.sent += u64::from(attempt == 0);
                 self.counts.resends += u64::from(attempt > 0);
-                if client
-                    .publish(&topic, payload.clone(), false, attempt > 0)
-                    .await
-                    .is_ok()
-                {
+                if client.publish(&topic, payload.clone(), false, attempt > 0).await.is_ok() {
                     self.counts.acknowledged += 1;
                     return Ok(());
                 }
@@ -126,9 +110,7 @@ impl RfidReader {
 }
 
 fn read_payload(epc: &str, antenna: u8, rssi_dbm: i64, seen: Moment) -> Vec<u8> {
-    json!({ "epc": epc, "antenna": antenna, "rssi_dbm": rssi_dbm, "seen": seen.rfc3339() })
-        .to_string()
-        .into_bytes()
+    json!({ "epc": epc, "antenna": antenna, "rssi_dbm": rssi_dbm, "seen": seen.rfc3339() }).to_string().into_bytes()
 }
 
 #[cfg(test)]
@@ -140,52 +122,30 @@ mod tests {
     #[tokio::test]
     async fn a_pass_survives_the_brokers_restart() {
         let broker = Broker::start("127.0.0.1:0".parse().unwrap()).unwrap();
-        let mut daemon = MqttClient::connect(broker.addr(), &ConnectOptions::device("daemon"))
-            .await
-            .unwrap();
+        let mut daemon = MqttClient::connect(broker.addr(), &ConnectOptions::device("daemon")).await.unwrap();
         daemon.subscribe("wardd/rfid/+/tags").await.unwrap();
         let (passes, inbox) = mpsc::channel(4);
         let (_stop, stopped) = watch::channel(false);
         let reader = RfidReader::new("gate", Clock::default(), Random::new(1));
         let running = tokio::spawn(reader.run(broker.addr(), inbox, stopped));
-        passes
-            .send(TagPass {
-                epc: giai_96(7),
-                antenna: 2,
-                reads: 20,
-            })
-            .await
-            .unwrap();
+        passes.send(TagPass { epc: giai_96(7), antenna: 2, reads: 20 }).await.unwrap();
         drop(passes);
         let mut seen = 0;
         while seen < 20 {
             if seen == 5 {
                 broker.restart(false).await;
-                daemon = MqttClient::connect(broker.addr(), &ConnectOptions::device("daemon"))
-                    .await
-                    .unwrap();
+                daemon = MqttClient::connect(broker.addr(), &ConnectOptions::device("daemon")).await.unwrap();
                 assert!(daemon.session_present());
             }
-            let message = daemon
-                .next_message(Duration::from_secs(5))
-                .await
-                .unwrap()
-                .unwrap();
+            let message = daemon.next_message(Duration::from_secs(5)).await.unwrap().unwrap();
             let read: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
-            assert_eq!(
-                (read["epc"].as_str(), read["antenna"].as_u64()),
-                (Some(giai_96(7).as_str()), Some(2))
-            );
+            assert_eq!((read["epc"].as_str(), read["antenna"].as_u64()), (Some(giai_96(7).as_str()), Some(2)));
             assert!(Moment::parse_rfc3339(read["seen"].as_str().unwrap()).is_some());
             daemon.acknowledge(&message).await.unwrap();
             seen += 1;
         }
         let counts = running.await.unwrap();
-        assert_eq!(
-            (counts.sent, counts.acknowledged, counts.abandoned),
-            (20, 20, 0),
-            "{counts}"
-        );
+        assert_eq!((counts.sent, counts.acknowledged, counts.abandoned), (20, 20, 0), "{counts}");
         broker.stop().await;
     }
 }

@@ -65,19 +65,11 @@ pub struct Scanner {
 impl Scanner {
     /// A scanner at rest.
     pub fn new(settings: ScannerSettings) -> Scanner {
-        Scanner {
-            settings,
-            counts: Counts::default(),
-        }
+        Scanner { settings, counts: Counts::default() }
     }
 
     /// Scans into a pty until the commands end or `stop` turns true.
-    pub async fn run_serial(
-        mut self,
-        mut pty: Pty,
-        mut commands: mpsc::Receiver<ScanCommand>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run_serial(mut self, mut pty: Pty, mut commands: mpsc::Receiver<ScanCommand>, stop: watch::Receiver<bool>) -> Counts {
         let work = async {
             while let Some(command) = commands.recv().await {
                 match command {
@@ -104,20 +96,14 @@ impl Scanner {
     }
 
     /// Scans over a connection to `address`, made anew when lost, until the commands end or `stop` turns true.
-    pub async fn run_tcp(
-        mut self,
-        address: SocketAddr,
-        mut commands: mpsc::Receiver<ScanCommand>,
-        stop: watch::Receiver<bool>,
-    ) -> Counts {
+    pub async fn run_tcp(mut self, address: SocketAddr, mut commands: mpsc::Receiver<ScanCommand>, stop: watch::Receiver<bool>) -> Counts {
         let work = async {
             let mut connection: Option<TcpStream> = None;
             while let Some(command) = commands.recv().await {
                 match command {
                     ScanCommand::Scan { aim, data } => {
                         self.counts.given += 1;
-                        self.scan_connected(&mut connection, address, &aim, &data)
-                            .await;
+                        self.scan_connected(&mut connection, address, &aim, &data).await;
                     }
                     ScanCommand::Unplug(duration) => {
                         connection = None;
@@ -131,13 +117,7 @@ impl Scanner {
         self.counts
     }
 
-    async fn scan_connected(
-        &mut self,
-        connection: &mut Option<TcpStream>,
-        address: SocketAddr,
-        aim: &str,
-        data: &str,
-    ) {
+    async fn scan_connected(&mut self, connection: &mut Option<TcpStream>, address: SocketAddr, aim: &str, data: &str) {
         for _ in 0..CONNECT_ATTEMPTS_MAX {
             if connection.as_ref().is_some_and(is_closed) {
                 *connection = None;
@@ -157,18 +137,9 @@ impl Scanner {
         self.counts.abandoned += 1;
     }
 
-    async fn scan<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        aim: &str,
-        data: &str,
-    ) -> io::Result<()> {
+    async fn scan<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S, aim: &str, data: &str) -> io::Result<()> {
         let text = format!("{aim}{data}{}", self.settings.suffix);
-        let tries = if self.settings.expects_answer {
-            TRIES
-        } else {
-            1
-        };
+        let tries = if self.settings.expects_answer { TRIES } else { 1 };
         for attempt in 0..tries {
             self.counts.resends += u64::from(attempt > 0);
             self.write(stream, text.as_bytes()).await?;
@@ -190,18 +161,10 @@ impl Scanner {
         Ok(())
     }
 
-    async fn write<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        bytes: &[u8],
-    ) -> io::Result<()> {
+    async fn write<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, bytes: &[u8]) -> io::Result<()> {
         let random = &mut self.settings.random;
         let split = self.settings.noisy && random.chance(SPLIT_PER_MILLE);
-        let step = if split {
-            random.between(1, 5)
-        } else {
-            bytes.len() as u64
-        };
+        let step = if split { random.between(1, 5) } else { bytes.len() as u64 };
         self.counts.noise += u64::from(split);
         for part in bytes.chunks(usize::try_from(step).unwrap_or(1).max(1)) {
             match timeout(Duration::from_secs(2), stream.write_all(part)).await {
@@ -248,13 +211,7 @@ mod tests {
     use super::*;
 
     fn scanner(suffix: &'static str, expects_answer: bool) -> Scanner {
-        Scanner::new(ScannerSettings {
-            suffix,
-            expects_answer,
-            time_scale: 0.1,
-            noisy: true,
-            random: Random::new(2),
-        })
+        Scanner::new(ScannerSettings { suffix, expects_answer, time_scale: 0.1, noisy: true, random: Random::new(2) })
     }
 
     #[tokio::test]
@@ -263,10 +220,7 @@ mod tests {
         let scanning = tokio::spawn(async move {
             let mut scanner = scanner("\r", true);
             scanner.scan(&mut near, AIM_CODE_128, "A1").await.unwrap();
-            scanner
-                .scan(&mut near, AIM_GS1_128, "0195012345678903")
-                .await
-                .unwrap();
+            scanner.scan(&mut near, AIM_GS1_128, "0195012345678903").await.unwrap();
             scanner.counts
         });
         for answer in [NAK, ACK, NAK, NAK, NAK] {
@@ -278,16 +232,7 @@ mod tests {
             far.write_all(&[answer]).await.unwrap();
         }
         let counts = scanning.await.unwrap();
-        assert_eq!(
-            (
-                counts.sent,
-                counts.acknowledged,
-                counts.refused,
-                counts.naks,
-                counts.resends
-            ),
-            (2, 1, 1, 4, 3)
-        );
+        assert_eq!((counts.sent, counts.acknowledged, counts.refused, counts.naks, counts.resends), (2, 1, 1, 4, 3));
     }
 
     #[tokio::test]
@@ -297,10 +242,7 @@ mod tests {
         let (commands, inbox) = mpsc::channel(4);
         let (_stop, stopped) = watch::channel(false);
         let running = tokio::spawn(scanner("\r\n", false).run_tcp(address, inbox, stopped));
-        let scan = |data: &str| ScanCommand::Scan {
-            aim: AIM_CODE_128.into(),
-            data: data.into(),
-        };
+        let scan = |data: &str| ScanCommand::Scan { aim: AIM_CODE_128.into(), data: data.into() };
         commands.send(scan("A1")).await.unwrap();
         let (mut first, _) = listener.accept().await.unwrap();
         let mut line = [0; 7];

@@ -22,12 +22,8 @@ const ACTION_SECONDS: f64 = 0.4;
 const FEED_WAIT: Duration = Duration::from_secs(10);
 const WHEELCHAIRS: u64 = 6;
 const PUMPS: u64 = 10;
-const FAMILIES: [&str; 8] = [
-    "Berg", "Okafor", "Silva", "Tanaka", "Novak", "Haddad", "Moreau", "Lind",
-];
-const GIVEN: [&str; 8] = [
-    "Ida", "Chidi", "Ana", "Ken", "Petra", "Omar", "Jean", "Sven",
-];
+const FAMILIES: [&str; 8] = ["Berg", "Okafor", "Silva", "Tanaka", "Novak", "Haddad", "Moreau", "Lind"];
+const GIVEN: [&str; 8] = ["Ida", "Chidi", "Ana", "Ken", "Petra", "Omar", "Jean", "Sven"];
 
 /// An analyzer as the laboratory's people see it.
 pub(super) struct Seat {
@@ -106,18 +102,8 @@ pub(super) struct Story {
 impl Story {
     /// People at the start of a shift: nobody in a bed. `seed` gives the patients' numbers, so another seed brings other
     /// patients; request keys and visit numbers also carry the start time, as they must never repeat.
-    pub(super) fn new(
-        hands: Hands,
-        places: Places,
-        http: HttpClient,
-        seed: u64,
-        pace: f64,
-    ) -> Story {
-        let pace = if pace.is_finite() && pace > 0.0 {
-            pace
-        } else {
-            1.0
-        };
+    pub(super) fn new(hands: Hands, places: Places, http: HttpClient, seed: u64, pace: f64) -> Story {
+        let pace = if pace.is_finite() && pace > 0.0 { pace } else { 1.0 };
         let random = Random::new(seed).fork("story");
         Story {
             free_beds: places.beds.clone(),
@@ -195,11 +181,7 @@ impl Story {
             self.tally.admitted += 1;
             let wristband = gsrn_96(self.seed_number * 100_000 + self.last_person);
             self.pass(&wristband);
-            self.patients.push(Patient {
-                person,
-                bed,
-                wristband,
-            });
+            self.patients.push(Patient { person, bed, wristband });
         } else {
             self.tally.admissions_refused += 1;
             self.free_beds.push(bed);
@@ -207,11 +189,7 @@ impl Story {
     }
 
     async fn second_into_a_bed(&mut self) {
-        let Some(bed) = self
-            .random
-            .pick(&self.patients)
-            .map(|patient| patient.bed.clone())
-        else {
+        let Some(bed) = self.random.pick(&self.patients).map(|patient| patient.bed.clone()) else {
             return;
         };
         let person = self.new_person();
@@ -226,26 +204,14 @@ impl Story {
     }
 
     async fn transfer(&mut self) {
-        let (Some(who), Some(place)) = (
-            self.random.index(self.patients.len()),
-            self.random.index(self.free_beds.len()),
-        ) else {
+        let (Some(who), Some(place)) = (self.random.index(self.patients.len()), self.random.index(self.free_beds.len())) else {
             return;
         };
-        let (Some(patient), Some(to)) =
-            (self.patients.get(who), self.free_beds.get(place).cloned())
-        else {
+        let (Some(patient), Some(to)) = (self.patients.get(who), self.free_beds.get(place).cloned()) else {
             return;
         };
-        let (person, from, wristband) = (
-            patient.person.clone(),
-            patient.bed.clone(),
-            patient.wristband.clone(),
-        );
-        let movement = Movement::Transfer {
-            to: to.clone(),
-            from: from.clone(),
-        };
+        let (person, from, wristband) = (patient.person.clone(), patient.bed.clone(), patient.wristband.clone());
+        let movement = Movement::Transfer { to: to.clone(), from: from.clone() };
         if !self.tell_feed(&person, movement).await {
             self.tally.movements_refused += 1;
             return;
@@ -265,10 +231,7 @@ impl Story {
             return;
         };
         let patient = self.patients.swap_remove(who);
-        if self
-            .tell_feed(&patient.person, Movement::Discharge(patient.bed.clone()))
-            .await
-        {
+        if self.tell_feed(&patient.person, Movement::Discharge(patient.bed.clone())).await {
             self.tally.discharged += 1;
             self.pass(&patient.wristband);
             self.vends.retain(|vend| vend.mrn != patient.person.mrn);
@@ -285,11 +248,7 @@ impl Story {
             return true;
         };
         let (accepted, outcome) = oneshot::channel();
-        let command = FeedCommand {
-            person: person.clone(),
-            movement,
-            accepted: Some(accepted),
-        };
+        let command = FeedCommand { person: person.clone(), movement, accepted: Some(accepted) };
         if feed.try_send(command).is_err() {
             self.tally.hands_full += 1;
             return false;
@@ -316,14 +275,7 @@ impl Story {
         let Some(reader) = self.random.pick(&self.hands.readers) else {
             return;
         };
-        if reader
-            .try_send(TagPass {
-                epc: epc.to_owned(),
-                antenna,
-                reads,
-            })
-            .is_err()
-        {
+        if reader.try_send(TagPass { epc: epc.to_owned(), antenna, reads }).is_err() {
             self.tally.hands_full += 1;
         }
     }
@@ -332,10 +284,7 @@ impl Story {
         let serial = self.random.below(1_000_000);
         // GTIN, expiry, lot ended by FNC1 as a group separator, serial number.
         let data = format!("01095011015300031728123110LOT7\u{1d}21{serial:06}");
-        let scan = ScanCommand::Scan {
-            aim: AIM_GS1_DATAMATRIX.to_owned(),
-            data,
-        };
+        let scan = ScanCommand::Scan { aim: AIM_GS1_DATAMATRIX.to_owned(), data };
         if let Some(scanner) = self.random.pick(&self.hands.goods)
             && scanner.commands.try_send(scan).is_err()
         {
@@ -347,25 +296,10 @@ impl Story {
         let duration = Duration::from_millis(self.random.between(200, 1_500));
         let full = if self.random.chance(500) {
             let serial: Vec<&Seat> = self.hands.seats.iter().filter(|seat| seat.serial).collect();
-            self.random.pick(&serial).map(|seat| {
-                seat.commands
-                    .try_send(AnalyzerCommand::Unplug(duration))
-                    .is_err()
-            })
+            self.random.pick(&serial).map(|seat| seat.commands.try_send(AnalyzerCommand::Unplug(duration)).is_err())
         } else {
-            let all: Vec<&HandScanner> = self
-                .hands
-                .collect
-                .iter()
-                .chain(&self.hands.receive)
-                .filter(|scanner| scanner.serial)
-                .collect();
-            self.random.pick(&all).map(|scanner| {
-                scanner
-                    .commands
-                    .try_send(ScanCommand::Unplug(duration))
-                    .is_err()
-            })
+            let all: Vec<&HandScanner> = self.hands.collect.iter().chain(&self.hands.receive).filter(|scanner| scanner.serial).collect();
+            self.random.pick(&all).map(|scanner| scanner.commands.try_send(ScanCommand::Unplug(duration)).is_err())
         };
         self.tally.hands_full += u64::from(full == Some(true));
     }
@@ -375,9 +309,7 @@ impl Story {
         let year = self.random.between(1930, 2020);
         let month = self.random.between(1, 12);
         let day = self.random.between(1, 28);
-        let name = |random: &mut Random, names: &[&str]| {
-            random.pick(names).copied().unwrap_or("Doe").to_owned()
-        };
+        let name = |random: &mut Random, names: &[&str]| random.pick(names).copied().unwrap_or("Doe").to_owned();
         Person {
             mrn: format!("{:04}{:05}", self.seed_number, self.last_person),
             visit: format!("V{}{:05}", self.run, self.last_person),
@@ -389,9 +321,7 @@ impl Story {
     }
 
     pub(super) fn some_mrn(&mut self) -> Option<String> {
-        self.random
-            .pick(&self.patients)
-            .map(|patient| patient.person.mrn.clone())
+        self.random.pick(&self.patients).map(|patient| patient.person.mrn.clone())
     }
 
     pub(super) fn soon(&mut self) -> Instant {
@@ -400,10 +330,7 @@ impl Story {
 
     pub(super) fn request_key(&mut self) -> String {
         self.last_request += 1;
-        format!(
-            "sim-{}-{}-{}",
-            self.seed_number, self.run, self.last_request
-        )
+        format!("sim-{}-{}-{}", self.seed_number, self.run, self.last_request)
     }
 
     pub(super) async fn post(&mut self, path: &str, body: &Value) -> Option<Answer> {
@@ -411,12 +338,7 @@ impl Story {
         self.post_keyed(path, body, &key).await
     }
 
-    pub(super) async fn post_keyed(
-        &mut self,
-        path: &str,
-        body: &Value,
-        key: &str,
-    ) -> Option<Answer> {
+    pub(super) async fn post_keyed(&mut self, path: &str, body: &Value, key: &str) -> Option<Answer> {
         match self.http.post(path, body, Some(key)).await {
             Ok(answer) => {
                 if !answer.is_success() {
@@ -435,8 +357,7 @@ impl Story {
 
 /// The EPCs of the movable assets of the story, with a readable name, so that a demo can register them.
 pub fn asset_tags() -> Vec<(String, String)> {
-    let wheelchairs =
-        (0..WHEELCHAIRS).map(|n| (format!("wheelchair {}", n + 1), giai_96(1_000 + n)));
+    let wheelchairs = (0..WHEELCHAIRS).map(|n| (format!("wheelchair {}", n + 1), giai_96(1_000 + n)));
     let pumps = (0..PUMPS).map(|n| (format!("pump {}", n + 1), giai_96(2_000 + n)));
     wheelchairs.chain(pumps).collect()
 }

@@ -13,8 +13,7 @@ impl Story {
             return;
         };
         let quantity = self.random.between(1, 3).to_string();
-        let body =
-            json!({ "pocket": pocket, "quantity": quantity, "patient": mrn, "user": self.nurse() });
+        let body = json!({ "pocket": pocket, "quantity": quantity, "patient": mrn, "user": self.nurse() });
         let Some(answer) = self.post(&format!("{path}/vend"), &body).await else {
             return;
         };
@@ -45,8 +44,7 @@ impl Story {
         let Some((path, pocket, mrn)) = self.some_pocket() else {
             return;
         };
-        let body =
-            json!({ "pocket": pocket, "quantity": "1", "patient": mrn, "user": self.nurse() });
+        let body = json!({ "pocket": pocket, "quantity": "1", "patient": mrn, "user": self.nurse() });
         let key = self.request_key();
         let path_vend = format!("{path}/vend");
         let Some(first) = self.post_keyed(&path_vend, &body, &key).await else {
@@ -94,11 +92,7 @@ impl Story {
         if self.vends.len() >= VENDS_KEPT_MAX {
             self.vends.pop_front();
         }
-        self.vends.push_back(Vend {
-            cabinet,
-            pocket,
-            mrn,
-        });
+        self.vends.push_back(Vend { cabinet, pocket, mrn });
     }
 
     // Path of the cabinet, pocket, patient.
@@ -106,18 +100,10 @@ impl Story {
         let mrn = self.some_mrn()?;
         let cabinet = self.random.pick(&self.places.cabinets)?;
         let pocket = self.random.pick(&cabinet.pockets)?;
-        Some((
-            format!("/api/v1/cabinets/{}", cabinet.id),
-            pocket.clone(),
-            mrn,
-        ))
+        Some((format!("/api/v1/cabinets/{}", cabinet.id), pocket.clone(), mrn))
     }
 
     fn nurse(&mut self) -> &'static str {
-        if self.random.chance(500) {
-            "nurse-a"
-        } else {
-            "nurse-b"
-        }
+        if self.random.chance(500) { "nurse-a" } else { "nurse-b" }
     }
 }

@@ -83,19 +83,9 @@ impl fmt::Display for Tally {
         writeln!(
             out,
             "patients: {} admitted ({} refused), {} transferred, {} discharged, {} movements refused, second in a bed: {} refused, {} accepted",
-            self.admitted,
-            self.admissions_refused,
-            self.transferred,
-            self.discharged,
-            self.movements_refused,
-            self.bed_conflicts_refused,
-            self.bed_conflicts_accepted
+            self.admitted, self.admissions_refused, self.transferred, self.discharged, self.movements_refused, self.bed_conflicts_refused, self.bed_conflicts_accepted
         )?;
-        writeln!(
-            out,
-            "adt: {} sent, {} acknowledged",
-            self.adt_sent, self.adt_acknowledged
-        )?;
+        writeln!(out, "adt: {} sent, {} acknowledged", self.adt_sent, self.adt_acknowledged)?;
         writeln!(
             out,
             "lab: {} orders placed ({} refused), {} scans, {} tubes loaded, {} waiting, {} result messages sent, {} acknowledged with {} observations, {} refused",
@@ -126,11 +116,7 @@ impl fmt::Display for Tally {
             "repeats with one key: {} the same, {} different; {} http failures, {} hands full",
             self.repeats_same, self.repeats_different, self.http_failures, self.hands_full
         )?;
-        writeln!(
-            out,
-            "wire: {} resends, {} faults injected, {} tags published",
-            self.resends, self.noise, self.tags_published
-        )?;
+        writeln!(out, "wire: {} resends, {} faults injected, {} tags published", self.resends, self.noise, self.tags_published)?;
         for (name, counts) in &self.devices {
             writeln!(out, "  {name}: {counts}")?;
         }

@@ -22,74 +22,102 @@ metric!(head: IntGauge, "wardd_journal_head_sequence", "The sequence of the last
 
 /// What waits for a person, and for how long the oldest has.
 pub fn quarantine_open(items: usize, oldest_seconds: i64) {
-    open_items().map(|metric| metric.set(i64::try_from(items).unwrap_or(i64::MAX)));
-    oldest_item().map(|metric| metric.set(oldest_seconds));
+    if let Some(metric) = open_items() {
+        metric.set(i64::try_from(items).unwrap_or(i64::MAX));
+    }
+    if let Some(metric) = oldest_item() {
+        metric.set(oldest_seconds);
+    }
 }
 
 /// The journal's head.
 pub fn journal_head(sequence: u64) {
-    head().map(|metric| metric.set(i64::try_from(sequence).unwrap_or(i64::MAX)));
+    if let Some(metric) = head() {
+        metric.set(i64::try_from(sequence).unwrap_or(i64::MAX));
+    }
 }
 
 /// A port had no place.
 pub fn port_full(actor: &str) {
-    full().map(|metric| metric.with_label_values(&[actor]).inc());
+    if let Some(metric) = full() {
+        metric.with_label_values(&[actor]).inc();
+    }
     tracing::debug!(actor, "port full");
 }
 
 /// An actor failed and was started again.
 pub fn actor_restarted(actor: &str, cause: &str) {
-    restarts().map(|metric| metric.with_label_values(&[actor]).inc());
+    if let Some(metric) = restarts() {
+        metric.with_label_values(&[actor]).inc();
+    }
     tracing::warn!(actor, cause, "actor restarted from the journal");
 }
 
 /// An actor failed too often.
 pub fn actor_given_up(actor: &str, cause: &str) {
-    given_up().map(|metric| metric.with_label_values(&[actor]).inc());
+    if let Some(metric) = given_up() {
+        metric.with_label_values(&[actor]).inc();
+    }
     tracing::error!(code = "WD-0107", actor, cause, "actor failed too often and stays down: restart wardd, and report the cause");
 }
 
 /// A rule refused a command.
 pub fn command_refused(aggregate: &str, rule: &str) {
-    refused().map(|metric| metric.with_label_values(&[aggregate, rule]).inc());
+    if let Some(metric) = refused() {
+        metric.with_label_values(&[aggregate, rule]).inc();
+    }
     tracing::debug!(aggregate, rule, "command refused");
 }
 
 /// A command was decided.
 pub fn command_decided(aggregate: &str, took: Duration) {
-    decided().map(|metric| metric.with_label_values(&[aggregate]).observe(took.as_secs_f64()));
+    if let Some(metric) = decided() {
+        metric.with_label_values(&[aggregate]).observe(took.as_secs_f64());
+    }
 }
 
 /// Cold streams were let go of.
 pub fn streams_passivated(aggregate: &str) {
-    passivated().map(|metric| metric.with_label_values(&[aggregate]).inc());
+    if let Some(metric) = passivated() {
+        metric.with_label_values(&[aggregate]).inc();
+    }
 }
 
 /// A message came again.
 pub fn message_repeated(device: &str) {
-    repeated().map(|metric| metric.with_label_values(&[device]).inc());
+    if let Some(metric) = repeated() {
+        metric.with_label_values(&[device]).inc();
+    }
     tracing::debug!(device, "message repeated");
 }
 
 /// Something is held for a person.
 pub fn held(reason: &str, device: &str) {
-    held_total().map(|metric| metric.with_label_values(&[reason, device]).inc());
+    if let Some(metric) = held_total() {
+        metric.with_label_values(&[reason, device]).inc();
+    }
     tracing::debug!(reason, device, "held for a person");
 }
 
 /// A charge was written.
 pub fn charged() {
-    charges().map(prometheus::IntCounter::inc);
+    if let Some(metric) = charges() {
+        metric.inc();
+    }
 }
 
 /// A consumer of the log has come this far.
 pub fn consumer_at(consumer: &str, sequence: u64, head: u64) {
     let lag = i64::try_from(head.saturating_sub(sequence)).unwrap_or(i64::MAX);
-    consumer_lag().map(|metric| metric.with_label_values(&[consumer]).set(lag));
+    if let Some(metric) = consumer_lag() {
+        metric.with_label_values(&[consumer]).set(lag);
+    }
 }
 
 /// A consumer could not do its work; it tries again.
 pub fn consumer_failed(consumer: &str, why: &str) {
-    consumer_failures().map(|metric| metric.with_label_values(&[consumer]).inc());
+    if let Some(metric) = consumer_failures() {
+        metric.with_label_values(&[consumer]).inc();
+    }
     tracing::warn!(consumer, why, "consumer tries again");
 }

@@ -154,22 +154,30 @@ impl DeviceFigures {
     /// A connection was made.
     pub fn connected(&self, peer: &str) {
         self.connections.fetch_add(1, Ordering::Relaxed);
-        connected().map(|metric| metric.with_label_values(&[&self.device]).inc());
-        connects().map(|metric| metric.with_label_values(&[&self.device]).inc());
+        if let Some(metric) = connected() {
+            metric.with_label_values(&[&self.device]).inc();
+        }
+        if let Some(metric) = connects() {
+            metric.with_label_values(&[&self.device]).inc();
+        }
         tracing::info!(device = self.device, peer, "device connected");
     }
 
     /// A connection ended.
     pub fn disconnected(&self, why: &str) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
-        connected().map(|metric| metric.with_label_values(&[&self.device]).dec());
+        if let Some(metric) = connected() {
+            metric.with_label_values(&[&self.device]).dec();
+        }
         tracing::info!(device = self.device, why, "device disconnected");
     }
 
     /// A connection could not be made, or was refused.
     pub fn link_failed(&self, why: &str, retry_ms: u128) {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        failures().map(|metric| metric.with_label_values(&[&self.device]).inc());
+        if let Some(metric) = failures() {
+            metric.with_label_values(&[&self.device]).inc();
+        }
         tracing::warn!(device = self.device, why, retry_ms, "device link failed");
     }
 
@@ -184,7 +192,9 @@ impl DeviceFigures {
     /// Something on the line is no message.
     pub fn noise(&self, kind: &'static str) {
         self.noise.fetch_add(1, Ordering::Relaxed);
-        noise().map(|metric| metric.with_label_values(&[&self.device, kind]).inc());
+        if let Some(metric) = noise() {
+            metric.with_label_values(&[&self.device, kind]).inc();
+        }
         tracing::debug!(device = self.device, kind, "noise on the line");
     }
 

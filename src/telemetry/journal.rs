@@ -15,29 +15,38 @@ metric!(sync_seconds: Histogram, "wardd_journal_commit_seconds", "Write and fdat
 /// A group was written and synced, or was not.
 pub fn journal_committed(records: usize, size: usize, took: Duration, is_durable: bool) {
     if is_durable {
-        let add = |counter: Option<&prometheus::IntCounter>, more: usize| counter.map(|counter| counter.inc_by(more as u64));
-        add(events(), records);
-        add(bytes(), size);
-        add(syncs(), 1);
+        for (counter, more) in [(events(), records), (bytes(), size), (syncs(), 1)] {
+            if let Some(counter) = counter {
+                counter.inc_by(more as u64);
+            }
+        }
     }
-    sync_seconds().map(|histogram| histogram.observe(took.as_secs_f64()));
+    if let Some(histogram) = sync_seconds() {
+        histogram.observe(took.as_secs_f64());
+    }
     tracing::debug!(records, size, micros = took.as_micros(), "journal group committed");
 }
 
 /// A write or sync failed: a person must act.
 pub fn journal_failed(cause: &str) {
-    failures().map(prometheus::IntCounter::inc);
+    if let Some(metric) = failures() {
+        metric.inc();
+    }
     tracing::error!(code = "WD-0100", cause, "journal failed, nothing is accepted any more");
 }
 
 /// There is no room for another segment.
 pub fn journal_full(error: &std::io::Error) {
-    full().map(prometheus::IntCounter::inc);
+    if let Some(metric) = full() {
+        metric.inc();
+    }
     tracing::error!(code = "WD-0102", %error, "journal has no room for another segment");
 }
 
 /// The store of views was damaged.
 pub fn views_set_aside(why: &str) {
-    set_aside().map(prometheus::IntCounter::inc);
+    if let Some(metric) = set_aside() {
+        metric.inc();
+    }
     tracing::warn!(code = "WD-0120", why, "views set aside, they are rebuilt from the journal");
 }

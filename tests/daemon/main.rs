@@ -1,1 +1,11 @@
-//! x
+//! Flows through the real binary: devices on sockets, ptys and a real broker, kills, restarts, drains.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod api;
+mod broker;
+mod harness;
+mod kill;
+mod lab;
+mod operator;
+mod peers;
+mod serial;

@@ -32,7 +32,11 @@ impl Server {
             Some(path) => format!("Authorization: Bearer {}\r\n", std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?.trim()),
             None => String::new(),
         };
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\n\r\n{body}", self.http, body.len());
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\n\r\n{body}",
+            self.http,
+            body.len()
+        );
         stream.write_all(request.as_bytes()).map_err(failed)?;
         let mut answer = Vec::new();
         stream.take(ANSWER_MAX).read_to_end(&mut answer).map_err(failed)?;

@@ -84,7 +84,10 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
             match verify(&place.data.join("journal"), keys.as_ref()) {
                 Ok(report) => {
                     let seals = if keys.is_some() { format!("{} seals opened", report.opened) } else { "seals not opened (no key ring)".to_owned() };
-                    out::line(&format!("whole: {} segments, {} records, {} events, {} bytes, {seals}, {} torn bytes at the end, head {}", report.segments, report.records, report.events, report.bytes, report.torn_bytes, report.head));
+                    out::line(&format!(
+                        "whole: {} segments, {} records, {} events, {} bytes, {seals}, {} torn bytes at the end, head {}",
+                        report.segments, report.records, report.events, report.bytes, report.torn_bytes, report.head
+                    ));
                     Ok(ExitCode::SUCCESS)
                 }
                 Err(error) => {

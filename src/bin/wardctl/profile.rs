@@ -51,7 +51,13 @@ fn load(path: &Path) -> Result<Profile, String> {
 
 /// The transcripts beside a profile.
 fn transcripts(path: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::fs::read_dir(path.with_extension("vectors")).into_iter().flatten().flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|extension| extension == "txt")).collect();
+    let mut found: Vec<PathBuf> = std::fs::read_dir(path.with_extension("vectors"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
     found.sort();
     found
 }
@@ -86,7 +92,13 @@ fn explain(profile: &Profile) -> Vec<String> {
         Framing::Mqtt { events, commands } => format!("publishes to {events}{}", commands.as_ref().map(|topic| format!(", obeys {topic}")).unwrap_or_default()),
     });
     match &profile.codec {
-        Codec::Lis2(lis2) => lines.push(format!("the specimen is at {}, the code at {}, the value at {}{}", lis2.sample_id.join(" or "), lis2.code.join(" or "), lis2.value.join(" or "), if lis2.queries { "; it asks for orders" } else { "" })),
+        Codec::Lis2(lis2) => lines.push(format!(
+            "the specimen is at {}, the code at {}, the value at {}{}",
+            lis2.sample_id.join(" or "),
+            lis2.code.join(" or "),
+            lis2.value.join(" or "),
+            if lis2.queries { "; it asks for orders" } else { "" }
+        )),
         Codec::Hl7(hl7) => lines.push(format!("the specimen is at {}, the code in component {} of OBX-3", hl7.sample_id.join(" or "), hl7.code_component)),
         Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::RelayWords => {}
     }
@@ -99,7 +111,11 @@ fn explain(profile: &Profile) -> Vec<String> {
 
 fn template(id: &str, kind: &str) -> Result<String, String> {
     let (kind_word, framing, codec) = match kind {
-        "astm" => ("analyzer", "framing = { kind = \"astm\", checksum = \"standard\", frame_numbers = \"standard\" }", "codec = { kind = \"lis2\", sample_id = [\"O.3.1\"], code = [\"R.3.4\"], value = [\"R.4.1\"] }"),
+        "astm" => (
+            "analyzer",
+            "framing = { kind = \"astm\", checksum = \"standard\", frame_numbers = \"standard\" }",
+            "codec = { kind = \"lis2\", sample_id = [\"O.3.1\"], code = [\"R.3.4\"], value = [\"R.4.1\"] }",
+        ),
         "hl7" => ("analyzer", "framing = { kind = \"mllp\" }", "codec = { kind = \"hl7\", sample_id = [\"OBR-3.1\"], code_component = 1 }"),
         "scanner" => ("scanner", "framing = { kind = \"line\", ending = \"cr-or-lf\", answers = false }", "codec = { kind = \"scan\" }"),
         other => return Err(format!("kind {other:?} is unknown (known: astm, hl7, scanner)")),
@@ -148,7 +164,12 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
             let failed = |error: std::io::Error| format!("{}: {error}", path.display());
             std::fs::create_dir_all(path.with_extension("vectors")).map_err(failed)?;
             std::fs::write(&path, text).map_err(failed)?;
-            out::line(&format!("{}: written; put a transcript into {} and run `wardctl profile check {}`", path.display(), path.with_extension("vectors").display(), path.display()));
+            out::line(&format!(
+                "{}: written; put a transcript into {} and run `wardctl profile check {}`",
+                path.display(),
+                path.with_extension("vectors").display(),
+                path.display()
+            ));
             Ok(ExitCode::SUCCESS)
         }
     }

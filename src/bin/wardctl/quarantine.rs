@@ -73,7 +73,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
     match (&arguments.command, &answer) {
         (Command::List, Value::Array(items)) => {
             for item in items {
-                out::line(&format!("{:28} {:>8} s  {:18} {:16} {}", text(item, "item"), text(item, "age_seconds"), item.pointer("/reason/reason").and_then(Value::as_str).unwrap_or_default(), text(item, "device"), text(item, "sentence")));
+                out::line(&format!(
+                    "{:28} {:>8} s  {:18} {:16} {}",
+                    text(item, "item"),
+                    text(item, "age_seconds"),
+                    item.pointer("/reason/reason").and_then(Value::as_str).unwrap_or_default(),
+                    text(item, "device"),
+                    text(item, "sentence")
+                ));
             }
             out::line(&format!("{} items wait for a person", items.len()));
         }

@@ -150,8 +150,8 @@ fn elements(data: &str, offset: usize) -> Result<ElementString<'_>, Fault> {
     let mut at = 0;
     while at < data.len() {
         let rest = data.get(at..).ok_or_else(|| Fault::new(offset + at, "not ASCII"))?;
-        let (entry, length) = table::starting(rest)
-            .ok_or_else(|| Fault::new(offset + at, format!("{:?} begins no known application identifier", rest.chars().take(4).collect::<String>())))?;
+        let (entry, length) =
+            table::starting(rest).ok_or_else(|| Fault::new(offset + at, format!("{:?} begins no known application identifier", rest.chars().take(4).collect::<String>())))?;
         let body = &rest[length..];
         let until_separator = body.bytes().position(is_separator).unwrap_or(body.len());
         let end = if entry.is_predefined { until_separator.min(entry.parts.iter().map(|part| part.max).sum()) } else { until_separator };

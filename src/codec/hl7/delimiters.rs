@@ -19,8 +19,7 @@ pub struct Delimiters {
 
 impl Delimiters {
     /// `|^~\&`, which is what nearly everybody sends.
-    pub const USUAL: Delimiters =
-        Delimiters { field: b'|', component: b'^', repetition: b'~', escape: Some(b'\\'), subcomponent: Some(b'&'), truncation: None };
+    pub const USUAL: Delimiters = Delimiters { field: b'|', component: b'^', repetition: b'~', escape: Some(b'\\'), subcomponent: Some(b'&'), truncation: None };
 
     /// Reads them behind `MSH`; the error says what is wrong with MSH-1 or MSH-2.
     pub fn read(after_name: &[u8]) -> Result<Self, &'static str> {
@@ -63,7 +62,15 @@ mod tests {
         assert_eq!(read("|^~\\&#|").unwrap().truncation, Some(b'#'));
         assert_eq!(read("$%~\\&$").unwrap().field, b'$');
         assert_eq!(read("|^~|").unwrap().escape, None);
-        for (text, part) in [("", "MSH-1 is missing"), ("A^~\\&", "MSH-1 must"), ("||", "empty"), ("|^|", "no repetition"), ("|^^\\&|", "two purposes"), ("|^~\\&#%|", "more than five"), ("|^~a&|", "printable")] {
+        for (text, part) in [
+            ("", "MSH-1 is missing"),
+            ("A^~\\&", "MSH-1 must"),
+            ("||", "empty"),
+            ("|^|", "no repetition"),
+            ("|^^\\&|", "two purposes"),
+            ("|^~\\&#%|", "more than five"),
+            ("|^~a&|", "printable"),
+        ] {
             assert!(read(text).unwrap_err().contains(part), "{text}");
         }
     }

@@ -50,7 +50,7 @@ fn sequence(name: &[u8], delimiters: &Delimiters) -> Option<Vec<u8>> {
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits

@@ -215,9 +215,8 @@ fn split_segments(bytes: &[u8], separator: u8) -> Result<Vec<(u32, u32)>, ParseE
     for end in ends {
         let segment = &bytes[start..end];
         if segment.iter().any(|byte| !byte.is_ascii_whitespace()) {
-            let is_named = segment.len() >= 3
-                && segment[..3].iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-                && segment.get(3).is_none_or(|byte| *byte == separator);
+            let is_named =
+                segment.len() >= 3 && segment[..3].iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) && segment.get(3).is_none_or(|byte| *byte == separator);
             // A batch trailer may stand behind the message it closes.
             if !is_named {
                 return Err(ParseError::SegmentName { number: segments.len() + 1, start: printable(segment) });
@@ -297,13 +296,7 @@ mod tests {
 
     #[test]
     fn what_is_no_message_is_refused_with_its_place() {
-        let cases: [(&[u8], &str); 5] = [
-            (b"", "empty"),
-            (b"\r\n ", "empty"),
-            (b"PID|1", "begins with"),
-            (b"MSH|^~\\&|A\rPI|1\r", "segment 2"),
-            (b"MSHX", "MSH-1"),
-        ];
+        let cases: [(&[u8], &str); 5] = [(b"", "empty"), (b"\r\n ", "empty"), (b"PID|1", "begins with"), (b"MSH|^~\\&|A\rPI|1\r", "segment 2"), (b"MSHX", "MSH-1")];
         for (bytes, part) in cases {
             let error = Message::parse(bytes).unwrap_err().to_string();
             assert!(error.contains(part) || error.contains("does not begin"), "{error}");

@@ -138,10 +138,7 @@ pub struct Record<'a> {
 impl<'a> Message<'a> {
     /// Reads a message from H to L; carriage returns, line feeds or both end records, blank lines are passed over.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
-        let lines: Vec<&[u8]> = bytes
-            .split(|byte| matches!(byte, b'\r' | b'\n'))
-            .filter(|line| line.iter().any(|byte| !byte.is_ascii_whitespace()))
-            .collect();
+        let lines: Vec<&[u8]> = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).filter(|line| line.iter().any(|byte| !byte.is_ascii_whitespace())).collect();
         let first = lines.first().ok_or(ParseError::Empty)?;
         if first.first() != Some(&b'H') {
             return Err(ParseError::NoHeader(shown(first)));

@@ -56,11 +56,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let bytes = Writer::new()
-            .record('H', &[&[], &[], &["wardd", "1"]])
-            .record('O', &[&["1"], &["A|1^2\\3&4\n"]])
-            .record('L', &[&["1"], &["N"]])
-            .finish();
+        let bytes = Writer::new().record('H', &[&[], &[], &["wardd", "1"]]).record('O', &[&["1"], &["A|1^2\\3&4\n"]]).record('L', &[&["1"], &["N"]]).finish();
         let message = Message::parse(&bytes).unwrap();
         assert_eq!(message.header().text(5, 2), "1");
         assert_eq!(message.records()[1].text(3, 1), "A|1^2\\3&4");

@@ -97,7 +97,9 @@ mod tests {
     #[test]
     fn the_day_decides_the_price() {
         let list = PriceList::new([price("2", "2026-07-01", None), price("1", "2026-01-01", Some("2026-05-31"))]).unwrap();
-        for (day, expected) in [("2025-12-31", None), ("2026-01-01", Some("1")), ("2026-05-31", Some("1")), ("2026-06-15", None), ("2026-07-01", Some("2")), ("2030-01-01", Some("2"))] {
+        for (day, expected) in
+            [("2025-12-31", None), ("2026-01-01", Some("1")), ("2026-05-31", Some("1")), ("2026-06-15", None), ("2026-07-01", Some("2")), ("2030-01-01", Some("2"))]
+        {
             assert_eq!(list.price("A", day.parse().unwrap()).map(|money| money.amount().to_string()).as_deref(), expected, "{day}");
         }
         assert_eq!(list.price("B", "2026-01-01".parse().unwrap()), None);

@@ -18,17 +18,9 @@ pub(super) fn decide(cabinet: &Cabinet, context: &Context, command: &Command) ->
             Some(known) if known.item != *item && known.balance() > Decimal::ZERO => {
                 Err(Rejection::PocketInUse { pocket: pocket.clone(), item: known.item.clone(), balance: known.balance() })
             }
-            _ => Ok(vec![Event::PocketAssigned {
-                pocket: pocket.clone(),
-                item: item.clone(),
-                gtins: gtins.clone(),
-                is_controlled: *is_controlled,
-                at: context.now,
-            }]),
+            _ => Ok(vec![Event::PocketAssigned { pocket: pocket.clone(), item: item.clone(), gtins: gtins.clone(), is_controlled: *is_controlled, at: context.now }]),
         },
-        Command::Load { pocket, gtin, lot, expires, quantity, delivery } => {
-            load(cabinet, context, pocket.as_ref(), gtin.as_ref(), (lot, *expires, *quantity), delivery.as_deref())
-        }
+        Command::Load { pocket, gtin, lot, expires, quantity, delivery } => load(cabinet, context, pocket.as_ref(), gtin.as_ref(), (lot, *expires, *quantity), delivery.as_deref()),
         Command::Unload { pocket, lot } => unload(cabinet, context, pocket, lot.as_deref()),
         Command::Vend { pocket, quantity, patient, lot } => vend(cabinet, context, pocket, *quantity, patient, lot.as_deref()),
         Command::CancelVend { withdrawal } => cancel(cabinet, context, *withdrawal),
@@ -143,14 +135,7 @@ fn cancel(cabinet: &Cabinet, context: &Context, number: u32) -> Decision {
     let withdrawal = cabinet.withdrawals.get(&number).filter(|withdrawal| withdrawal.open() > Decimal::ZERO).ok_or(Rejection::NoWithdrawal)?;
     let pocket = cabinet.pocket(&withdrawal.pocket)?;
     let lots = take(&remaining(withdrawal), withdrawal.open()).map_err(|open| Rejection::MoreThanOpen { open, asked: withdrawal.open() })?;
-    Ok(vec![Event::VendCancelled {
-        withdrawal: number,
-        pocket: withdrawal.pocket.clone(),
-        item: pocket.item.clone(),
-        patient: withdrawal.patient.clone(),
-        lots,
-        at: context.now,
-    }])
+    Ok(vec![Event::VendCancelled { withdrawal: number, pocket: withdrawal.pocket.clone(), item: pocket.item.clone(), patient: withdrawal.patient.clone(), lots, at: context.now }])
 }
 
 /// The lots of a withdrawal, last taken first, less what is accounted for: what is used comes from the first lots.
@@ -187,14 +172,7 @@ fn open_withdrawal<'a>(cabinet: &'a Cabinet, named: &Withdrawn, quantity: Decima
 fn put_back(cabinet: &Cabinet, context: &Context, number: u32, withdrawal: &Withdrawal, quantity: Decimal) -> Decision {
     let pocket = cabinet.pocket(&withdrawal.pocket)?;
     let lots = take(&remaining(withdrawal), quantity).map_err(|open| Rejection::MoreThanOpen { open, asked: quantity })?;
-    Ok(vec![Event::Returned {
-        withdrawal: number,
-        pocket: withdrawal.pocket.clone(),
-        item: pocket.item.clone(),
-        patient: withdrawal.patient.clone(),
-        lots,
-        at: context.now,
-    }])
+    Ok(vec![Event::Returned { withdrawal: number, pocket: withdrawal.pocket.clone(), item: pocket.item.clone(), patient: withdrawal.patient.clone(), lots, at: context.now }])
 }
 
 fn count(cabinet: &Cabinet, context: &Context, id: &PocketId, found: Decimal) -> Decision {
@@ -293,15 +271,6 @@ fn report(cabinet: &Cabinet, context: &Context, reported: &Reported) -> Decision
         None if after > Decimal::ZERO => vec![LotAmount { lot: "UNKNOWN".to_owned(), expires: context.now.date(), quantity: after }],
         None => vec![],
     };
-    events.push(Event::TransactionReported {
-        identity,
-        kind: *kind,
-        pocket: id.clone(),
-        item: item.clone(),
-        quantity: *quantity,
-        lots,
-        patient: patient.clone(),
-        at: *at,
-    });
+    events.push(Event::TransactionReported { identity, kind: *kind, pocket: id.clone(), item: item.clone(), quantity: *quantity, lots, patient: patient.clone(), at: *at });
     Ok(events)
 }

@@ -158,9 +158,7 @@ impl Aggregate for Cabinet {
 
     fn held(event: &Event) -> Option<Reason> {
         match event {
-            Event::DiscrepancyOpened { pocket, expected, found, .. } => {
-                Some(Reason::Discrepancy { pocket: pocket.clone(), expected: *expected, found: *found })
-            }
+            Event::DiscrepancyOpened { pocket, expected, found, .. } => Some(Reason::Discrepancy { pocket: pocket.clone(), expected: *expected, found: *found }),
             _ => None,
         }
     }

@@ -226,9 +226,7 @@ impl Aggregate for Item {
     fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
         let at = context.now;
         match (self, command) {
-            (Item::Unknown, Command::Hold { reason, device, raw_at }) => {
-                Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, at }])
-            },
+            (Item::Unknown, Command::Hold { reason, device, raw_at }) => Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, at }]),
             (Item::Open | Item::Closed, Command::Hold { .. }) => Ok(vec![]),
             (Item::Unknown, _) => Err(Rejection::UnknownItem),
             (Item::Closed, _) => Err(Rejection::AlreadyClosed),

@@ -59,7 +59,7 @@ fn the_way_of_a_tube() {
 fn a_result_is_bound_to_its_test_and_ends_the_specimen_with_the_last_one() {
     let specimen: Specimen = given(&received());
     let wbc = line("6690-2", "5.8");
-    assert_eq!(when(&specimen, &context(None), file(&[wbc.clone()])), Ok(vec![filed(&wbc, true)]));
+    assert_eq!(when(&specimen, &context(None), file(std::slice::from_ref(&wbc))), Ok(vec![filed(&wbc, true)]));
     let hgb = line("718-7", "14.0");
     let mut events = received();
     events.push(filed(&wbc, true));
@@ -79,7 +79,7 @@ fn rule_14_an_unknown_or_uncollected_tube_gets_no_result() {
 fn a_result_before_the_laboratory_s_scan_implies_it() {
     let specimen: Specimen = given(&[ordered(&["718-7"]), Event::Collected { at: now() }]);
     let hgb = line("718-7", "14");
-    assert_eq!(when(&specimen, &context(None), file(&[hgb.clone()])), Ok(vec![Event::Received { at: now(), implied: true }, filed(&hgb, true)]));
+    assert_eq!(when(&specimen, &context(None), file(std::slice::from_ref(&hgb))), Ok(vec![Event::Received { at: now(), implied: true }, filed(&hgb, true)]));
 }
 
 #[test]
@@ -123,5 +123,5 @@ fn more_tests_open_a_specimen_again_and_free_what_was_held_for_them() {
     events.extend(when(&specimen, &context(None), add("777-3")).unwrap());
     let specimen: Specimen = given(&events);
     assert_eq!(specimen.stage(), Stage::Received);
-    assert_eq!(when(&specimen, &context(None), file(&[stranger.clone()])), Ok(vec![filed(&stranger, true)]));
+    assert_eq!(when(&specimen, &context(None), file(std::slice::from_ref(&stranger))), Ok(vec![filed(&stranger, true)]));
 }

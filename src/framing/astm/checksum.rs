@@ -42,9 +42,7 @@ impl Checksum {
     pub fn holds(self, body: &[u8], digits: &[u8]) -> bool {
         match self {
             Checksum::Absent => digits.is_empty(),
-            Checksum::Standard | Checksum::EtbLeftOut | Checksum::EndLeftOut => {
-                digits.eq_ignore_ascii_case(format!("{:02X}", self.of(body)).as_bytes())
-            }
+            Checksum::Standard | Checksum::EtbLeftOut | Checksum::EndLeftOut => digits.eq_ignore_ascii_case(format!("{:02X}", self.of(body)).as_bytes()),
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::framing::astm::{Assembled, Assembler};
 
-const MESSAGE: &[u8] = b"H|\\^&|||XN-550\rP|1\rO|1|26112100017\rR|1|^^^^WBC|5.8|10*3/uL\rR|2|^^^^RBC|4.9|10*6/uL\rR|3|^^^^HGB|14\rR|4|^^^^PLT|200\rR|5|^^^^MCV|88\rR|6|^^^^MCH|30\rL|1|N\r";
+const MESSAGE: &[u8] =
+    b"H|\\^&|||XN-550\rP|1\rO|1|26112100017\rR|1|^^^^WBC|5.8|10*3/uL\rR|2|^^^^RBC|4.9|10*6/uL\rR|3|^^^^HGB|14\rR|4|^^^^PLT|200\rR|5|^^^^MCV|88\rR|6|^^^^MCH|30\rL|1|N\r";
 
 fn at(ms: u64) -> Tick {
     Tick::from_ms(ms)
@@ -150,7 +151,7 @@ fn rule_5_frames_far_above_240_characters_are_taken_up_to_the_profile_s_limit() 
     let mut host = Host::new(Settings::default());
     host.receive(&[ENQ], at(0));
     frames.iter().for_each(|frame| host.receive(frame, at(0)));
-    assert_eq!(host.messages, [long.clone()]);
+    assert_eq!(host.messages, std::slice::from_ref(&long));
     let mut host = Host::new(Settings { frame_limit: 1_000, ..Settings::default() });
     host.receive(&[ENQ], at(0));
     frames[0].chunks(500).for_each(|piece| host.receive(piece, at(0)));
@@ -297,7 +298,7 @@ fn a_sender_bids_sends_and_ends() {
 
 #[test]
 fn a_refused_frame_is_sent_six_times_in_all() {
-    let (written, ends) = send(&[&[ACK], &[NAK], &[b'?'], &[NAK], &[NAK], &[NAK], &[NAK]]);
+    let (written, ends) = send(&[&[ACK], &[NAK], b"?", &[NAK], &[NAK], &[NAK], &[NAK]]);
     let frame = written[1].clone();
     assert_eq!(written.iter().filter(|bytes| **bytes == frame).count(), 6);
     assert_eq!(written.last().unwrap(), &[EOT]);

@@ -1,0 +1,133 @@
+//! The API: idempotency, problems, metrics, the page, and who may ask.
+
+use std::io::{Read, Write};
+
+use serde_json::json;
+
+use super::harness::*;
+
+#[test]
+fn the_same_idempotency_key_has_one_effect_and_one_answer() {
+    let site = Site::new();
+    let daemon = site.start();
+    let order = json!({ "patient": { "mrn": "1" }, "tests": ["718-7"] });
+    let first = daemon.ask("POST", "/api/v1/lab-orders", Some(&order), "Idempotency-Key: k1\r\n");
+    let again = daemon.ask("POST", "/api/v1/lab-orders", Some(&order), "Idempotency-Key: k1\r\n");
+    let other = daemon.ask("POST", "/api/v1/lab-orders", Some(&order), "Idempotency-Key: k2\r\n");
+    assert_eq!(first, again);
+    assert_ne!(first.1["accession"], other.1["accession"]);
+    let load = json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "10" });
+    for _ in 0..3 {
+        assert_eq!(daemon.ask("POST", "/api/v1/cabinets/CAB1/load", Some(&load), "Idempotency-Key: k3\r\n").0, 200);
+    }
+    let vend = json!({ "pocket": "1-1", "quantity": "3", "patient": "1", "user": "nurse-a" });
+    let vended = daemon.ask("POST", "/api/v1/cabinets/CAB1/vend", Some(&vend), "Idempotency-Key: k4\r\n");
+    assert_eq!(vended.0, 200, "{}", vended.1);
+    // The key holds over a crash.
+    daemon.kill();
+    let daemon = site.start();
+    let repeated = daemon.ask("POST", "/api/v1/cabinets/CAB1/vend", Some(&vend), "Idempotency-Key: k4\r\n");
+    assert_eq!(repeated.1["events"], vended.1["events"]);
+    daemon.until("stock", |daemon| daemon.get("/api/v1/cabinets/CAB1")["pockets"][0]["balance"] == "7");
+    daemon.until("one charge", |daemon| daemon.get("/api/v1/accounts/1")["charges"].as_array().is_some_and(|charges| charges.len() == 1));
+}
+
+#[test]
+fn number_7_settled_in_two_windows_is_one_payment() {
+    let site = Site::new();
+    let daemon = site.start();
+    daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "10" }));
+    daemon.post("/api/v1/cabinets/CAB1/vend", json!({ "pocket": "1-1", "quantity": "10", "patient": "5" }));
+    daemon.until("owed", |daemon| daemon.get("/api/v1/accounts/5")["balance"]["amount"] == "0.80");
+    let settle = || daemon.post("/api/v1/accounts/5/settle", json!({}));
+    let answers = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(settle)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap().0).collect::<Vec<u16>>()
+    });
+    assert_eq!(answers.iter().filter(|status| **status == 200).count(), 1, "{answers:?}");
+    daemon.until("settled", |daemon| daemon.get("/api/v1/accounts/5")["payments"].as_array().is_some_and(|payments| payments.len() == 1));
+    assert!(daemon.get("/api/v1/accounts/6")["balance"].is_null(), "a patient without charges has neither paid nor owes");
+}
+
+#[test]
+fn errors_are_problems_that_name_the_thing_and_the_way_out() {
+    let site = Site::new();
+    let daemon = site.start();
+    let cases = [
+        ("POST", "/api/v1/lab-orders", json!({ "patient": { "mrn": "1" }, "tests": ["777-3"] }), 400, "catalogue"),
+        ("POST", "/api/v1/lab-orders", json!({ "patient": { "mrn": "1" }, "tests": ["718-8"] }), 422, "check digit"),
+        ("POST", "/api/v1/lab-orders", json!({ "patient": { "mrn": "1" }, "tets": [] }), 422, "unknown field"),
+        ("POST", "/api/v1/cabinets/CAB1/vend", json!({ "pocket": "1-1", "quantity": "1", "patient": "1" }), 409, "holds 0"),
+        ("POST", "/api/v1/cabinets/CAB1/vend", json!({ "pocket": "1-1" }), 400, "quantity"),
+        ("POST", "/api/v1/cabinets/NONE/vend", json!({}), 404, "no cabinet"),
+        ("POST", "/api/v1/beds/MED1:101:A/discharge", json!({ "patient": "1" }), 409, "nobody lies"),
+        ("GET", "/api/v1/specimens/1", json!(null), 404, "no specimen"),
+        ("GET", "/nowhere", json!(null), 404, "openapi"),
+        ("DELETE", "/api/v1/beds", json!(null), 405, "another method"),
+    ];
+    for (method, path, body, status, part) in cases {
+        let (found, head, text) = daemon.raw(method, path, Some(&body).filter(|body| !body.is_null()), "");
+        assert_eq!(found, status, "{path}: {text}");
+        assert!(text.contains(part), "{path}: {text}");
+        assert!(head.contains("application/problem+json"), "{head}");
+    }
+}
+
+#[test]
+fn metrics_health_openapi_and_the_page_are_served() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &oru("C1", "1", "13.5")).unwrap().contains("MSA|AA|C1"));
+    assert_eq!(daemon.raw("GET", "/healthz", None, "").0, 200);
+    daemon.until("ready", |daemon| daemon.raw("GET", "/readyz", None, "").0 == 200);
+    let (_, _, metrics) = daemon.raw("GET", "/metrics", None, "");
+    for name in ["wardd_journal_syncs_total", "wardd_gateway_messages_total{answer=\"held\",device=\"feed\"} 1", "wardd_quarantine_open_items", "wardd_link_connections"] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+    let openapi = daemon.get("/api/v1/openapi.json");
+    assert!(openapi["paths"]["/api/v1/lab-orders"]["post"].is_object());
+    let (_, head, page) = daemon.raw("GET", "/", None, "");
+    assert!(head.to_lowercase().contains("content-security-policy"));
+    assert!(page.contains("MED1:101:A") && page.contains("feed"), "{page}");
+    let devices = daemon.get("/api/v1/devices");
+    assert!(devices.as_array().unwrap().iter().any(|device| device["device"] == "feed" && device["held"] == 1), "{devices}");
+}
+
+#[test]
+fn the_page_s_events_come_when_something_changes() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut stream = daemon.connect("http");
+    write!(stream, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut seen = String::new();
+    let mut buffer = [0; 4_096];
+    let mut has_admitted = false;
+    while !seen.contains("4711") {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the stream ended");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        if !std::mem::replace(&mut has_admitted, true) {
+            assert_eq!(daemon.post("/api/v1/beds/MED1:101:A/admit", json!({ "patient": "4711" })).0, 200);
+        }
+    }
+    assert!(daemon.terminate().0.as_secs() < 5, "an open page does not hold up the end");
+}
+
+#[test]
+fn off_loopback_it_does_not_start_without_tls_and_token_and_with_a_token_it_wants_it() {
+    let site = Site::new();
+    let path = site.folder.join("wardd.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", "bind = \"0.0.0.0:0\"\n[log]")).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["run", "--config"]).arg(&path).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("WD-0301"));
+    std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", "bind = \"127.0.0.1:0\"\ntoken_file = \"token\"\n[log]")).unwrap();
+    std::fs::write(site.folder.join("token"), "secret\n").unwrap();
+    let daemon = site.start();
+    assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "").0, 401);
+    assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "Authorization: Bearer wrong\r\n").0, 401);
+    assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "Authorization: Bearer secret\r\n").0, 200);
+    assert_eq!(daemon.raw("GET", "/healthz", None, "").0, 200);
+}

@@ -1,0 +1,146 @@
+//! From a tube's order to a charged result, with the real protocols.
+
+use std::io::Write;
+
+use super::harness::*;
+
+#[test]
+fn a_result_finds_its_specimen_and_is_charged_once() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["6690-2", "718-7"], true);
+    let order = format!("O|1||^^{accession:>22}^M|^^^^WBC|R");
+    let records = [
+        "H|\\^&|||    XN-550^00-01^11001^^^^AP123456||||||||E1394-97",
+        "P|1",
+        &order,
+        "R|1|^^^^WBC^1|  5.24|10*3/uL||N||F||||20260101120000",
+        "R|2|^^^^HGB^1|14.0|g/dL||N||F||||20260101120000",
+        "L|1|N",
+    ];
+    let mut analyzer = daemon.connect("xn");
+    // Sent three times, as an operator does: filed once, charged once.
+    (0..3).for_each(|_| astm_send(&mut analyzer, &records));
+    daemon.until("resulted", |daemon| daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"] == "resulted");
+    daemon.until("charged", |daemon| daemon.get("/api/v1/accounts/1001")["charges"].as_array().is_some_and(|charges| charges.len() == 2));
+    assert_eq!(daemon.get("/api/v1/accounts/1001")["balance"]["amount"], "7.70");
+    let (_, code) = daemon.terminate();
+    assert_eq!(code, Some(0));
+    let events = site.events();
+    assert_eq!((count(&events, "ResultFiled"), count(&events, "Charged"), count(&events, "MessageReceived")), (2, 2, 2), "scan and one message");
+    assert!(site.verify());
+}
+
+#[test]
+fn number_24_and_rule_1_a_crash_before_the_acknowledgement_gives_one_result() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["718-7"], true);
+    let mut feed = daemon.connect("feed");
+    let message = oru("C1", &accession, "13.5");
+    // The answer is not awaited: the device does not know whether it was stored.
+    feed.write_all(&[b"\x0b", message.as_bytes(), b"\x1c\r"].concat()).unwrap();
+    daemon.kill();
+    let daemon = site.start();
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &message).unwrap().contains("MSA|AA|C1"), "the device sends it again");
+    daemon.until("resulted", |daemon| daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"] == "resulted");
+    daemon.terminate();
+    assert_eq!(count(&site.events(), "ResultFiled"), 1);
+}
+
+#[test]
+fn rule_15_a_query_is_answered_with_orders_or_with_none() {
+    let site = Site::new();
+    let daemon = site.start();
+    let (status, answer) = daemon.post("/api/v1/lab-orders", serde_json::json!({ "patient": { "mrn": "7" }, "tests": ["6690-2"] }));
+    assert_eq!(status, 201, "{answer}");
+    for sample in ["000000", answer["accession"].as_str().unwrap()] {
+        let mut analyzer = daemon.connect("e411");
+        astm_send(&mut analyzer, &["H|\\^&|||cobas-e411^1|||||host|TSREQ^REAL|P|1", &format!("Q|1|^^{sample}||ALL||||||||O"), "L|1|N"]);
+        assert_eq!(read(&mut analyzer, 1), [0x05], "the host bids");
+        let mut answer = String::new();
+        analyzer.write_all(&[0x06]).unwrap();
+        loop {
+            let first = read(&mut analyzer, 1)[0];
+            if first == 0x04 {
+                break;
+            }
+            let mut frame = vec![first];
+            while !frame.ends_with(b"\r\n") {
+                frame.extend(read(&mut analyzer, 1));
+            }
+            answer.push_str(&String::from_utf8_lossy(&frame));
+            analyzer.write_all(&[0x06]).unwrap();
+        }
+        // Neither is measured: one is unknown, of the other nobody scanned the tube at the bedside.
+        assert!(answer.contains("L|1|I"), "{answer:?}");
+    }
+}
+
+#[test]
+fn numbers_21_and_20_at_the_feed_a_second_patient_is_refused_and_told() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut feed = daemon.connect("feed");
+    let admit = |control: &str, patient: &str| format!("MSH|^~\\&|PAS|HOSP|WARDD|TEST|20260101||ADT^A01|{control}|P|2.5.1\rPID|1||{patient}^^^H^MR\rPV1|1|I|MED1^101^A\r");
+    assert!(mllp(&mut feed, &admit("A1", "1001")).unwrap().contains("MSA|AA|A1"));
+    let refused = mllp(&mut feed, &admit("A2", "1002")).unwrap();
+    assert!(refused.contains("MSA|AE|A2") && refused.contains("occupied"), "{refused}");
+    daemon.until("one patient", |daemon| daemon.get("/api/v1/beds/MED1:101:A")["patient"] == "1001");
+    daemon.until("held", |daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().len() == 1);
+    // A transfer whose new bed is taken leaves the patient where they are.
+    let transfer = "MSH|^~\\&|PAS|HOSP|WARDD|TEST|20260101||ADT^A02|A4|P|2.5.1\rPID|1||1002^^^H^MR\rPV1|1|I|MED1^101^A|||MED1^101^B\r";
+    assert!(mllp(&mut feed, &admit("A3", "1002").replace("101^A", "101^B")).unwrap().contains("MSA|AA"));
+    assert!(mllp(&mut feed, transfer).unwrap().contains("MSA|AE|A4"));
+    daemon.until("not moved", |daemon| daemon.get("/api/v1/beds/MED1:101:B")["patient"] == "1002");
+}
+
+#[test]
+fn what_is_held_can_be_retried_bound_and_discarded() {
+    let site = Site::new();
+    let daemon = site.start();
+    let http = daemon.endpoints["http"].to_string();
+    let mut feed = daemon.connect("feed");
+    let accession = daemon.order(&["718-7"], false);
+    assert!(mllp(&mut feed, &oru("C1", &accession, "13.5")).unwrap().contains("MSA|AA"));
+    assert!(mllp(&mut feed, &oru("C2", "", "12.5")).unwrap().contains("MSA|AA"));
+    assert!(mllp(&mut feed, "MSH|^~\\&|X|Y|Z|T|20260101||VXU^V04|C3|P|2.5.1\r").unwrap().contains("MSA|AR|C3"));
+    daemon.until("three items", |daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().len() == 3);
+    let items = daemon.get("/api/v1/quarantine");
+    let item = |reason: &str| items.as_array().unwrap().iter().find(|item| item["reason"]["reason"] == reason).unwrap()["item"].as_str().unwrap().to_owned();
+    let control = |arguments: &[&str]| {
+        let mut all = vec!["quarantine", "--http", &http];
+        all.extend(arguments);
+        wardctl(&all)
+    };
+    let refused = item("refused");
+    assert!(!control(&["retry", &refused]).status.success(), "the tube is still not collected");
+    let mut scanner = daemon.connect("scan-collect");
+    scanner.write_all(format!("{accession}\r\n").as_bytes()).unwrap();
+    assert_eq!(read(&mut scanner, 1), [0x06]);
+    assert!(control(&["retry", &refused]).status.success());
+    daemon.until("filed", |daemon| daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"] == "resulted");
+    let second = daemon.order(&["718-7"], true);
+    let shown = control(&["show", &item("invalid")]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("12.5"), "the raw message is kept");
+    assert!(control(&["bind", &item("invalid"), &second]).status.success());
+    daemon.until("bound", |daemon| daemon.get(&format!("/api/v1/specimens/{second}"))["stage"] == "resulted");
+    assert!(control(&["discard", &item("not_supported"), "--because", "vaccines are kept elsewhere"]).status.success());
+    daemon.until("none left", |daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().is_empty());
+    assert!(String::from_utf8_lossy(&control(&["list"]).stdout).contains("0 items"));
+}
+
+#[test]
+fn number_15_a_scanned_package_is_loaded_and_an_expired_one_is_blocked() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut scanner = daemon.connect("scan-load");
+    scanner.write_all(b"]d201095066821013521728123110L7\x1d30100\r\n").unwrap();
+    assert_eq!(read(&mut scanner, 1), [0x06]);
+    scanner.write_all(b"(01)09506682101352(17)201031(10)L1(30)100\r\n").unwrap();
+    assert_eq!(read(&mut scanner, 1), [0x15], "the scanner sounds the other tone");
+    daemon.until("stock", |daemon| daemon.get("/api/v1/cabinets/CAB1")["pockets"][0]["balance"] == "100");
+    let items = daemon.get("/api/v1/quarantine");
+    assert_eq!(items[0]["reason"]["rule"], "expired", "{items}");
+}

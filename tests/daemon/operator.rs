@@ -1,0 +1,125 @@
+//! The operator's commands on the real binaries.
+
+use super::harness::*;
+
+#[test]
+fn profiles_and_their_transcripts_hold() {
+    let folder = format!("{}/device-profiles", env!("CARGO_MANIFEST_DIR"));
+    let output = wardctl(&["profile", "check", &folder]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}");
+    assert!(text.lines().filter(|line| line.starts_with("ok")).count() >= 10, "{text}");
+    assert!(wardctl(&["profile", "list", &folder]).status.success());
+    let explained = wardctl(&["profile", "explain", &format!("{folder}/sysmex/xn-550.toml")]);
+    assert!(String::from_utf8_lossy(&explained.stdout).contains("WBC is LOINC 6690-2"));
+}
+
+#[test]
+fn a_new_profile_is_begun_and_checked() {
+    let site = Site::new();
+    let folder = site.folder.join("profiles");
+    let folder = folder.to_str().unwrap();
+    for kind in ["astm", "hl7", "scanner"] {
+        assert!(wardctl(&["profile", "new", &format!("acme/{kind}"), "--kind", kind, "--folder", folder]).status.success());
+    }
+    assert!(!wardctl(&["profile", "new", "acme/astm", "--folder", folder]).status.success(), "never overwritten");
+    let output = wardctl(&["profile", "check", folder]);
+    assert!(!output.status.success(), "a profile without a transcript is not checked");
+    std::fs::write(format!("{folder}/acme/astm.vectors/one.txt"), "> <ENQ>\n< <ACK>\n> <EOT>\n").unwrap();
+    assert!(wardctl(&["profile", "check", &format!("{folder}/acme/astm.toml")]).status.success());
+    std::fs::write(format!("{folder}/acme/astm.vectors/one.txt"), "> <ENQ>\n< <NAK>\n").unwrap();
+    assert!(!wardctl(&["profile", "check", &format!("{folder}/acme/astm.toml")]).status.success(), "a transcript that does not hold fails");
+}
+
+#[test]
+fn the_reference_configuration_and_wrong_ones_are_checked() {
+    let check = |path: &str| std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["check", "--config", path]).output().unwrap();
+    let reference = format!("{}/config/wardd.toml", env!("CARGO_MANIFEST_DIR"));
+    let output = check(&reference);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let site = Site::new();
+    let path = site.folder.join("wardd.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (wrong, part) in [
+        (text.replace("facility", "facilty"), "did you mean `facility`?"),
+        (text.replace("sysmex/xn-550", "sysmex/xn-505"), "did you mean \"sysmex/xn-550\"?"),
+        (text.replacen("version = 1", "version = 9", 1), "pinned to 9"),
+    ] {
+        std::fs::write(&path, wrong).unwrap();
+        let output = check(path.to_str().unwrap());
+        assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains(part), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn the_journal_is_shown_verified_and_its_damage_stops_the_start() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["718-7"], true);
+    assert_eq!(daemon.terminate().1, Some(0));
+    let data = site.data();
+    let (data, ring) = (data.to_str().unwrap(), site.folder.join("keyring.toml"));
+    let journal = |what: &str| wardctl(&["journal", what, "--data", data, "--keyring", ring.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&journal("verify").stdout).contains("whole:"));
+    assert!(String::from_utf8_lossy(&journal("stat").stdout).contains("events in"));
+    assert!(String::from_utf8_lossy(&journal("tail").stdout).contains(&accession));
+    assert!(String::from_utf8_lossy(&wardctl(&["journal", "verify", "--data", data]).stdout).contains("whole:"), "without keys too");
+    let segment = std::fs::read_dir(site.data().join("journal"))
+        .unwrap()
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "wlog"))
+        .unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let damaged = journal("verify");
+    assert!(!damaged.status.success() && String::from_utf8_lossy(&damaged.stdout).contains("WD-0106"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["run", "--config"]).arg(site.folder.join("wardd.toml")).output().unwrap();
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("restore the segment"), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn damaged_views_are_set_aside_and_rebuilt() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["718-7"], true);
+    daemon.terminate();
+    std::fs::write(site.data().join("views/conf"), b"damaged").unwrap();
+    let daemon = site.start();
+    daemon.until("rebuilt", |daemon| daemon.ask("GET", &format!("/api/v1/specimens/{accession}"), None, "").1["stage"] == "collected");
+    assert!(std::fs::read_dir(site.data()).unwrap().flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("views.damaged")));
+}
+
+#[test]
+fn the_demo_s_counts_agree_with_its_journal() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["demo", "--for", "12s", "--seed", "7", "--pace", "4", "--http", "127.0.0.1:0"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("the counts agree"), "{text}");
+}
+
+#[test]
+fn codes_are_decoded_with_exit_codes_for_scripts() {
+    let decode = |kind: &str, text: &str| {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_wardctl"))
+            .args(["decode", kind, "-", "--json"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), text.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap_or_default())
+    };
+    let (code, value) = decode("gs1", "(01)09506682101352(17)201031(30)100\n");
+    assert_eq!((code, &value["elements"][0]), (Some(0), &serde_json::json!({ "ai": "01", "value": "09506682101352", "title": "GTIN" })));
+    assert_eq!(decode("gs1", "(01)09506682101353").0, Some(1));
+    assert_eq!(decode("epc", "3074257BF7194E4000001A85").1["tag_uri"], "urn:epc:tag:sgtin-96:3.0614141.812345.6789");
+    assert_eq!(decode("hl7", "MSH|^~\\&|A|B|C|D|2026||ORU^R01|7|P|2.5\rPID|1\r").1["control_id"], "7");
+    assert_eq!(decode("hl7", "PID|1").0, Some(1));
+    assert_eq!(decode("astm", "H|\\^&\rL|1|N\r").0, Some(0));
+    assert_eq!(decode("astm", "H|\\^&\rR|1\r").0, Some(1));
+    assert_eq!(decode("nothing", "").0, Some(2));
+}
