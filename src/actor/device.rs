@@ -33,6 +33,8 @@ pub struct Intake {
     pub received: Timestamp,
     /// When it is handled.
     pub now: Timestamp,
+    /// Whether a person has it handled again: what still cannot be done is only said, since it is held already.
+    pub is_replay: bool,
     /// The connection that it came by, for the record.
     pub place: Option<String>,
     /// Called when it is durable, or cannot be taken.
@@ -212,6 +214,7 @@ impl Memory {
             None => {}
         }
         self.note(intake.message, Stage::UnderWay(Vec::new()));
+        let is_replay = intake.is_replay;
         let origin = self.origin(&intake);
         let finish = Finish { message: intake.message, reply: Some(intake.reply), myself, place: Some(place) };
         let (own, targets) = self.sort(intake.understood.items, &origin);
@@ -224,13 +227,15 @@ impl Memory {
         };
         let stream = self.stream();
         let mut holds = Vec::new();
-        let mut carried: Vec<NewEvent> = self.event(&stream, &received(targets.len() <= 1)).into_iter().collect();
+        let mut carried: Vec<NewEvent> = self.event(&stream, &received(targets.len() <= 1)).into_iter().filter(|_| !is_replay).collect();
         for item in own {
             match item {
                 Own::Event(event) => carried.extend(self.event(&stream, &event)),
                 Own::Hold(reason) => {
-                    let number = carried.len();
-                    carried.extend(hold(quarantine_item(&origin.command, number), reason.clone(), &origin, None));
+                    if !is_replay {
+                        let number = carried.len();
+                        carried.extend(hold(quarantine_item(&origin.command, number), reason.clone(), &origin, None));
+                    }
                     holds.push(reason);
                 }
             }
@@ -250,7 +255,7 @@ impl Memory {
             device_time: intake.understood.device_time,
             received: intake.received,
             now: intake.now,
-            device: Some(self.settings.device.clone()),
+            device: Some(self.settings.device.clone()).filter(|_| !intake.is_replay),
         }
     }
 
@@ -321,6 +326,9 @@ impl Errand {
     /// Nothing is asked of anybody else: the message and what it says about the device become durable.
     fn alone(self, finish: Finish) {
         let holds = self.holds;
+        if self.carried.is_empty() {
+            return self.log.barrier(Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
+        }
         let batch = Batch { expected: vec![], meta: self.origin.meta(), events: self.carried };
         self.log.append(batch, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
     }
@@ -350,7 +358,11 @@ impl Errand {
                     self.holds.push(reason);
                 }
                 Outcome::Done(receipt) => raw_at = raw_at.or(Some(receipt.first)),
-                Outcome::Refused(_) | Outcome::Repeated | Outcome::Nothing => {}
+                Outcome::Refused(refusal) => {
+                    was_refused = is_admission;
+                    self.holds.push(Reason::Refused { rule: refusal.rule, detail: refusal.message });
+                }
+                Outcome::Repeated | Outcome::Nothing => {}
             }
         }
         let handled = Event::MessageHandled { message: self.origin.command };
@@ -363,7 +375,8 @@ fn merge(mut holds: Vec<Reason>, outcome: Outcome) -> Result<Arc<[Reason]>, Fail
     match outcome {
         Outcome::Failed(failure) => return Err(failure),
         Outcome::Held(_, reason) => holds.push(reason),
-        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing | Outcome::Refused(_) => {}
+        Outcome::Refused(refusal) => holds.push(Reason::Refused { rule: refusal.rule, detail: refusal.message }),
+        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => {}
     }
     Ok(holds.into())
 }

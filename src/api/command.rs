@@ -71,7 +71,8 @@ impl Api {
     pub(super) fn answer(&self, stream: &StreamId, command: CommandId, outcome: &Outcome, status: StatusCode) -> Response {
         match outcome {
             Outcome::Done(_) => (status, Json(serde_json::json!({ "events": self.history.of_command(stream, command) }))).into_response(),
-            Outcome::Repeated => (StatusCode::OK, Json(serde_json::json!({ "events": self.history.of_command(stream, command), "repeated": true }))).into_response(),
+            // The first answer again, word for word; the header tells whoever wants to know.
+            Outcome::Repeated => (status, [("idempotency-replayed", "true")], Json(serde_json::json!({ "events": self.history.of_command(stream, command) }))).into_response(),
             Outcome::Nothing => (StatusCode::OK, Json(serde_json::json!({ "events": [] }))).into_response(),
             Outcome::Refused(refusal) => Problem::refused(refusal).into_response(),
             Outcome::Held(_, reason) => Problem::new(StatusCode::ACCEPTED, reason.word(), reason.sentence()).into_response(),

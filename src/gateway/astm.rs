@@ -157,7 +157,7 @@ impl Line<'_> {
     }
 
     fn arrived(&self, raw: Bytes, understood: Understood, received: Timestamp) -> Arrived {
-        Arrived { message: identity(self.device.id.as_str(), &raw), raw, understood, received, peer: self.peer.clone() }
+        Arrived { message: identity(self.device.id.as_str(), &raw), raw, understood, received, peer: self.peer.clone(), is_replay: false }
     }
 
     async fn hold(&self, bytes: Bytes, why: &str) -> bool {

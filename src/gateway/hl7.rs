@@ -93,7 +93,7 @@ async fn take(device: &Arc<Device>, block: Block, peer: &str) -> Vec<u8> {
 }
 
 async fn hold(device: &Arc<Device>, raw: Bytes, reason: Reason, received: Timestamp, peer: &str) -> Result<Kept, Failure> {
-    let arrived = Arrived { message: identity(device.id.as_str(), &raw), raw, understood: Understood::held(reason), received, peer: peer.to_owned() };
+    let arrived = Arrived { message: identity(device.id.as_str(), &raw), raw, understood: Understood::held(reason), received, peer: peer.to_owned(), is_replay: false };
     store(device, arrived).await
 }
 
@@ -143,7 +143,7 @@ async fn one(device: &Arc<Device>, raw: Bytes, received: Timestamp, peer: &str) 
         }
     };
     let device_time = understood.device_time;
-    let arrived = Arrived { message: identity(device.id.as_str(), &raw), raw, understood, received, peer: peer.to_owned() };
+    let arrived = Arrived { message: identity(device.id.as_str(), &raw), raw, understood, received, peer: peer.to_owned(), is_replay: false };
     let stored = store(device, arrived).await;
     if fault.is_some() {
         device.figures.answered(Answered::Refused, device_time, device.clock.now(), Duration::ZERO);

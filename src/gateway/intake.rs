@@ -38,6 +38,8 @@ pub(super) struct Arrived {
     pub(super) understood: Understood,
     pub(super) received: Timestamp,
     pub(super) peer: String,
+    /// Whether a person has it handled again.
+    pub(super) is_replay: bool,
 }
 
 /// Stores a message and what it asks for; says how it ended, and counts it.
@@ -82,6 +84,7 @@ async fn once(device: &Device, arrived: &Arrived) -> Result<Kept, Failure> {
         understood: arrived.understood.clone(),
         received: arrived.received,
         now: device.clock.now(),
+        is_replay: arrived.is_replay,
         place: Some(arrived.peer.clone()),
         reply: Box::new(move |result| {
             // The connection may have been lost meanwhile; the device will ask again.

@@ -127,6 +127,6 @@ async fn take(device: &Arc<Device>, line: Line, peer: &str, last: &mut LastScan)
         Line::Cut(part) => (part, Understood::held(Reason::Incomplete { detail: "the line was cut".to_owned() })),
     };
     let message = last.identity(device.id.as_str(), &raw, received);
-    let arrived = Arrived { message, raw, understood, received, peer: peer.to_owned() };
+    let arrived = Arrived { message, raw, understood, received, peer: peer.to_owned(), is_replay: false };
     store(device, arrived).await.is_ok_and(|kept| kept.holds.is_empty())
 }

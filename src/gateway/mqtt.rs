@@ -65,6 +65,6 @@ async fn take(device: &Arc<Device>, received: &Received) -> bool {
         }
     };
     let message = identity(device.id.as_str(), &received.payload);
-    let arrived = Arrived { message, raw: received.payload.clone(), understood, received: now, peer: received.topic.clone() };
+    let arrived = Arrived { message, raw: received.payload.clone(), understood, received: now, peer: received.topic.clone(), is_replay: false };
     store(device, arrived).await.is_ok()
 }

@@ -39,6 +39,6 @@ pub async fn replay(device: &Arc<Device>, raw: RawBytes, bind: Option<&Accession
     };
     // A message of its own, so that it is not taken for the one that was held.
     let message = identity(device.id.as_str(), &[raw.0.as_ref(), &received.micros().to_le_bytes()].concat());
-    let arrived = Arrived { message, raw: raw.0, understood, received, peer: "quarantine".to_owned() };
+    let arrived = Arrived { message, raw: raw.0, understood, received, peer: "quarantine".to_owned(), is_replay: true };
     store(device, arrived).await.map(|kept| kept.holds.to_vec()).map_err(|failure| failure.to_string())
 }

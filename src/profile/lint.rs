@@ -76,6 +76,12 @@ fn fits(unit: &str, property: &str) -> Option<bool> {
     }
 }
 
+/// Whether a unit is known not to express what a LOINC code measures.
+pub fn contradicts(loinc: &str, unit: &str) -> bool {
+    let property = PROPERTIES.iter().find(|(code, _)| *code == loinc).map(|(_, property)| *property);
+    property.is_some_and(|property| fits(unit, property) == Some(false))
+}
+
 /// All faults of a profile, each a sentence that names the thing and the way out; none when it may be used.
 pub fn lint(profile: &Profile) -> Vec<String> {
     let mut faults = Vec::new();
@@ -144,7 +150,8 @@ pub fn lis2_place(text: &str) -> Option<(char, usize, usize)> {
 fn places(codec: &Codec, faults: &mut Vec<String>) {
     match codec {
         Codec::Lis2(lis2) => {
-            let all = lis2.sample_id.iter().chain(&lis2.code).chain(&lis2.value).chain(lis2.control.iter().map(|mark| &mark.at));
+            let marks = lis2.control.iter().chain(&lis2.training).map(|mark| &mark.at);
+            let all = lis2.sample_id.iter().chain(&lis2.code).chain(&lis2.value).chain(marks);
             for place in all.chain(Some(&lis2.result_kind).filter(|place| !place.is_empty())) {
                 if lis2_place(place).is_none() {
                     faults.push(format!("codec: {place:?} is no place: write record.field.component, as in O.4.3"));
@@ -155,7 +162,7 @@ fn places(codec: &Codec, faults: &mut Vec<String>) {
             }
         }
         Codec::Hl7(hl7) => {
-            for place in hl7.sample_id.iter().chain(hl7.control.iter().map(|mark| &mark.at)) {
+            for place in hl7.sample_id.iter().chain(hl7.control.iter().chain(&hl7.training).map(|mark| &mark.at)) {
                 let is_place =
                     place.split_once('-').is_some_and(|(segment, rest)| segment.len() == 3 && rest.split('.').all(|number| number.parse::<u16>().is_ok_and(|number| number > 0)));
                 if !is_place {

@@ -34,6 +34,9 @@ pub struct Profile {
     /// What is normal for it.
     #[serde(default)]
     pub expect: Expect,
+    /// Codes that are no results (flags, images, indices) and are passed over; a `*` at the end stands for anything.
+    #[serde(default)]
+    pub passed: Vec<String>,
     /// Its test codes.
     #[serde(default)]
     pub tests: Vec<Test>,
@@ -188,7 +191,7 @@ pub enum Codec {
 pub struct Lis2 {
     /// Where the specimen is named; the first that holds something counts.
     pub sample_id: Vec<String>,
-    /// Marks of a specimen that the device could not identify.
+    /// Marks of a specimen that the device could not identify; a `*` at the end stands for anything.
     pub unknown_sample: Vec<String>,
     /// Where the test code stands; the first that holds something counts.
     pub code: Vec<String>,
@@ -198,8 +201,12 @@ pub struct Lis2 {
     pub result_kind: String,
     /// The kinds that are filed.
     pub filed_kinds: Vec<String>,
-    /// Where the value stands.
+    /// Where the value stands, when R.4 has components; a value without components is taken whole.
     pub value: Vec<String>,
+    /// Result statuses (R.9) that are filed; others are held.
+    pub filed_statuses: Vec<String>,
+    /// What marks training and debugging (H.12 T and D); held, since it is no patient's.
+    pub training: Vec<Mark>,
     /// Values that mean "not measured".
     pub failure_words: Vec<String>,
     /// What marks a control.
@@ -222,6 +229,8 @@ impl Default for Lis2 {
             result_kind: String::new(),
             filed_kinds: vec![],
             value: vec!["R.4.1".to_owned()],
+            filed_statuses: ["F", "C", "R", "V", "P", ""].map(str::to_owned).to_vec(),
+            training: vec![training("H.12.1")],
             failure_words: words(),
             control: vec![
                 Mark { at: "O.12.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
@@ -252,6 +261,8 @@ pub struct Hl7 {
     pub passed_types: Vec<String>,
     /// What marks a control.
     pub control: Vec<Mark>,
+    /// What marks training and debugging (MSH-11 T and D); held, since it is no patient's.
+    pub training: Vec<Mark>,
     /// How messages are acknowledged.
     pub acknowledgement: Acknowledgement,
 }
@@ -269,9 +280,22 @@ impl Default for Hl7 {
                 Mark { at: "SPM-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
                 Mark { at: "MSH-11.1".to_owned(), equals: vec!["Q".to_owned()], begins: vec![] },
             ],
+            training: vec![training("MSH-11.1")],
             acknowledgement: Acknowledgement::Original,
         }
     }
+}
+
+fn training(at: &str) -> Mark {
+    Mark { at: at.to_owned(), equals: vec!["T".to_owned(), "D".to_owned()], begins: vec![] }
+}
+
+/// Whether a word is one of a list whose entries may end in `*`.
+pub fn is_listed(list: &[String], word: &str) -> bool {
+    list.iter().any(|entry| match entry.strip_suffix('*') {
+        Some(start) => word.starts_with(start),
+        None => entry == word,
+    })
 }
 
 fn words() -> Vec<String> {

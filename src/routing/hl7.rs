@@ -14,8 +14,9 @@ use crate::domain::cabinet::{Reported, ReportedKind};
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
 use crate::kernel::time::parse_device_time;
-use crate::kernel::{BedId, Mrn, Timestamp};
-use crate::profile::{Hl7, Mark, Profile};
+use crate::kernel::{BedId, Loinc, Mrn, Timestamp, Unit};
+use crate::profile::lint::contradicts;
+use crate::profile::{Hl7, Mark, Profile, is_listed};
 
 /// What a message asks for, and what the sender must mend when it cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +59,17 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
         let detail = format!("the sender names itself {sender:?}, profile {} expects {:?}", profile.id, profile.identity.sender);
         return Err((Reason::UnknownSender { detail }, None));
     }
+    if hl7.training.iter().any(|mark| mark.is_borne_by(&text(message, &mark.at))) {
+        let detail = "MSH-11 says that this is training or debugging, no patient's: discard it, or send it as production (P)".to_owned();
+        return Err((Reason::NotPatient { detail }, None));
+    }
     let (kind, trigger) = message.kind();
     match (kind.as_ref(), trigger.as_ref()) {
         ("", _) => Err(invalid("101", "MSH-9", "MSH-9 is missing: name the message type, such as ORU^R01".to_owned())),
         ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") | ("OUL", "R21" | "R22" | "R23" | "R24") => results(profile, hl7, message),
-        ("ADT", "A01" | "A02" | "A03" | "A11" | "A12" | "A13") => adt(&trigger, message),
+        ("ADT", "A01" | "A02" | "A03" | "A11" | "A13") => adt(&trigger, message),
+        // Which of its two locations a cancelled transfer means differs between senders: a person says.
+        ("ADT", "A12") => Err((Reason::NotSupported { detail: "ADT^A12 cancels a transfer: put the patient where they are by hand, then discard this".to_owned() }, None)),
         // Registrations and updates move nobody; they are kept for what later builds on them.
         ("ADT", _) => Ok(vec![Routed::Noted]),
         ("OMS", "O05") => cabinet(profile, message),
@@ -139,7 +146,7 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
         let mut held = Vec::new();
         for obx in &order.obx {
             let kind = obx.text(2, 1).unwrap_or_default();
-            if hl7.passed_types.iter().any(|passed| *passed == kind) {
+            if hl7.passed_types.iter().any(|passed| *passed == kind) || is_listed(&profile.passed, &code_of(hl7, obx)) {
                 continue;
             }
             match observation(profile, hl7, obx, measured_at.as_deref()) {
@@ -152,7 +159,9 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
         }
         let sample = order.first(message, &hl7.sample_id);
         if order.bears(message, &hl7.control) {
-            items.push(Routed::Control { control: sample, results: lines });
+            if !lines.is_empty() {
+                items.push(Routed::Control { control: sample, results: lines });
+            }
         } else if !lines.is_empty() {
             items.push(bind(&sample, &[], lines));
         }
@@ -164,29 +173,76 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
     Ok(items)
 }
 
+/// The device's code of an observation: where the profile says, or the first place that holds something.
+fn code_of(hl7: &Hl7, obx: &Segment<'_>) -> String {
+    let text = |component| obx.text(3, component).map(|text| text.trim().to_owned()).unwrap_or_default();
+    [hl7.code_component, 1, 2, 4].into_iter().map(text).find(|code| !code.is_empty()).unwrap_or_default()
+}
+
+/// The value of an observation as one text. A structured numeric (SN) is comparator, number, separator, number: a ratio,
+/// range or `2+` stays whole and is no number.
+fn value_of(obx: &Segment<'_>) -> String {
+    let text = |component| obx.text(5, component).map(|text| text.trim().to_owned()).unwrap_or_default();
+    if obx.text(2, 1).as_deref() == Some("SN") {
+        return [1, 2, 3, 4].map(text).concat();
+    }
+    [1, 2].into_iter().map(text).find(|part| !part.is_empty()).unwrap_or_default()
+}
+
 fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order_time: Option<&str>) -> Result<ResultLine, Reason> {
     let text = |field, component| obx.text(field, component).map(|text| text.trim().to_owned()).unwrap_or_default();
     let status = text(11, 1);
-    let code = [hl7.code_component, 1, 2, 4].into_iter().map(|component| text(3, component)).find(|code| !code.is_empty()).unwrap_or_default();
+    let code = code_of(hl7, obx);
     if !hl7.filed_statuses.contains(&status) {
         return Err(Reason::Invalid { detail: format!("code {code:?} has the status {status:?}, which profile {} does not file", profile.id) });
     }
-    let comparator = text(5, 1);
-    // A structured numeric value (SN) has its comparator in the first component.
-    let value =
-        if text(2, 1) == "SN" { format!("{comparator}{}", text(5, 2)) } else { [1, 2].into_iter().map(|part| text(5, part)).find(|part| !part.is_empty()).unwrap_or_default() };
+    if obx.repetitions(5) > 1 {
+        return Err(Reason::NoValue { detail: format!("code {code:?} has several values: file the right one by hand") });
+    }
+    let value = value_of(obx);
+    if value == "\"\"" {
+        return Err(Reason::NoValue { detail: format!("code {code:?} has the null value: the sender takes a result back, which a person must do here") });
+    }
     let unit = text(6, 1);
     let flags = text(8, 0);
     let time = obx.text(14, 1).or_else(|| obx.text(19, 1)).map(Cow::into_owned).or_else(|| order_time.map(str::to_owned));
     let measured: Option<Timestamp> = time.and_then(|time| parse_device_time(&time, profile.time.offset_minutes).ok());
-    let written = Written { code: &code, value: &value, unit: &unit, flags: &flags, measured, failure_words: &hl7.failure_words };
+    let written = Written { code: &code, value: &value, unit: &unit, flags: &flags, status: &status, measured, failure_words: &hl7.failure_words };
     let is_loinc = hl7.codes_are_loinc && text(3, 3) == "LN";
     if !is_loinc || profile.test(&code).is_some() {
         return line(profile, &written);
     }
-    let test = code.parse().map_err(|error: crate::kernel::Invalid| Reason::NotMapped { detail: error.to_string() })?;
-    let value = checked(&written, false)?;
-    Ok(ResultLine { test, vendor_code: code, value, unit: unit.parse().ok(), vendor_unit: unit, flags, measured })
+    by_loinc(&written, &text(2, 1), &text(6, 2))
+}
+
+/// A result of a feed whose codes are LOINC: without a profile's mapping the message itself must be sound.
+fn by_loinc(written: &Written<'_>, kind: &str, unit_text: &str) -> Result<ResultLine, Reason> {
+    let not_mapped = |detail: String| Reason::NotMapped { detail };
+    let test: Loinc = written.code.parse().map_err(|error: crate::kernel::Invalid| not_mapped(error.to_string()))?;
+    let is_numeric = matches!(kind, "NM" | "SN") || !written.unit.is_empty();
+    let value = checked(written, is_numeric)?;
+    let unit: Option<Unit> = match written.unit {
+        "" if is_numeric => return Err(not_mapped(format!("{test} is a number without a unit: the sender must name it in OBX-6"))),
+        "" => None,
+        // `10^3/uL` holds the component separator: what stands before it is no unit.
+        unit if unit.bytes().all(|byte| byte.is_ascii_digit()) => {
+            return Err(not_mapped(format!("{test}: the unit {unit:?}^{unit_text:?} is cut by its own delimiter: the sender must write 10*3/uL")));
+        }
+        unit => Some(unit.parse().map_err(|error: crate::kernel::Invalid| not_mapped(format!("{test}: {error}")))?),
+    };
+    if unit.as_ref().is_some_and(|unit| contradicts(test.as_str(), unit.as_str())) {
+        return Err(not_mapped(format!("{test} cannot be measured in {}: check code and unit", written.unit)));
+    }
+    Ok(ResultLine {
+        test,
+        vendor_code: written.code.to_owned(),
+        value,
+        unit,
+        vendor_unit: written.unit.to_owned(),
+        flags: written.flags.to_owned(),
+        status: written.status.to_owned(),
+        measured: written.measured,
+    })
 }
 
 fn patient(message: &Message<'_>) -> Result<Mrn, (Reason, Option<Fault>)> {
@@ -210,8 +266,8 @@ fn adt(trigger: &str, message: &Message<'_>) -> Items {
     match trigger {
         "A01" | "A13" => Ok(vec![admit(bed(message, "PV1-3")?)]),
         // The new bed first: when it refuses, the patient stays where they are.
+        "A02" if bed(message, "PV1-3")? == bed(message, "PV1-6")? => Ok(vec![Routed::Noted]),
         "A02" => Ok(vec![admit(bed(message, "PV1-3")?), release(bed(message, "PV1-6")?, Leaving::Transfer)]),
-        "A12" => Ok(vec![admit(bed(message, "PV1-6")?), release(bed(message, "PV1-3")?, Leaving::Cancelled)]),
         "A03" => Ok(vec![release(bed(message, "PV1-3")?, Leaving::Discharge)]),
         _ => Ok(vec![release(bed(message, "PV1-3")?, Leaving::Cancelled)]),
     }
@@ -318,6 +374,35 @@ mod tests {
     }
 
     #[test]
+    fn a_feed_s_result_that_is_not_sound_is_held() {
+        let cases = [
+            "NM|2345-7^G^LN||abc|mg/dL",
+            "NM|2345-7^G^LN||\"\"|mg/dL",
+            "TX|2345-7^G^LN||see note|mg/dL",
+            "NM|2345-7^G^LN||5.1~6.2|mg/dL",
+            "NM|6690-2^W^LN||5.1|10^3/uL",
+            "NM|2345-7^G^LN||5.1|",
+            "NM|6690-2^W^LN||5.1|%",
+            "SN|2345-7^G^LN||^1^:^128|mg/dL",
+            "SN|2345-7^G^LN||^10^-^20|mg/dL",
+            "SN|2345-7^G^LN||^2^+|mg/dL",
+        ];
+        for case in cases {
+            let oru = header("ORU^R01") + "OBR|1||7\rOBX|1|" + case + "|||||F\r";
+            let found = understand_text(", codes_are_loinc = true", &oru).understood.items;
+            assert!(matches!(found[..], [Routed::Hold(_)]), "{case}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn training_messages_are_no_patient_s() {
+        for kind in ["ORU^R01", "ADT^A01"] {
+            let message = header(kind).replace("|P|", "|T|") + "PID|1||1001\rPV1|1|I|W1^101^A\rOBR|1||7\rOBX|1|NM|WBC||5.8|10*9/L\r";
+            assert!(matches!(understand_text("", &message).understood.items[..], [Routed::Hold(Reason::NotPatient { .. })]), "{kind}");
+        }
+    }
+
+    #[test]
     fn admissions_transfers_and_discharges() {
         let bed: BedId = "W1:101:A".parse().unwrap();
         let other: BedId = "W1:102:B".parse().unwrap();
@@ -331,6 +416,7 @@ mod tests {
         assert_eq!(run("ADT^A03"), [Routed::Release { bed: bed.clone(), patient: patient.clone(), reason: Leaving::Discharge }]);
         assert_eq!(run("ADT^A11"), [Routed::Release { bed, patient, reason: Leaving::Cancelled }]);
         assert_eq!(run("ADT^A08"), [Routed::Noted]);
+        assert!(matches!(run("ADT^A12")[..], [Routed::Hold(_)]));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::domain::specimen::ResultLine;
 use crate::kernel::time::parse_device_time;
 use crate::kernel::{Accession, Timestamp};
 use crate::profile::lint::lis2_place;
-use crate::profile::{Lis2, Mark, Profile};
+use crate::profile::{Lis2, Mark, Profile, is_listed};
 
 /// The records that a result stands under.
 #[derive(Clone, Copy)]
@@ -55,9 +55,13 @@ pub fn understand(profile: &Profile, lis2: &Lis2, message: &Message<'_>) -> Unde
         let detail = format!("the sender names itself {sender:?}, profile {} expects {:?}", profile.id, profile.identity.sender);
         return Understood { items: vec![Routed::Hold(Reason::UnknownSender { detail })], control_id, device_time };
     }
+    let mut above = Above { header: &header, order: None, result: None };
+    if above.bears(&lis2.training) {
+        let detail = "the header says that this is training or debugging, no patient's: discard it, or send it as production".to_owned();
+        return Understood { items: vec![Routed::Hold(Reason::NotPatient { detail })], control_id, device_time };
+    }
     let mut items = Vec::new();
     let mut samples: Vec<String> = Vec::new();
-    let mut above = Above { header: &header, order: None, result: None };
     let mut results: Vec<ResultLine> = Vec::new();
     let mut held: Vec<Routed> = Vec::new();
     for record in message.records() {
@@ -70,7 +74,7 @@ pub fn understand(profile: &Profile, lis2: &Lis2, message: &Message<'_>) -> Unde
             RecordKind::Result => {
                 above.result = Some(record);
                 match result(profile, lis2, above) {
-                    Ok(line) => results.push(line),
+                    Ok(line) => results.extend(line),
                     Err(reason) => held.push(Routed::Hold(reason)),
                 }
             }
@@ -87,11 +91,14 @@ pub fn understand(profile: &Profile, lis2: &Lis2, message: &Message<'_>) -> Unde
     Understood { items, control_id, device_time }
 }
 
-/// The specimens of a query: Q.3, in the second component (or the first), ranges as repeats.
+/// The specimens of a query (LIS2-A2 10.3): Q.3, a repeat each, in the second component by the standard, in the third on
+/// Roche's analyzers. A query that is taken back (Q.13 = A) asks for nothing.
 fn queried(record: &Record<'_>) -> Vec<String> {
-    let component = |number| record.text(3, number).into_owned();
-    let named = [component(2), component(1)].into_iter().find(|name| !name.is_empty());
-    named.into_iter().filter(|name| name != "ALL").collect()
+    if record.text(13, 1) == "A" {
+        return Vec::new();
+    }
+    let of_repeat = |repeat: usize| [2, 3, 1].into_iter().map(|component| record.text_of_repeat(3, repeat, component).into_owned()).find(|name| !name.is_empty());
+    (0..record.repeats(3).count()).filter_map(of_repeat).filter(|name| name != "ALL").collect()
 }
 
 /// The results under one order become one item; what was held of them follows.
@@ -122,7 +129,7 @@ pub(super) fn bind(sample: &str, unknown: &[String], results: Vec<ResultLine>) -
     if sample.is_empty() {
         return unbound(format!("{count} results without a specimen number: bind them by hand"), results);
     }
-    if unknown.iter().any(|mark| mark == sample) {
+    if is_listed(unknown, sample) {
         return unbound(format!("{count} results of a specimen that the device could not identify ({sample}): bind them by hand"), results);
     }
     match sample.parse::<Accession>() {
@@ -132,12 +139,16 @@ pub(super) fn bind(sample: &str, unknown: &[String], results: Vec<ResultLine>) -
     }
 }
 
-fn result(profile: &Profile, lis2: &Lis2, above: Above<'_, '_>) -> Result<ResultLine, Reason> {
+/// The result of a record; none for a code that is passed over.
+fn result(profile: &Profile, lis2: &Lis2, above: Above<'_, '_>) -> Result<Option<ResultLine>, Reason> {
     let whole = above.first(&lis2.code);
     let code = match lis2.code_ends_at.chars().next() {
         Some(end) => whole.split(end).next().unwrap_or_default(),
         None => &whole,
     };
+    if is_listed(&profile.passed, code) {
+        return Ok(None);
+    }
     if !lis2.result_kind.is_empty() {
         let kind = above.text(&lis2.result_kind);
         if !lis2.filed_kinds.contains(&kind) {
@@ -145,12 +156,15 @@ fn result(profile: &Profile, lis2: &Lis2, above: Above<'_, '_>) -> Result<Result
         }
     }
     let record = above.result.ok_or_else(|| Reason::NoValue { detail: "no result record".to_owned() })?;
-    let value = above.first(&lis2.value);
-    let value = if value.is_empty() { components(record) } else { value };
+    let status = record.text(9, 1);
+    if !lis2.filed_statuses.iter().any(|filed| *filed == status) {
+        return Err(Reason::Invalid { detail: format!("code {code:?} has the status {status:?}, which profile {} does not file", profile.id) });
+    }
+    let (value, call) = value(lis2, record);
     let unit = unit(profile, code, record);
-    let flags = record.whole(7);
+    let flags = [call, record.whole(7).into_owned()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
     let measured = time(profile, &record.text(13, 1));
-    line(profile, &Written { code, value: &value, unit: &unit, flags: &flags, measured, failure_words: &lis2.failure_words })
+    line(profile, &Written { code, value: &value, unit: &unit, flags: &flags, status: &status, measured, failure_words: &lis2.failure_words }).map(Some)
 }
 
 /// The unit as the device spells it: `10^3/uL` holds the component delimiter and is one unit, `10e6/uL^9^` is not.
@@ -160,9 +174,19 @@ fn unit(profile: &Profile, code: &str, record: &Record<'_>) -> String {
     if is_spelling { whole.into_owned() } else { record.text(5, 1).into_owned() }
 }
 
-/// The first component of R.4 that holds something: some devices write `^30.6`.
-fn components(record: &Record<'_>) -> String {
-    (1..=6).map(|component| record.text(4, component).into_owned()).find(|text| !text.is_empty()).unwrap_or_default()
+/// R.4: the value, and the call beside it where the profile says that the value is not the first component.
+/// A call (`-1^` without an index) is never taken for a value.
+fn value(lis2: &Lis2, record: &Record<'_>) -> (String, String) {
+    let component = |number| record.text(4, number).into_owned();
+    if !record.has_components(4) {
+        return (component(1), String::new());
+    }
+    let place = lis2.value.first().and_then(|place| lis2_place(place)).map_or(1, |(_, _, component)| component);
+    match place {
+        // Some devices write `^30.6`, or `5.12^^^^`.
+        1 => ((1..=6).map(component).find(|text| !text.is_empty()).unwrap_or_default(), String::new()),
+        place => (component(place), format!("call {}", component(1))),
+    }
 }
 
 fn time(profile: &Profile, text: &str) -> Option<Timestamp> {
@@ -232,6 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn rule_10_a_call_is_never_a_value_and_stays_beside_it() {
+        let profile = profile("codec = { kind = \"lis2\", value = [\"R.4.2\", \"R.4.1\"] }");
+        let run = |value: &str| understand_text(&profile, &format!("H|\\^&\rO|1|A1\rR|1|^^^WBC|{value}|10*3/uL\rL|1\r"));
+        let Routed::Results { results, .. } = &run("-1^0.325")[0] else { panic!() };
+        assert_eq!((&results[0].value, results[0].flags.as_str()), (&ResultValue::Number("0.325".parse().unwrap()), "call -1"));
+        assert!(matches!(&run("2.5")[0], Routed::Results { .. }), "a value without components is whole");
+        assert_eq!(reasons(&run("-1^")), ["no_value"]);
+    }
+
+    #[test]
+    fn results_that_are_not_done_and_training_are_held() {
+        for status in ["X", "I", "Q"] {
+            let items = understand_text(&profile(PLAIN), &format!("H|\\^&\rO|1|A1\rR|1|^^^WBC|5|10*3/uL||||{status}\rL|1\r"));
+            assert_eq!(reasons(&items), ["invalid"], "{status}");
+        }
+        let items = understand_text(&profile(PLAIN), "H|\\^&||||||||||T\rO|1|A1\rR|1|^^^WBC|5|10*3/uL\rL|1\r");
+        assert_eq!(reasons(&items), ["not_patient"]);
+    }
+
+    #[test]
+    fn codes_that_are_no_results_are_passed_over() {
+        let profile = profile(&format!("{PLAIN}\npassed = [\"SCAT_*\"]"));
+        let items = understand_text(&profile, "H|\\^&\rO|1|A1\rR|1|^^^SCAT_WDF|PNG&R&x\rR|2|^^^WBC|5|10*3/uL\rL|1\r");
+        assert!(matches!(&items[..], [Routed::Results { results, .. }] if results.len() == 1), "{items:?}");
+    }
+
+    #[test]
     fn rule_11_a_sender_with_another_name_is_held() {
         let profile = profile(&format!("{PLAIN}\n[identity]\nsender = \"^XN-\""));
         assert_eq!(reasons(&understand_text(&profile, "H|\\^&|||XP-100\rO|1|A\rR|1|^^^WBC|5|10*3/uL\rL|1\r")), ["unknown_sender"]);
@@ -260,6 +311,8 @@ mod tests {
     fn rule_15_queries_name_their_specimens() {
         let items = understand_text(&profile(PLAIN), "H|\\^&\rQ|1|^26112100017||ALL||||||||O\rL|1\r");
         assert_eq!(items, [Routed::Query { samples: vec!["26112100017".into()] }]);
+        let items = understand_text(&profile(PLAIN), "H|\\^&\rQ|1|^^17^0\\^18||ALL\rQ|2|^19||ALL||||||||A\rL|1\r");
+        assert_eq!(items, [Routed::Query { samples: vec!["17".into(), "18".into()] }], "Roche's place, repeats, and a query taken back");
         assert_eq!(understand_text(&profile(PLAIN), "H|\\^&\rM|1|x\rL|1\r"), [Routed::Noted]);
     }
 

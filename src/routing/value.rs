@@ -13,6 +13,7 @@ pub(super) struct Written<'a> {
     pub(super) value: &'a str,
     pub(super) unit: &'a str,
     pub(super) flags: &'a str,
+    pub(super) status: &'a str,
     pub(super) measured: Option<Timestamp>,
     pub(super) failure_words: &'a [String],
 }
@@ -65,6 +66,7 @@ pub(super) fn line(profile: &Profile, written: &Written<'_>) -> Result<ResultLin
         unit: test.unit.clone(),
         vendor_unit: written.unit.to_owned(),
         flags: written.flags.to_owned(),
+        status: written.status.to_owned(),
         measured: written.measured,
     })
 }

@@ -83,6 +83,10 @@ fn tags_and_drawers_over_a_broker_that_is_killed_and_started_again() {
     let command: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no command came: {}", site.log()));
     assert_eq!((command["command"].as_str(), command["drawer"].as_str()), (Some("open_drawer"), Some("1")));
     let confirm = json!({ "event": "drawer_opened", "drawer": "1", "command_id": command["command_id"] });
+    // What is published before wardd has subscribed again is the broker's to lose.
+    let connects = |daemon: &Daemon| daemon.raw("GET", "/metrics", None, "").2.contains("wardd_link_connects_total{device=\"broker\"} 2");
+    daemon.until("connected again", connects);
+    std::thread::sleep(Duration::from_millis(300));
     broker.publish("wardd/cabinet/CAB1/events", &confirm.to_string(), &[]);
     (20..40).for_each(|number| broker.publish("wardd/rfid/door/tags", &tag(number), &[]));
     daemon.until("40 tags", |daemon| tags(daemon) == 40);

@@ -85,7 +85,7 @@ fn damaged_views_are_set_aside_and_rebuilt() {
     let daemon = site.start();
     let accession = daemon.order(&["718-7"], true);
     daemon.terminate();
-    std::fs::write(site.data().join("views/conf"), b"damaged").unwrap();
+    std::fs::write(site.data().join("views/conf"), b"not a configuration").unwrap();
     let daemon = site.start();
     daemon.until("rebuilt", |daemon| daemon.ask("GET", &format!("/api/v1/specimens/{accession}"), None, "").1["stage"] == "collected");
     assert!(std::fs::read_dir(site.data()).unwrap().flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("views.damaged")));

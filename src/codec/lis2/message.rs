@@ -218,6 +218,17 @@ impl<'a> Record<'a> {
         self.decode(self.raw(field, component))
     }
 
+    /// Whether a field is made of components.
+    pub fn has_components(&self, field: usize) -> bool {
+        self.field(field).contains(&self.delimiters.component)
+    }
+
+    /// A component of a repeat of a field as text; repeats count from 0.
+    pub fn text_of_repeat(&self, field: usize, repeat: usize, component: usize) -> Cow<'a, str> {
+        let value = self.field(field).split(|byte| *byte == self.delimiters.repeat).nth(repeat).unwrap_or_default();
+        self.decode(value.split(|byte| *byte == self.delimiters.component).nth(component.saturating_sub(1)).unwrap_or_default())
+    }
+
     /// A whole field as text, components and all.
     pub fn whole(&self, field: usize) -> Cow<'a, str> {
         self.decode(self.field(field))

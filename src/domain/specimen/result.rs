@@ -37,6 +37,9 @@ pub struct ResultLine {
     /// Flags as sent (`H`, `A`, `>`).
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub flags: String,
+    /// The status as sent (`F` final, `P` preliminary, `C` corrected).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub status: String,
     /// When it was measured, by the device's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Timestamp>,

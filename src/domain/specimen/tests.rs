@@ -15,6 +15,7 @@ fn line(code: &str, value: &str) -> ResultLine {
         unit: None,
         vendor_unit: String::new(),
         flags: String::new(),
+        status: String::new(),
         measured: Some(now()),
     }
 }
