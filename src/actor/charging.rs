@@ -18,7 +18,10 @@ use crate::telemetry;
 /// The consumer's name.
 const CONSUMER: &str = "billing";
 /// Events between two writes of the cursor.
-const CURSOR_EVERY: u64 = 500;
+const CURSOR_EVERY: u64 = 2_000;
+/// Events of one burst, and the rest after it.
+const BURST: u64 = 2_048;
+const REST: Duration = Duration::from_millis(10);
 
 /// What charging needs to know.
 #[derive(Debug, Clone)]
@@ -98,7 +101,13 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
     let start = if start > log.head() { 0 } else { start };
     let mut tail = log.tail(start + 1);
     let mut written = start;
+    let mut rested_at = start;
     loop {
+        // After what was there a short rest: it wakes for many batches at once, and no charge is waited for.
+        if rested_at + BURST <= tail.next_sequence() || tail.next_sequence() > log.head() {
+            rested_at = tail.next_sequence();
+            tokio::time::sleep(REST).await;
+        }
         let batch = match tail.next(log).await {
             Ok(Some(batch)) => batch,
             Ok(None) => return,
@@ -121,8 +130,7 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
             }
         }
         telemetry::consumer_at(CONSUMER, batch.last(), log.head());
-        let is_caught_up = batch.last() >= log.head();
-        if (batch.last() >= written + CURSOR_EVERY || (is_caught_up && batch.last() >= written + 20)) && views.apply(&[views::advance(CONSUMER, batch.last())]).is_ok() {
+        if batch.last() >= written + CURSOR_EVERY && views.apply(&[views::advance(CONSUMER, batch.last())]).is_ok() {
             written = batch.last();
         }
     }

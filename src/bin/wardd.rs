@@ -10,6 +10,9 @@ use wardd::app::{self, demo, profiles};
 use wardd::config::Config;
 use wardd::telemetry::{self, LogTarget};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A hospital's nervous system: devices in, durable and charged facts out.
 #[derive(Parser)]
 #[command(version, about)]

@@ -9,9 +9,10 @@ use crate::journal::{Log, StoredBatch, StoredEvent};
 use crate::kernel::{Money, StreamKind, Timestamp};
 use crate::telemetry;
 
-/// Batches between two pauses: reports must not stop the service.
-const BURST: usize = 256;
-const PAUSE: Duration = Duration::from_millis(4);
+/// After each burst of what is there the projector rests, so that it wakes for many batches at once and reports never stop the service.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Batches of one burst at most.
+const BURST: usize = 1_024;
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// Folds the log into rows.
@@ -30,13 +31,20 @@ impl Projector {
     pub async fn run(self, log: Arc<dyn Log>) {
         let mut tail = log.tail(self.rows.applied() + 1);
         let mut written = tokio::time::Instant::now();
-        let mut burst = 0;
         loop {
             let next = tokio::time::timeout_at(written + WRITE_EVERY, tail.next(log.as_ref())).await;
             match next {
                 Ok(Ok(Some(batch))) => {
                     self.apply(&batch);
-                    burst += 1;
+                    let mut burst = 1;
+                    while burst < BURST
+                        && let Ok(Some(batch)) = tail.try_next(log.as_ref())
+                    {
+                        self.apply(&batch);
+                        burst += 1;
+                    }
+                    self.rows.announce();
+                    tokio::time::sleep(PAUSE).await;
                 }
                 Ok(Ok(None)) => break,
                 Ok(Err(error)) => {
@@ -49,10 +57,6 @@ impl Projector {
                 written = tokio::time::Instant::now();
                 self.write().await;
                 telemetry::consumer_at("projection", self.rows.applied(), log.head());
-            }
-            if burst >= BURST {
-                burst = 0;
-                tokio::time::sleep(PAUSE).await;
             }
         }
         self.write().await;

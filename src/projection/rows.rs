@@ -232,7 +232,11 @@ impl Rows {
 
     pub(super) fn advance(&self, sequence: u64) {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).applied = sequence;
-        self.changed.send_replace(sequence);
+    }
+
+    /// Tells whoever follows that rows have changed.
+    pub(super) fn announce(&self) {
+        self.changed.send_replace(self.applied());
     }
 
     /// Writes what has changed to the store, the cursor last.

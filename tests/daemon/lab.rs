@@ -141,6 +141,5 @@ fn number_15_a_scanned_package_is_loaded_and_an_expired_one_is_blocked() {
     scanner.write_all(b"(01)09506682101352(17)201031(10)L1(30)100\r\n").unwrap();
     assert_eq!(read(&mut scanner, 1), [0x15], "the scanner sounds the other tone");
     daemon.until("stock", |daemon| daemon.get("/api/v1/cabinets/CAB1")["pockets"][0]["balance"] == "100");
-    let items = daemon.get("/api/v1/quarantine");
-    assert_eq!(items[0]["reason"]["rule"], "expired", "{items}");
+    daemon.until("held as expired", |daemon| daemon.get("/api/v1/quarantine")[0]["reason"]["rule"] == "expired");
 }
