@@ -14,6 +14,17 @@ fn is_equal(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && differing == 0
 }
 
+/// A reader sees what was durable when it asked: read models are a moment behind, so it waits for them, but not for long.
+pub(super) async fn fresh(State(api): State<Api>, request: Request, next: Next) -> Response {
+    if request.method() == axum::http::Method::GET {
+        let head = api.history.head();
+        let mut changes = api.rows.changes();
+        // Models that are far behind, as after a long stop, are shown as they are.
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), changes.wait_for(|applied| *applied >= head)).await;
+    }
+    next.run(request).await
+}
+
 pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let is_open = matches!(request.uri().path(), "/healthz" | "/readyz");
     let Some(token) = api.token.as_deref().filter(|_| !is_open) else { return next.run(request).await };

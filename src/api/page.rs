@@ -167,7 +167,8 @@ fn render(api: &Api) -> String {
         .into_iter()
         .filter_map(|item| {
             let row: ItemRow = api.rows.get("quarantine", &item)?;
-            Some(ItemLine { item, reason: row.reason.word().replace('_', " "), age: age(now, Some(row.since)) })
+            let (reason, ..) = row.held()?;
+            Some(ItemLine { item, reason: reason.word().replace('_', " "), age: age(now, Some(row.since)) })
         })
         .collect();
     let (open, _) = api.rows.open_items();

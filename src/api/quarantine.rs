@@ -29,7 +29,12 @@ pub trait Replay: Send + Sync {
 fn view(key: &str, row: &ItemRow, now: crate::kernel::Timestamp) -> serde_json::Value {
     let mut value = keyed("item", (key.to_owned(), row));
     if let Some(map) = value.as_object_mut() {
-        map.insert("sentence".to_owned(), row.reason.sentence().into());
+        if let Some((reason, device, _)) = row.held() {
+            map.insert("sentence".to_owned(), reason.sentence().into());
+            map.insert("reason".to_owned(), serde_json::to_value(reason).unwrap_or_default());
+            map.insert("device".to_owned(), serde_json::to_value(device).unwrap_or_default());
+        }
+        map.remove("held");
         map.insert("age_seconds".to_owned(), now.seconds_since(row.since).into());
     }
     value
@@ -48,7 +53,7 @@ pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) 
 pub(super) async fn show(State(api): State<Api>, Path(item): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
     let row: ItemRow = api.rows.get("quarantine", &item).ok_or_else(|| Problem::missing("item in quarantine", &item))?;
     let mut value = view(&item, &row, api.clock.now());
-    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), api.history.raw(row.raw_at)) {
+    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), row.held().and_then(|(_, _, raw_at)| api.history.raw(raw_at))) {
         map.insert("device".to_owned(), device.to_string().into());
         map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default());
     }
@@ -93,8 +98,10 @@ async fn replay(api: &Api, row: &ItemRow, bind: Option<Accession>) -> Result<(),
     if !row.is_open {
         return Err(Problem::new(StatusCode::CONFLICT, "already_closed", "the item has been dealt with already"));
     }
-    let (device, raw) =
-        api.history.raw(row.raw_at).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
+    let (device, raw) = row
+        .held()
+        .and_then(|(_, _, raw_at)| api.history.raw(raw_at))
+        .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
     let holds = api.replay.replay(device, raw, bind).await.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why))?;
     match holds.first() {
         None => Ok(()),

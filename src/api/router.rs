@@ -63,7 +63,8 @@ pub fn router(api: Api) -> Router {
         .route("/quarantine/{item}", get(quarantine::show))
         .route("/quarantine/{item}/{action}", post(quarantine::act))
         .route("/summary", get(devices::summary))
-        .route("/openapi.json", get(openapi::document));
+        .route("/openapi.json", get(openapi::document))
+        .layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
     Router::new()
         .nest("/api/v1", v1)
         .route("/", get(page::board))

@@ -61,7 +61,7 @@ async fn with_patience(device: &Device, mut arrived: Arrived, started: Instant) 
     let mut pause = Duration::from_millis(2);
     let mut was_lost = false;
     loop {
-        match once(device, &arrived).await {
+        match once(device, &mut arrived).await {
             Err(Failure::Lost) if was_lost => {
                 // The same command failed twice: it is kept for a person and not tried a third time.
                 arrived.understood = Understood::held(Reason::Poison { detail: "handling this message failed twice: report it with the log, then retry".to_owned() });
@@ -76,12 +76,16 @@ async fn with_patience(device: &Device, mut arrived: Arrived, started: Instant) 
     }
 }
 
-async fn once(device: &Device, arrived: &Arrived) -> Result<Kept, Failure> {
+/// One try. The understanding is handed over, and comes back when there was no place; after a failure inside it is made anew.
+async fn once(device: &Device, arrived: &mut Arrived) -> Result<Kept, Failure> {
     let (sender, receiver) = oneshot::channel();
     let intake = Intake {
         message: arrived.message,
         raw: arrived.raw.clone(),
-        understood: arrived.understood.clone(),
+        understood: std::mem::replace(
+            &mut arrived.understood,
+            Understood::held(Reason::Poison { detail: "handling this message failed: report it with the log, then retry".to_owned() }),
+        ),
         received: arrived.received,
         now: device.clock.now(),
         is_replay: arrived.is_replay,
@@ -91,7 +95,8 @@ async fn once(device: &Device, arrived: &Arrived) -> Result<Kept, Failure> {
             let _ = sender.send(result);
         }),
     };
-    if device.hospital.intake(&device.id, intake).is_err() {
+    if let Err(intake) = device.hospital.intake(&device.id, intake) {
+        arrived.understood = intake.understood;
         return Err(Failure::Busy);
     }
     receiver.await.unwrap_or(Err(Failure::Lost))

@@ -17,7 +17,7 @@ use super::{Disk, JournalError, KeyRing, Log, RealDisk, Tail, record, segment};
 use crate::kernel::{StreamId, limits};
 
 /// Batches that followers may be behind before they read from the disk.
-const FOLLOWERS_BEHIND: usize = 1_024;
+const FOLLOWERS_BEHIND: usize = 4_096;
 /// Bytes read at a time while following a segment.
 const READ_AHEAD: usize = 256 << 10;
 

@@ -39,14 +39,28 @@ impl Timestamp {
         Date::from_epoch_days(days)
     }
 
-    fn jiff(self) -> jiff::Timestamp {
-        jiff::Timestamp::from_microsecond(self.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    /// Year, month, day, hour, minute, second and microsecond in UTC. Written out, since every event prints several times
+    /// (days to civil date after Howard Hinnant's algorithm, proleptic Gregorian calendar).
+    fn civil(self) -> [i64; 7] {
+        let (days, rest) = (self.0.div_euclid(86_400_000_000), self.0.rem_euclid(86_400_000_000));
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        let second = rest / 1_000_000;
+        [year, month, day, second / 3_600, second / 60 % 60, second % 60, rest % 1_000_000]
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.6}", self.jiff())
+        let [year, month, day, hour, minute, second, micro] = self.civil();
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z")
     }
 }
 
@@ -233,6 +247,14 @@ mod tests {
         assert_eq!(instant.date().to_string(), "2026-11-21");
         assert_eq!(instant.date().short(), 261_121);
         assert_eq!(Timestamp::from_micros(-1).date().to_string(), "1969-12-31");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn instants_print_as_the_calendar_library_prints_them(micros in -62_000_000_000_000_000_i64..253_000_000_000_000_000) {
+            let library = jiff::Timestamp::from_microsecond(micros).unwrap();
+            proptest::prop_assert_eq!(Timestamp::from_micros(micros).to_string(), format!("{library:.6}"));
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ItemRow, ResultRow, Rows, SpecimenRow, TagRow};
-use crate::domain::{Aggregate, account, bed, cabinet, device, quarantine, specimen};
+use crate::domain::{Aggregate, account, bed, cabinet, device, specimen};
 use crate::journal::{Log, StoredBatch, StoredEvent};
 use crate::kernel::{Money, StreamKind, Timestamp};
 use crate::telemetry;
@@ -31,8 +31,9 @@ impl Projector {
     pub async fn run(self, log: Arc<dyn Log>) {
         let mut tail = log.tail(self.rows.applied() + 1);
         let mut written = tokio::time::Instant::now();
+        let mut writing: Option<tokio::task::JoinHandle<()>> = None;
         loop {
-            let next = tokio::time::timeout_at(written + WRITE_EVERY, tail.next(log.as_ref())).await;
+            let next = tokio::time::timeout(WRITE_EVERY, tail.next(log.as_ref())).await;
             match next {
                 Ok(Ok(Some(batch))) => {
                     self.apply(&batch);
@@ -53,21 +54,23 @@ impl Projector {
                 }
                 Err(_) => {}
             }
-            if written.elapsed() >= WRITE_EVERY {
+            if written.elapsed() >= WRITE_EVERY && writing.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
                 written = tokio::time::Instant::now();
-                self.write().await;
+                writing = Some(self.write());
                 telemetry::consumer_at("projection", self.rows.applied(), log.head());
             }
         }
-        self.write().await;
+        // What was not written is written when wardd stops.
     }
 
-    /// Writing may take a while: it is done where it blocks nobody.
-    async fn write(&self) {
+    /// Writing may take a while: it is done where it blocks nobody, one at a time.
+    fn write(&self) -> tokio::task::JoinHandle<()> {
         let rows = self.rows.clone();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || rows.write()).await {
-            telemetry::consumer_failed("projection", &error.to_string());
-        }
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = rows.write() {
+                telemetry::consumer_failed("projection", &error.to_string());
+            }
+        })
     }
 
     /// Applies a batch.
@@ -86,7 +89,7 @@ impl Projector {
             StreamKind::Cabinet => read(payload).into_iter().for_each(|found| self.cabinet(key, event.sequence, &found)),
             StreamKind::Specimen => read(payload).into_iter().for_each(|found| self.specimen(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Account => read(payload).into_iter().for_each(|found| self.account(key, event.sequence, &found)),
-            StreamKind::Quarantine => read(payload).into_iter().for_each(|found| self.item(key, event.sequence, found, batch.first())),
+            StreamKind::Quarantine => self.item(key, event, batch),
             StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Device | StreamKind::Hospital => {}
         }
@@ -185,22 +188,18 @@ impl Projector {
         });
     }
 
-    fn item(&self, key: &str, sequence: u64, event: quarantine::Event, batch_first: u64) {
+    /// A held item is new as a rule, and there may be many: its event is kept as it stands and read when somebody asks.
+    fn item(&self, key: &str, event: &StoredEvent, batch: &StoredBatch) {
+        let sequence = event.sequence;
+        if event.event.kind == "Held" {
+            let since = batch.meta.recorded;
+            self.rows.set("quarantine", key, &ItemRow { sequence, held_at: sequence, is_open: true, since, batch: batch.first(), held: event.event.payload.clone() });
+            return self.rows.item_changed(key, Some(since));
+        }
         self.rows.update("quarantine", key, |row: Option<ItemRow>| {
-            if row.as_ref().is_some_and(|row| row.sequence >= sequence) {
-                return None;
-            }
-            match (event, row) {
-                (quarantine::Event::Held { reason, device, raw_at, at }, _) => {
-                    self.rows.item_changed(key, Some(at));
-                    Some(ItemRow { sequence, held_at: sequence, is_open: true, reason, device, raw_at: raw_at.unwrap_or(batch_first), since: at })
-                }
-                (_, Some(row)) => {
-                    self.rows.item_changed(key, None);
-                    Some(ItemRow { sequence, is_open: false, ..row })
-                }
-                (_, None) => None,
-            }
+            let row = row.filter(|row| row.sequence < sequence)?;
+            self.rows.item_changed(key, None);
+            Some(ItemRow { sequence, is_open: false, ..row })
         });
     }
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::domain::cabinet::Cabinet;
-use crate::domain::quarantine::Reason;
+use crate::domain::quarantine::{self, Reason};
 use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
 use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
@@ -100,7 +101,7 @@ pub struct AccountRow {
 }
 
 /// An item of the quarantine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ItemRow {
     /// The last event that the row reflects.
     pub sequence: u64,
@@ -108,14 +109,22 @@ pub struct ItemRow {
     pub held_at: u64,
     /// Whether a person must still look.
     pub is_open: bool,
-    /// Why it is held.
-    pub reason: Reason,
-    /// From which device.
-    pub device: Option<DeviceId>,
-    /// Where the raw message stands.
-    pub raw_at: u64,
     /// Since when.
     pub since: Timestamp,
+    /// The first sequence of the batch that held it, where the raw message stands unless the event says otherwise.
+    pub batch: u64,
+    /// The event that held it, as stored: read when somebody asks.
+    pub held: Box<RawValue>,
+}
+
+impl ItemRow {
+    /// Why it is held, from which device, and where the raw message stands.
+    pub fn held(&self) -> Option<(Reason, Option<DeviceId>, u64)> {
+        match serde_json::from_str(self.held.get()).ok()? {
+            quarantine::Event::Held { reason, device, raw_at, .. } => Some((reason, device, raw_at.unwrap_or(self.batch))),
+            quarantine::Event::Retried { .. } | quarantine::Event::Discarded { .. } | quarantine::Event::Bound { .. } => None,
+        }
+    }
 }
 
 /// Where a tag was seen last.
@@ -218,6 +227,13 @@ impl Rows {
     pub(super) fn update<R: Serialize + DeserializeOwned>(&self, kind: &str, key: &str, change: impl FnOnce(Option<R>) -> Option<R>) {
         let Some(row) = change(self.get(kind, key)) else { return };
         if let Ok(bytes) = serde_json::to_vec(&row) {
+            self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(format!("row/{kind}/{key}"), bytes);
+        }
+    }
+
+    /// Sets a row without a look at what was there.
+    pub(super) fn set<R: Serialize>(&self, kind: &str, key: &str, row: &R) {
+        if let Ok(bytes) = serde_json::to_vec(row) {
             self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(format!("row/{kind}/{key}"), bytes);
         }
     }

@@ -101,7 +101,7 @@ impl Order<'_> {
             b"SPM" => self.spm,
             _ => return text(message, place),
         };
-        own.and_then(|segment| segment.text(path.field, path.component.max(1))).map(|text| text.trim().to_owned()).unwrap_or_default()
+        own.and_then(|segment| segment.text_at(path.field, path.repetition, path.component.max(1), path.subcomponent.max(1))).map(|text| text.trim().to_owned()).unwrap_or_default()
     }
 
     fn first(&self, message: &Message<'_>, places: &[String]) -> String {
@@ -253,24 +253,38 @@ fn patient(message: &Message<'_>) -> Result<Mrn, (Reason, Option<Fault>)> {
     number.parse().map_err(|error: crate::kernel::Invalid| invalid("102", "PID-3.1", error.to_string()))
 }
 
-fn bed(message: &Message<'_>, field: &str) -> Result<BedId, (Reason, Option<Fault>)> {
+/// The bed of a field; none when the location has no bed, as for outpatients.
+fn bed(message: &Message<'_>, field: &str) -> Result<Option<BedId>, (Reason, Option<Fault>)> {
     let part = |component: u8| text(message, &format!("{field}.{component}"));
     let (ward, room, bed) = (part(1), part(2), part(3));
-    BedId::of(&ward, &room, &bed).map_err(|_| invalid("102", field, format!("{field} names no bed: it is ward^room^bed")))
+    if bed.is_empty() {
+        return Ok(None);
+    }
+    BedId::of(&ward, &room, &bed).map(Some).map_err(|_| invalid("102", field, format!("{field} names no bed: it is ward^room^bed")))
 }
 
 fn adt(trigger: &str, message: &Message<'_>) -> Items {
     let patient = patient(message)?;
     let admit = |bed| Routed::Admit { bed, patient: patient.clone() };
     let release = |bed, reason| Routed::Release { bed, patient: patient.clone(), reason };
-    match trigger {
-        "A01" | "A13" => Ok(vec![admit(bed(message, "PV1-3")?)]),
-        // The new bed first: when it refuses, the patient stays where they are.
-        "A02" if bed(message, "PV1-3")? == bed(message, "PV1-6")? => Ok(vec![Routed::Noted]),
-        "A02" => Ok(vec![admit(bed(message, "PV1-3")?), release(bed(message, "PV1-6")?, Leaving::Transfer)]),
-        "A03" => Ok(vec![release(bed(message, "PV1-3")?, Leaving::Discharge)]),
-        _ => Ok(vec![release(bed(message, "PV1-3")?, Leaving::Cancelled)]),
-    }
+    let Some(place) = bed(message, "PV1-3")? else {
+        // Outpatients and emergencies lie in no bed; an inpatient without one waits for a person.
+        return match text(message, "PV1-2.1").as_str() {
+            "I" => Err((Reason::Invalid { detail: "an inpatient without a bed (PV1-3): put the patient into one by hand, then discard this".to_owned() }, None)),
+            _ => Ok(vec![Routed::Noted]),
+        };
+    };
+    Ok(match trigger {
+        "A01" | "A13" => vec![admit(place)],
+        "A02" => match bed(message, "PV1-6")? {
+            Some(before) if before == place => vec![Routed::Noted],
+            // The new bed first: when it refuses, the patient stays where they are.
+            Some(before) => vec![admit(place), release(before, Leaving::Transfer)],
+            None => vec![admit(place)],
+        },
+        "A03" => vec![release(place, Leaving::Discharge)],
+        _ => vec![release(place, Leaving::Cancelled)],
+    })
 }
 
 /// A pocket's activity (VA PADE; Inpatient Medications technical manual, appendix B).
@@ -304,7 +318,9 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
         ReportedKind::Vend | ReportedKind::Return => Some(patient(message)?),
         ReportedKind::Waste | ReportedKind::Load | ReportedKind::Unload | ReportedKind::BinEmptied | ReportedKind::Count => None,
     };
+    // Who did it and who saw it: a transaction without a witness is no transaction (ZPM-12 is required by the table).
     required(11)?;
+    required(12)?;
     let at = required(19)?;
     let reported = Reported {
         kind,
@@ -417,6 +433,9 @@ mod tests {
         assert_eq!(run("ADT^A11"), [Routed::Release { bed, patient, reason: Leaving::Cancelled }]);
         assert_eq!(run("ADT^A08"), [Routed::Noted]);
         assert!(matches!(run("ADT^A12")[..], [Routed::Hold(_)]));
+        let without_bed = |class: &str| understand_text("", &(header("ADT^A01") + "PID|1||1001\rPV1|1|" + class + "|CLINIC\r")).understood.items;
+        assert_eq!(without_bed("O"), [Routed::Noted]);
+        assert!(matches!(without_bed("I")[..], [Routed::Hold(_)]));
     }
 
     #[test]
@@ -426,7 +445,7 @@ mod tests {
             (header(""), "MSH-9", "101"),
             (header("VXU^V04"), "MSH-9", "200"),
             (header("ADT^A01") + "PV1|1|I|W1^101^A\r", "PID-3.1", "101"),
-            (header("ADT^A01") + "PID|1||1001\rPV1|1|I|W1\r", "PV1-3", "102"),
+            (header("ADT^A01") + "PID|1||1001\rPV1|1|I|W 1^2^3\r", "PV1-3", "102"),
             (header("OMS^O05") + "PID|1||1\rZPM|V\rORC|NW\r", "ZPM", "100"),
         ];
         for (message, place, code) in cases {

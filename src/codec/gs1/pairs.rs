@@ -30,6 +30,18 @@ pub(super) fn check(elements: &[Element<'_>]) -> Vec<Pairing> {
         if elements[..index].iter().any(|other| other.ai == element.ai && other.value != element.value) {
             faults.push(Pairing::Repeated(element.ai.to_owned()));
         }
+        // A digital signature (8030) signs one thing, so the key beside it must carry its serial part.
+        let serial_begins = match element.ai {
+            "253" | "255" => Some(13),
+            "8003" => Some(14),
+            _ => None,
+        };
+        if let Some(begins) = serial_begins
+            && element.value.len() <= begins
+            && present("8030", "").is_some()
+        {
+            faults.push(Pairing::Missing("8030".to_owned(), format!("the serial part of {}", element.ai)));
+        }
         let Some(entry) = table::find(element.ai) else { continue };
         let conditions = |rules: &'static str| rules.split("; ").filter(|rule| !rule.is_empty());
         for other in conditions(entry.excludes).flat_map(|rule| rule.split(',')).filter_map(|pattern| present(pattern, element.ai)) {

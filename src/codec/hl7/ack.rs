@@ -100,7 +100,24 @@ impl Header {
     pub fn salvage(block: &[u8]) -> Option<Self> {
         let at = memchr::memmem::find(block, b"MSH")?;
         let line = block[at..].split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
-        Message::parse(line).ok().map(|message| Self::of(&message))
+        Message::parse(line).ok().map(|message| Self::of(&message)).or_else(|| Self::by_separator(line))
+    }
+
+    /// The header of an MSH whose encoding characters cannot be used: the field separator alone still tells the fields apart.
+    fn by_separator(line: &[u8]) -> Option<Self> {
+        let separator = line.get(3).copied().filter(|byte| byte.is_ascii_punctuation())?;
+        let fields: Vec<String> = line.split(|byte| *byte == separator).map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+        let field = |number: usize| fields.get(number - 1).cloned().unwrap_or_default();
+        let header = Self {
+            fields: [field(3), field(4), field(5), field(6)],
+            trigger: String::new(),
+            control_id: field(10),
+            processing_id: field(11),
+            version: field(12),
+            accept: String::new(),
+            application: String::new(),
+        };
+        (!header.control_id.is_empty()).then_some(header)
     }
 
     /// MSH-10.
@@ -223,5 +240,7 @@ mod tests {
     fn a_header_is_salvaged_from_a_broken_message() {
         assert_eq!(Header::salvage(b"MSH|^~\\&|A|||||ORU^R01||99|P|2.5\rXX\r").unwrap().control_id(), "99");
         assert_eq!(Header::salvage(b"PID|1"), None);
+        assert_eq!(Header::salvage(b"MSH|^~\\&|&&&&|B|C|D|2026||ORU^R01|77|P|2.5\r").unwrap().control_id(), "77");
+        assert_eq!(Header::salvage(b"MSH|^^^^|A|B|C|D|2026||ORU^R01|78|P|2.5\r").unwrap().control_id(), "78", "unusable encoding characters");
     }
 }
