@@ -1,10 +1,10 @@
 //! The ractor shells around the rules: one actor an identity, bounded ports, decide → append → reply.
 //!
-//! Flow: [`Hospital`] (the directory of ports) → [`keeper`] (aggregates) or [`device`] (intake) → journal → reply.
+//! Flow: [`Hospital`] (the directory of ports) → `keeper` (aggregates) or [`device`] (intake) → journal → reply.
 //! **Invariant**: a reply goes out when the events are durable, or when nothing was written; a rejection is a reply.
 //! **Invariant**: a full port is an answer ([`Failure::Busy`]), never a growing queue.
 //! **Invariant**: state is applied before its sync returns, but nobody sees it: what reads, reads the journal.
-//! Start reading at [`request`], then [`keeper`].
+//! Start reading at [`request`], then `keeper`.
 
 mod charging;
 pub mod device;

@@ -1,8 +1,8 @@
 //! HTTP for people, programs and Prometheus: requests become commands, projections become pages and resources.
 //!
-//! Flow: request → [`guard`] (token, size) → handler → actor (commands) or rows (queries) → JSON, problem+json or page.
+//! Flow: request → `guard` (token, size) → handler → actor (commands) or rows (queries) → JSON, problem+json or page.
 //! **Invariant**: an answer that says "done" goes out after the journal's sync; a repeated Idempotency-Key has no second effect.
-//! Start reading at [`router`].
+//! Start reading at [`router()`].
 
 mod beds;
 mod cabinets;

@@ -1,9 +1,9 @@
 //! Drives one device: link + framing + codec + routing, and answers the device.
 //!
-//! Flow: connection → framing session → codec → routing → [`intake`] (durable, or not) → answer on the line.
+//! Flow: connection → framing session → codec → routing → `intake` (durable, or not) → answer on the line.
 //! **Invariant**: a positive answer goes out only after the message is durable; what cannot be stored is refused.
 //! **Invariant**: one message is under way on a connection at a time.
-//! Start reading at [`device`], then [`hl7`].
+//! Start reading at [`device`], then `hl7`.
 
 mod astm;
 pub mod device;

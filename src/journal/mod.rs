@@ -4,7 +4,7 @@
 //! → completion; readers and [`Tail`]s see durable events only.
 //! **Invariant**: a completion says durable only after fdatasync returned; after a failed sync nothing is accepted again.
 //! **Invariant**: views ([`views`]) never decide what was acknowledged; they can be thrown away at any time.
-//! Start reading at [`event`], then [`writer`], then [`recovery`].
+//! Start reading at [`event`], then `writer`, then [`recovery`].
 
 mod disk;
 pub mod event;

@@ -1,6 +1,6 @@
 //! A dispensing cabinet: pockets with lots, withdrawals that must be accounted for, discrepancies that stay open.
 //!
-//! Flow: [`Command`] → [`decide`] (one file a group of commands) → [`Event`] → `apply`.
+//! Flow: [`Command`] → `decide` (one file a group of commands) → [`Event`] → `apply`.
 //! **Invariant**: a pocket's balance is the fold of its events; it is never below zero and never clamped.
 //! **Invariant**: what is given, wasted and returned of a withdrawal is never more than was withdrawn.
 
