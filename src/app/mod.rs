@@ -1,7 +1,7 @@
 //! The composition root: builds everything sink-first, starts it, drains it; the only owner of the real clock.
 //!
 //! Flow: configuration → journal → views → actors → consumers → listeners → `endpoints.json` → READY; stop → drain → sync.
-//! Start reading at [`run`].
+//! Start reading at [`run()`].
 
 pub mod demo;
 mod endpoints;
