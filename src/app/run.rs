@@ -179,7 +179,8 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
     if let (Some(broker), false) = (&broker, on_broker.is_empty()) {
         let topics = gateway::topics(&on_broker);
         let (messages, incoming) = mpsc::channel(128);
-        let receiver = link::mqtt::receive(broker, topics.keys().cloned().collect(), messages, telemetry::device("broker"));
+        let reached = on_broker.iter().map(|device| device.figures.clone()).collect();
+        let receiver = link::mqtt::receive(broker, topics.keys().cloned().collect(), messages, telemetry::device("broker"), reached);
         wired.tasks.spawn(gateway::serve_broker(topics, receiver, incoming));
     }
     Ok(wired)

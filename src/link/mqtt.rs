@@ -76,7 +76,9 @@ fn options(broker: &Broker, suffix: &str) -> MqttOptions {
 }
 
 /// Subscribes to topics and hands messages to `messages`; subscribes again whenever the broker has lost our session.
-pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Received>, figures: Arc<DeviceFigures>) -> Receiver {
+///
+/// `reached` are the devices behind the broker: they are up when the broker is.
+pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Received>, figures: Arc<DeviceFigures>, reached: Vec<Arc<DeviceFigures>>) -> Receiver {
     let mut options = options(broker, "-in");
     options.set_ack_mode(AckMode::Manual).set_receive_maximum(Some(RECEIVE_MAXIMUM));
     let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
@@ -89,7 +91,9 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
                     backoff.reset();
                     is_connected = true;
-                    figures.connected("broker");
+                    for figures in std::iter::once(&figures).chain(&reached) {
+                        figures.connected("broker");
+                    }
                     for topic in &topics {
                         // The queue is large; a failure here ends the connection, and the next one subscribes again.
                         if client.subscribe(topic.as_str(), QoS::AtLeastOnce).await.is_err() {
@@ -108,7 +112,9 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                 Ok(_) => {}
                 Err(error) => {
                     if std::mem::take(&mut is_connected) {
-                        figures.disconnected("broker");
+                        for figures in std::iter::once(&figures).chain(&reached) {
+                            figures.disconnected("broker");
+                        }
                     }
                     let pause = backoff.pause();
                     figures.link_failed(&error.to_string(), pause.as_millis());

@@ -68,11 +68,14 @@ fn tags_and_drawers_over_a_broker_that_is_killed_and_started_again() {
     daemon.until("the retained message is seen and ignored", is_up);
     (0..20).for_each(|number| broker.publish("wardd/rfid/door/tags", &tag(number), &[]));
     daemon.until("20 tags", |daemon| tags(daemon) == 20);
+    let connections = |daemon: &Daemon, id: &str| daemon.get("/api/v1/devices").as_array().unwrap().iter().find(|device| device["device"] == id).unwrap()["connections"].clone();
+    assert_eq!((connections(&daemon, "door"), connections(&daemon, "CAB1")), (json!(1), json!(1)), "what is behind the broker is up");
     broker.publish("wardd/rfid/door/tags", "{\"epc\":\"nonsense\"}", &[]);
     daemon.until("held", |daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().len() == 1);
 
     // The broker dies with its sessions; an opening that is due meanwhile is sent when it is back.
     drop(broker);
+    daemon.until("down with the broker", |daemon| connections(daemon, "door") == 0);
     assert_eq!(daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "5" })).0, 200);
     assert_eq!(daemon.post("/api/v1/cabinets/CAB1/vend", json!({ "pocket": "1-1", "quantity": "1", "patient": "1" })).0, 200);
     let broker = Mosquitto::start(&site.folder, port).unwrap();
