@@ -4,15 +4,14 @@
 
 use std::time::Duration;
 
-use rust_decimal::Decimal;
-
 use super::hospital::Hospital;
 use super::request::{Failure, Origin, Outcome};
-use crate::domain::account::{Charge, Command, PriceList};
-use crate::domain::{cabinet, specimen};
-use crate::journal::views::{self, Views};
+use super::unpriced::{self, Waiting};
+use crate::domain::account::{self, Charge, Command, PriceList, Service};
+use crate::domain::quarantine;
+use crate::journal::views::{self, Views, ViewsError};
 use crate::journal::{Log, StoredBatch, StoredEvent};
-use crate::kernel::{AccountId, CommandId, Mrn, Principal, StreamKind, Timestamp};
+use crate::kernel::{AccountId, CommandId, Principal, Timestamp};
 use crate::telemetry;
 
 /// The consumer's name.
@@ -30,69 +29,92 @@ pub struct Charging {
     pub prices: PriceList,
 }
 
-/// What an event is charged as: account, code and quantity; none when it is not.
-fn billable(event: &StoredEvent) -> Option<(Mrn, String, Decimal)> {
-    let payload = event.event.payload.get();
-    match (event.event.stream.kind(), event.event.kind.as_ref()) {
-        (StreamKind::Specimen, "ResultFiled") => match serde_json::from_str(payload).ok()? {
-            specimen::Event::ResultFiled { patient, result, is_first: true, .. } => Some((patient, format!("LAB-{}", result.test), Decimal::ONE)),
-            _ => None,
-        },
-        (StreamKind::Cabinet, "Vended" | "Returned" | "VendCancelled") => {
-            let sum = |lots: &[cabinet::LotAmount]| lots.iter().map(|lot| lot.quantity).sum::<Decimal>();
-            match serde_json::from_str(payload).ok()? {
-                cabinet::Event::Vended { patient, item, lots, .. } => Some((patient, format!("DRUG-{item}"), sum(&lots))),
-                cabinet::Event::Returned { patient, item, lots, .. } | cabinet::Event::VendCancelled { patient, item, lots, .. } => {
-                    Some((patient, format!("DRUG-{item}"), -sum(&lots)))
-                }
-                _ => None,
-            }
-        }
-        (StreamKind::Cabinet, "TransactionReported") => match serde_json::from_str(payload).ok()? {
-            cabinet::Event::TransactionReported { kind, item, quantity, patient: Some(patient), .. } => match kind {
-                cabinet::ReportedKind::Vend => Some((patient, format!("DRUG-{item}"), quantity)),
-                cabinet::ReportedKind::Return => Some((patient, format!("DRUG-{item}"), -quantity)),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The command's identity follows from the causing event, so that a repetition is one.
-fn command_id(cause: u64) -> CommandId {
-    let mut bytes = *b"billing\0........";
+/// The command's identity follows from what is done and the causing event, so that a repetition is one.
+fn command_id(what: [u8; 8], cause: u64) -> CommandId {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&what);
     bytes[8..].copy_from_slice(&cause.to_be_bytes());
     CommandId::from_bytes(bytes)
 }
 
-async fn post(hospital: &Hospital, charging: &Charging, batch: &StoredBatch, event: &StoredEvent, now: Timestamp) -> Result<(), Failure> {
-    let Some((patient, code, quantity)) = billable(event) else { return Ok(()) };
-    let rendered = batch.meta.recorded;
-    let price = charging.prices.price(&code, rendered.date());
-    let charge = Charge { cause: event.sequence, code, quantity, price, rendered };
-    let origin = Origin {
-        command: command_id(event.sequence),
-        principal: Principal::System("billing".to_owned()),
-        witness: None,
-        place: None,
-        correlation: batch.meta.correlation,
-        causation: Some(event.sequence),
-        device_time: None,
-        received: now,
-        now,
-        device: None,
-    };
-    match hospital.account(&AccountId::of(&patient), Command::Post(charge), origin).await {
+fn origin(command: CommandId, correlation: CommandId, cause: u64, now: Timestamp) -> Origin {
+    let principal = Principal::System("billing".to_owned());
+    Origin { command, principal, witness: None, place: None, correlation, causation: Some(cause), device_time: None, received: now, now, device: None }
+}
+
+/// Why an event could not be charged; it is tried again until it can.
+#[derive(Debug, thiserror::Error)]
+enum Delay {
+    #[error("{0}")]
+    Failed(Failure),
+    #[error("event {sequence} may be billable and cannot be read ({error}): start the release that wrote it, or a newer one")]
+    Unreadable { sequence: u64, error: serde_json::Error },
+    #[error("{0}")]
+    Views(#[from] ViewsError),
+}
+
+/// What an account answered.
+fn charged(outcome: Outcome) -> Result<bool, Delay> {
+    match outcome {
         Outcome::Done(_) => {
             telemetry::charged();
-            Ok(())
+            Ok(true)
         }
-        Outcome::Repeated | Outcome::Nothing => Ok(()),
-        Outcome::Refused(_) | Outcome::Held(..) => Ok(()),
-        Outcome::Failed(failure) => Err(failure),
+        // An account never refuses a charge; what has no price is an event of its own.
+        Outcome::Repeated | Outcome::Nothing | Outcome::Refused(_) | Outcome::Held(..) => Ok(false),
+        Outcome::Failed(failure) => Err(Delay::Failed(failure)),
     }
+}
+
+async fn post(hospital: &Hospital, prices: &PriceList, batch: &StoredBatch, event: &StoredEvent, now: Timestamp) -> Result<(), Delay> {
+    let stored = &event.event;
+    let service = account::billable(stored.stream.kind(), &stored.kind, stored.payload.get()).map_err(|error| Delay::Unreadable { sequence: event.sequence, error })?;
+    let Some(Service { patient, code, quantity }) = service else { return Ok(()) };
+    let rendered = batch.meta.recorded;
+    let price = prices.price(&code, rendered.date());
+    let charge = Charge { cause: event.sequence, code, quantity, price, rendered };
+    let origin = origin(command_id(*b"billing\0", event.sequence), batch.meta.correlation, event.sequence, now);
+    charged(hospital.account(&AccountId::of(&patient), Command::Post(charge), origin).await).map(drop)
+}
+
+/// Posts a charge that waited, now that it has a price, and closes the item that told a person of it.
+async fn post_waiting(hospital: &Hospital, prices: &PriceList, waiting: &Waiting, now: Timestamp) -> Result<(), Delay> {
+    let Some(price) = prices.price(&waiting.charge.code, waiting.charge.rendered.date()) else { return Ok(()) };
+    let cause = waiting.charge.cause;
+    let command = command_id(*b"priced\0\0", cause);
+    let charge = Charge { price: Some(price), ..waiting.charge.clone() };
+    charged(hospital.account(&waiting.account, Command::Post(charge), origin(command, command, cause, now)).await)?;
+    let Some(item) = &waiting.item else { return Ok(()) };
+    let close = command_id(*b"repriced", cause);
+    match hospital.quarantine(item, quarantine::Command::Retried, origin(close, command, cause, now)).await {
+        Outcome::Failed(failure) => Err(Delay::Failed(failure)),
+        // Refused: a person has dealt with the item already.
+        _ => Ok(()),
+    }
+}
+
+/// Tries until it is done; false when wardd stops.
+async fn persist<F: Future<Output = Result<(), Delay>>>(mut attempt: impl FnMut() -> F) -> bool {
+    let mut pause = Duration::from_millis(5);
+    loop {
+        match attempt().await {
+            Ok(()) => return true,
+            Err(Delay::Failed(Failure::Closed)) => return false,
+            Err(delay) => telemetry::consumer_failed(CONSUMER, &delay.to_string()),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(5));
+    }
+}
+
+/// Writes what a batch says about charges that wait for a price.
+async fn note_waiting(views: &dyn Views, batch: &StoredBatch) -> Result<(), Delay> {
+    let unreadable = |error| Delay::Unreadable { sequence: batch.first(), error };
+    let changes = unpriced::changes(batch).map_err(unreadable)?;
+    if !changes.is_empty() {
+        views.apply(&changes)?;
+    }
+    Ok(())
 }
 
 pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, views: &dyn Views, now: impl Fn() -> Timestamp) {
@@ -102,6 +124,15 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
     let mut tail = log.tail(start + 1);
     let mut written = start;
     let mut rested_at = start;
+    let waiting = unpriced::all(views).unwrap_or_else(|error| {
+        telemetry::consumer_failed(CONSUMER, &error.to_string());
+        Vec::new()
+    });
+    for waiting in waiting {
+        if !persist(|| post_waiting(hospital, &charging.prices, &waiting, now())).await {
+            return;
+        }
+    }
     loop {
         // After what was there a short rest: it wakes for many batches at once, and no charge is waited for.
         if rested_at + BURST <= tail.next_sequence() || tail.next_sequence() > log.head() {
@@ -117,17 +148,14 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
                 continue;
             }
         };
+        // What cannot be charged now is tried again until it can: the cursor waits here.
         for event in &batch.events {
-            // What cannot be charged now is tried again until it can: the cursor waits here.
-            let mut pause = Duration::from_millis(5);
-            while let Err(failure) = post(hospital, &charging, &batch, event, now()).await {
-                if failure == Failure::Closed {
-                    return;
-                }
-                telemetry::consumer_failed(CONSUMER, &failure.to_string());
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
+            if !persist(|| post(hospital, &charging.prices, &batch, event, now())).await {
+                return;
             }
+        }
+        if !persist(|| note_waiting(views, &batch)).await {
+            return;
         }
         telemetry::consumer_at(CONSUMER, batch.last(), log.head());
         if batch.last() >= written + CURSOR_EVERY && views.apply(&[views::advance(CONSUMER, batch.last())]).is_ok() {

@@ -192,7 +192,11 @@ impl Memory {
     fn settled(&mut self, message: CommandId, result: Result<Arc<[Reason]>, Failure>) {
         let before = match &result {
             Ok(holds) => self.stages.insert(message, Stage::Known(holds.clone())),
-            Err(_) => self.stages.remove(&message),
+            Err(_) => {
+                // Also from the order: the next try must not inherit an old place in it and be forgotten early.
+                self.order.retain(|known| *known != message);
+                self.stages.remove(&message)
+            }
         };
         if let Some(Stage::UnderWay(waiting)) = before {
             for reply in waiting {
@@ -354,12 +358,12 @@ impl Errand {
                 Outcome::Failed(failure) => return finish.end(Err(failure)),
                 Outcome::Held(receipt, reason) => {
                     raw_at = raw_at.or(Some(receipt.first));
-                    was_refused = is_admission;
+                    was_refused |= is_admission;
                     self.holds.push(reason);
                 }
                 Outcome::Done(receipt) => raw_at = raw_at.or(Some(receipt.first)),
                 Outcome::Refused(refusal) => {
-                    was_refused = is_admission;
+                    was_refused |= is_admission;
                     self.holds.push(Reason::Refused { rule: refusal.rule, detail: refusal.message });
                 }
                 Outcome::Repeated | Outcome::Nothing => {}

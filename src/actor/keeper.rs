@@ -10,7 +10,7 @@ use super::port::Placed;
 use super::request::{Failure, Outcome, Request};
 use crate::domain::quarantine::{self, Reason};
 use crate::domain::{Aggregate, Refusal};
-use crate::journal::{Batch, Expected, Log, NewEvent, Receipt};
+use crate::journal::{Batch, Expected, Log, NewEvent, Receipt, Snapshot};
 use crate::kernel::{CommandId, StreamId, StreamKind, limits};
 use crate::telemetry;
 
@@ -125,14 +125,39 @@ impl<A: Aggregate> Memory<A> {
             return Ok(kept);
         }
         let unreadable = |error: &dyn std::fmt::Display| Failure::Unreadable(format!("stream {stream}: {error}"));
-        for (meta, stored) in self.settings.log.read_stream(&stream, 1, usize::MAX).map_err(|error| unreadable(&error))? {
+        self.resume(&stream, &mut kept);
+        let resumed = kept.version;
+        let mut last = None;
+        for (meta, stored) in self.settings.log.read_stream(&stream, resumed + 1, usize::MAX).map_err(|error| unreadable(&error))? {
             let event: A::Event = serde_json::from_str(stored.event.payload.get()).map_err(|error| unreadable(&error))?;
             kept.state.apply(&event);
             kept.version = stored.stream_version;
             remember(&mut kept.answers, meta.command);
+            last = Some((stored.sequence, meta.command));
+        }
+        if let Some((sequence, command)) = last.filter(|_| kept.version >= resumed + limits::SNAPSHOT_AFTER) {
+            self.save(&stream, &kept, sequence, command);
         }
         // Events that wait for their sync are ours from before we forgot the stream: they are there in a moment.
         if kept.version == due { Ok(kept) } else { Err(Failure::Busy) }
+    }
+
+    /// Goes on from the stream's snapshot, when there is one of this form.
+    fn resume(&self, stream: &StreamId, kept: &mut Kept<A>) {
+        let Some(snapshot) = self.settings.log.snapshot(stream).filter(|snapshot| snapshot.format == A::SNAPSHOT) else { return };
+        if let Ok(state) = serde_json::from_str(snapshot.state.get()) {
+            *kept = Kept { state, version: snapshot.version, answers: snapshot.answers.into(), touched: 0 };
+        }
+    }
+
+    /// Keeps what was folded from durable events, so that the next fold is short.
+    fn save(&self, stream: &StreamId, kept: &Kept<A>, sequence: u64, command: CommandId) {
+        let Ok(state) = serde_json::value::to_raw_value(&kept.state) else { return };
+        let answers = kept.answers.iter().copied().collect();
+        let snapshot = Snapshot { format: A::SNAPSHOT, version: kept.version, sequence, command, answers, state };
+        if let Err(error) = self.settings.log.save_snapshot(stream, &snapshot) {
+            telemetry::consumer_failed("snapshots", &error.to_string());
+        }
     }
 
     /// Lets go of the streams that were touched longest ago.
@@ -166,7 +191,8 @@ impl<A: Aggregate> Memory<A> {
             Ok(kept) => kept,
             Err(failure) => return reply(Outcome::Failed(failure)),
         };
-        if carried.is_empty() && kept.answers.contains(&origin.command) {
+        // Only what was done is remembered, and it was done in one batch with what it carried.
+        if kept.answers.contains(&origin.command) {
             return self.settings.log.barrier(Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Repeated))));
         }
         let stream = Self::stream(&key);
@@ -193,6 +219,9 @@ impl<A: Aggregate> Memory<A> {
                 }
                 events.iter().for_each(|event| kept.state.apply(event));
                 kept.version += events.len() as u64;
+                if !events.is_empty() {
+                    remember(&mut kept.answers, origin.command);
+                }
             }
             Err(rejection) => {
                 let refusal = Refusal::of(&rejection);
@@ -207,7 +236,6 @@ impl<A: Aggregate> Memory<A> {
                 outcome = |receipt, reason| reason.map_or(Outcome::Done(receipt), |reason| Outcome::Held(receipt, reason));
             }
         }
-        remember(&mut kept.answers, origin.command);
         telemetry::command_decided(A::KIND.word(), started.elapsed());
         let (myself, place) = held;
         let batch = Batch { expected, meta: origin.meta(), events: carried };

@@ -15,11 +15,12 @@ use crate::actor::port::Port;
 use crate::actor::request::{Origin, Reply};
 use crate::actor::supervisor::{Child, Supervisor};
 use crate::domain::Context;
+use crate::journal::views::MemoryViews;
 use crate::journal::{Disk, FileLog, KeyRing, Options, RealDisk};
 use crate::kernel::{Principal, Timestamp};
 
 /// The simplest aggregate: a sum that refuses to go below zero, and breaks when told to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Sum(i64);
 
 #[derive(Debug, Clone)]
@@ -43,6 +44,7 @@ enum Rejection {
 
 impl Aggregate for Sum {
     const KIND: StreamKind = StreamKind::Bed;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;
@@ -113,6 +115,7 @@ impl Bench {
         let options = Options { segment_bytes: 1 << 20, disk: gate.clone() };
         let (log, _) = FileLog::open(&folder, Arc::new(KeyRing::ephemeral().unwrap()), options).unwrap();
         let log = Arc::new(log);
+        log.keep_snapshots(Arc::new(MemoryViews::default()));
         let (port, announcer) = Port::new("sums", places);
         let child = Child::new("sums", || Keeper::<Sum>(PhantomData), Settings { log: log.clone(), streams }, announcer);
         ractor::Actor::spawn(None, Supervisor, vec![Child::supervisor("ward", vec![child])]).await.unwrap();
@@ -260,5 +263,50 @@ async fn cold_streams_are_let_go_and_loaded_again() {
     }
     for key in 0..20 {
         assert_eq!(bench.sum(&format!("s{key}")).await, 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_command_is_decided_anew_when_it_comes_again() {
+    let bench = Bench::new(16, 8).await;
+    assert!(matches!(bench.send_as(5, "a", Command::Add(-1)).unwrap().await.unwrap(), Outcome::Refused(_)));
+    assert!(matches!(bench.ask("a", Command::Add(1)).await, Outcome::Done(_)));
+    assert!(matches!(bench.send_as(5, "a", Command::Add(-1)).unwrap().await.unwrap(), Outcome::Done(_)), "it was never done, so it is no repetition");
+    assert_eq!(bench.sum("a").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_stream_is_folded_from_its_snapshot_and_a_foreign_snapshot_is_not_used() {
+    let bench = Bench::new(256, 1).await;
+    let long = limits::SNAPSHOT_AFTER + 10;
+    for number in 0..long {
+        assert!(matches!(bench.send_as(1_000 + number, "a", Command::Add(1)).unwrap().await.unwrap(), Outcome::Done(_)));
+    }
+    let stream = StreamId::new(StreamKind::Bed, "a");
+    assert!(bench.log.snapshot(&stream).is_none(), "nobody has folded it yet");
+    // The keeper has room for one stream: the second lets go of the first, which is folded when asked for again.
+    assert!(matches!(bench.ask("b", Command::Add(1)).await, Outcome::Done(_)));
+    assert_eq!(bench.sum("a").await, long as i64);
+    let snapshot = bench.log.snapshot(&stream).expect("the fold was long");
+    assert_eq!((snapshot.version, snapshot.state.get()), (long, long.to_string().as_str()));
+
+    // A planted state shows that the next fold begins with the snapshot, and that its answers are known.
+    let planted = |snapshot: Snapshot| Snapshot { state: serde_json::value::to_raw_value(&5_000).unwrap(), ..snapshot };
+    bench.log.save_snapshot(&stream, &planted(snapshot.clone())).unwrap();
+    assert_eq!(bench.sum("b").await, 1);
+    assert_eq!(bench.sum("a").await, 5_000);
+    assert_eq!(bench.send_as(1_000 + long - 1, "a", Command::Add(1)).unwrap().await.unwrap(), Outcome::Repeated);
+
+    // Of another history, ahead of the log, or of another form: as if it were not there.
+    let other = CommandId::from_bytes([9; 16]);
+    for wrong in [
+        Snapshot { command: other, ..snapshot.clone() },
+        Snapshot { sequence: snapshot.sequence + 1, ..snapshot.clone() },
+        Snapshot { version: snapshot.version + 100, ..snapshot.clone() },
+        Snapshot { format: 99, ..snapshot.clone() },
+    ] {
+        bench.log.save_snapshot(&stream, &planted(wrong)).unwrap();
+        assert_eq!(bench.sum("b").await, 1);
+        assert_eq!(bench.sum("a").await, long as i64);
     }
 }

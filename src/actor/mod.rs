@@ -13,6 +13,7 @@ mod keeper;
 mod port;
 pub mod request;
 mod supervisor;
+mod unpriced;
 
 pub use hospital::{Charging, Hospital, Layout, unknown};
 pub use port::{Busy, Port};

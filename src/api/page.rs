@@ -14,7 +14,7 @@ use super::devices::configured;
 use super::router::Api;
 use crate::domain::specimen::Stage;
 use crate::kernel::Timestamp;
-use crate::projection::{BedRow, CabinetRow, ItemRow, SpecimenRow};
+use crate::projection::{BedRow, CabinetRow, ItemRow};
 
 /// A page shows so many specimens and items.
 const SHOWN: usize = 12;
@@ -146,11 +146,10 @@ fn render(api: &Api) -> String {
             CabinetLine { name: cabinet.to_string(), pockets }
         })
         .collect();
-    let mut specimens = api.rows.list::<SpecimenRow>("specimen", "", usize::MAX >> 1);
-    specimens.sort_by_key(|(_, row)| std::cmp::Reverse(row.sequence));
-    let specimens = specimens
+    let specimens = api
+        .rows
+        .recent_specimens(SHOWN)
         .into_iter()
-        .take(SHOWN)
         .map(|(accession, row)| {
             let done = row.tests.values().filter(|results| !results.is_empty()).count();
             SpecimenLine {

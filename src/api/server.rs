@@ -8,7 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -17,6 +18,8 @@ use tokio_rustls::server::TlsStream;
 
 /// A handshake may take so long.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// Handshakes under way at a time.
+const HANDSHAKES: usize = 64;
 
 /// Why the web server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -59,10 +62,45 @@ pub async fn bind(address: SocketAddr, tls: Option<(&Path, &Path)>) -> Result<Bo
     Ok(BoundServer { listener, tls })
 }
 
-/// Accepts TCP and shakes hands.
+/// Connections whose handshake is done; a slow one holds up nobody else.
 struct TlsListener {
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
+    address: std::io::Result<SocketAddr>,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+    _accepting: JoinSet<()>,
+}
+
+impl TlsListener {
+    fn new(listener: TcpListener, acceptor: TlsAcceptor) -> Self {
+        let address = listener.local_addr();
+        let (sender, ready) = mpsc::channel(HANDSHAKES);
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, acceptor, sender));
+        Self { address, ready, _accepting: accepting }
+    }
+}
+
+/// Accepts connections and shakes hands with each in a task of its own, so many at a time.
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
+    let mut handshakes = JoinSet::new();
+    loop {
+        while handshakes.len() >= HANDSHAKES {
+            handshakes.join_next().await;
+        }
+        let Ok((stream, address)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        while handshakes.try_join_next().is_some() {}
+        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        handshakes.spawn(async move {
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                // Without a receiver the server has ended.
+                Ok(Ok(stream)) => drop(ready.send((stream, address)).await),
+                Ok(Err(error)) => tracing::debug!(%address, %error, "tls handshake failed"),
+                Err(_) => tracing::debug!(%address, "tls handshake took too long"),
+            }
+        });
+    }
 }
 
 impl Listener for TlsListener {
@@ -70,20 +108,15 @@ impl Listener for TlsListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let Ok((stream, address)) = self.listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, self.acceptor.accept(stream)).await {
-                return (stream, address);
-            }
-            tracing::debug!("tls handshake failed");
+        match self.ready.recv().await {
+            Some(connection) => connection,
+            // The accepting task lives as long as this listener.
+            None => std::future::pending().await,
         }
     }
 
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.address.as_ref().map(|address| *address).map_err(|error| std::io::Error::from(error.kind()))
     }
 }
 
@@ -101,7 +134,7 @@ impl BoundServer {
         };
         let result = match self.tls {
             None => axum::serve(self.listener, router).with_graceful_shutdown(until).await,
-            Some(acceptor) => axum::serve(TlsListener { listener: self.listener, acceptor }, router).with_graceful_shutdown(until).await,
+            Some(acceptor) => axum::serve(TlsListener::new(self.listener, acceptor), router).with_graceful_shutdown(until).await,
         };
         if let Err(error) = result {
             tracing::error!(%error, "web server ended");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::openers::{BoardOpener, MqttOpener};
@@ -27,6 +27,10 @@ use crate::{link, telemetry};
 
 /// wardd stops within this time; what is not drained then is not lost, since its senders have no answer yet.
 const DRAIN: Duration = Duration::from_millis(4_000);
+
+/// Between two beats for systemd's watchdog, and how long a probe may take.
+const WATCHDOG_EVERY: Duration = Duration::from_secs(5);
+const PROBE: Duration = Duration::from_secs(4);
 
 /// A wardd that runs.
 pub struct Running {
@@ -75,11 +79,13 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     std::fs::create_dir_all(&directory).map_err(|source| AppError::File { path: directory.clone(), source })?;
     endpoints::remove(&directory);
     let options = Options { segment_bytes: config.journal.segment_mib << 20, ..Options::default() };
-    let (log, opened) = FileLog::open(&directory.join("journal"), Arc::new(ring), options)?;
+    let ring = Arc::new(ring);
+    let (log, opened) = FileLog::open(&directory.join("journal"), ring.clone(), options)?;
     let log = Arc::new(log);
     let shared: Arc<dyn Log> = log.clone();
-    let (views, _) = SledViews::open(&directory.join("views"))?;
+    let (views, _) = SledViews::open(&directory.join("views"), &ring)?;
     let views: Arc<dyn Views> = Arc::new(views);
+    log.keep_snapshots(views.clone());
     let rows = Arc::new(Rows::open(views.clone(), log.head())?);
     let hospital = Arc::new(Hospital::start(wiring::layout(config), shared.clone()).await?);
     assign_pockets(config, &hospital, &clock).await?;
@@ -233,6 +239,20 @@ impl Running {
         self.log.clone()
     }
 
+    /// Whether the journal's writer still answers; a hung disk or a dead thread does not.
+    pub async fn answers(&self) -> bool {
+        let (sender, receiver) = oneshot::channel();
+        self.log.barrier(Box::new(move |result| {
+            // Nobody waits any more when the probe took too long.
+            let _ = sender.send(result.is_ok());
+        }));
+        let is_alive = matches!(tokio::time::timeout(PROBE, receiver).await, Ok(Ok(true)));
+        if !is_alive {
+            tracing::error!("WD-0107 the journal does not answer within {} s: the watchdog is not fed", PROBE.as_secs());
+        }
+        is_alive
+    }
+
     /// Becomes the cause when the journal fails.
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
         self.log.failure()
@@ -286,8 +306,10 @@ pub async fn run(config: &Config) -> Result<(), AppError> {
     let mut failure = running.failure();
     let beat = async {
         loop {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-            notify(&[sd_notify::NotifyState::Watchdog]);
+            tokio::time::sleep(WATCHDOG_EVERY).await;
+            if running.answers().await {
+                notify(&[sd_notify::NotifyState::Watchdog]);
+            }
         }
     };
     let failed = tokio::select! {

@@ -30,9 +30,11 @@ pub struct Context {
 }
 
 /// One kind of thing with an identity, a state and rules.
-pub trait Aggregate: Default + Send + Sync + 'static {
+pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind of its streams.
     const KIND: StreamKind;
+    /// The version of the state's stored form, raised with every change of its shape; snapshots of another one are not used.
+    const SNAPSHOT: u16;
     /// What may be asked.
     type Command: Send + Sync + std::fmt::Debug + 'static;
     /// What may have happened; stored as JSON with its name in `event`.
@@ -73,6 +75,9 @@ impl Refusal {
         Self { rule, message: rejection.to_string() }
     }
 }
+
+#[cfg(test)]
+mod golden_tests;
 
 #[cfg(test)]
 pub(crate) mod check {

@@ -57,11 +57,17 @@ pub(super) async fn store(device: &Device, arrived: Arrived) -> Result<Kept, Fai
     result
 }
 
-async fn with_patience(device: &Device, mut arrived: Arrived, started: Instant) -> Result<Kept, Failure> {
+/// Who can be asked to store a message.
+trait Store: Sync {
+    /// One try.
+    fn once(&self, arrived: &Arrived) -> impl Future<Output = Result<Kept, Failure>> + Send;
+}
+
+async fn with_patience(to: &impl Store, mut arrived: Arrived, started: Instant) -> Result<Kept, Failure> {
     let mut pause = Duration::from_millis(2);
     let mut was_lost = false;
     loop {
-        match once(device, &mut arrived).await {
+        match to.once(&arrived).await {
             Err(Failure::Lost) if was_lost => {
                 // The same command failed twice: it is kept for a person and not tried a third time.
                 arrived.understood = Understood::held(Reason::Poison { detail: "handling this message failed twice: report it with the log, then retry".to_owned() });
@@ -76,28 +82,69 @@ async fn with_patience(device: &Device, mut arrived: Arrived, started: Instant) 
     }
 }
 
-/// One try. The understanding is handed over, and comes back when there was no place; after a failure inside it is made anew.
-async fn once(device: &Device, arrived: &mut Arrived) -> Result<Kept, Failure> {
-    let (sender, receiver) = oneshot::channel();
-    let intake = Intake {
-        message: arrived.message,
-        raw: arrived.raw.clone(),
-        understood: std::mem::replace(
-            &mut arrived.understood,
-            Understood::held(Reason::Poison { detail: "handling this message failed: report it with the log, then retry".to_owned() }),
-        ),
-        received: arrived.received,
-        now: device.clock.now(),
-        is_replay: arrived.is_replay,
-        place: Some(arrived.peer.clone()),
-        reply: Box::new(move |result| {
-            // The connection may have been lost meanwhile; the device will ask again.
-            let _ = sender.send(result);
-        }),
-    };
-    if let Err(intake) = device.hospital.intake(&device.id, intake) {
-        arrived.understood = intake.understood;
-        return Err(Failure::Busy);
+impl Store for Device {
+    /// The understanding is copied, since the same must be tried again after a failure inside.
+    async fn once(&self, arrived: &Arrived) -> Result<Kept, Failure> {
+        let (sender, receiver) = oneshot::channel();
+        let intake = Intake {
+            message: arrived.message,
+            raw: arrived.raw.clone(),
+            understood: arrived.understood.clone(),
+            received: arrived.received,
+            now: self.clock.now(),
+            is_replay: arrived.is_replay,
+            place: Some(arrived.peer.clone()),
+            reply: Box::new(move |result| {
+                // The connection may have been lost meanwhile; the device will ask again.
+                let _ = sender.send(result);
+            }),
+        };
+        if self.hospital.intake(&self.id, intake).is_err() {
+            return Err(Failure::Busy);
+        }
+        receiver.await.unwrap_or(Err(Failure::Lost))
     }
-    receiver.await.unwrap_or(Err(Failure::Lost))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Answers as listed, and notes what each try was asked to do.
+    struct Script<'a> {
+        answers: &'a [Result<(), Failure>],
+        seen: Mutex<Vec<String>>,
+    }
+
+    impl Store for Script<'_> {
+        async fn once(&self, arrived: &Arrived) -> Result<Kept, Failure> {
+            let mut seen = self.seen.lock().unwrap();
+            seen.push(arrived.understood.items.iter().map(|item| format!("{item:?}")).collect());
+            let answer = self.answers.get(seen.len() - 1).cloned().unwrap_or(Err(Failure::Closed));
+            answer.map(|()| Kept { holds: [].into(), is_repeated: false })
+        }
+    }
+
+    async fn tries(answers: &[Result<(), Failure>]) -> (Vec<String>, Result<(), Failure>) {
+        let script = Script { answers, seen: Mutex::default() };
+        let understood = Understood::held(Reason::Invalid { detail: "as it came".to_owned() });
+        let arrived =
+            Arrived { message: identity("x", b"y"), raw: Bytes::from_static(b"y"), understood, received: Timestamp::from_micros(1), peer: String::new(), is_replay: false };
+        let result = with_patience(&script, arrived, Instant::now()).await;
+        (script.seen.into_inner().unwrap(), result.map(drop))
+    }
+
+    #[tokio::test]
+    async fn what_was_lost_is_tried_once_more_as_it_came_and_then_held_as_poison() {
+        let (seen, result) = tries(&[Err(Failure::Busy), Err(Failure::Lost), Err(Failure::Busy), Ok(())]).await;
+        assert_eq!((seen.len(), result), (4, Ok(())));
+        assert!(seen.iter().all(|try_of| try_of.contains("as it came")), "{seen:?}");
+        let (seen, result) = tries(&[Err(Failure::Lost), Err(Failure::Lost), Ok(())]).await;
+        assert_eq!(result, Ok(()));
+        assert!(seen[1].contains("as it came") && seen[2].contains("Poison"), "{seen:?}");
+        let (seen, result) = tries(&[Err(Failure::Closed)]).await;
+        assert_eq!((seen.len(), result), (1, Err(Failure::Closed)), "what cannot succeed is not tried again");
+    }
 }

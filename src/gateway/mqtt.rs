@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -11,7 +12,10 @@ use crate::domain::quarantine::Reason;
 use crate::kernel::limits;
 use crate::link::mqtt::{Received, Receiver};
 use crate::profile::{Codec, Framing};
-use crate::routing::{self, Understood};
+use crate::routing::{self, Routed, Understood};
+
+/// Between two tries to store a message.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The topic that a device publishes to.
 pub(super) fn events_topic(device: &Device) -> Option<String> {
@@ -47,10 +51,14 @@ pub async fn serve_broker(devices: BTreeMap<String, Arc<Device>>, receiver: Rece
             receiver.acknowledge(&received);
             continue;
         }
-        if take(device, &received).await {
-            receiver.acknowledge(&received);
+        // A broker sends again only to a new connection: what cannot be stored now is tried until it can.
+        while !take(device, &received).await {
+            tokio::select! {
+                () = tokio::time::sleep(AGAIN) => {}
+                () = any.stopped() => return,
+            }
         }
-        // What could not be stored is not acknowledged: the broker sends it again.
+        receiver.acknowledge(&received);
     }
 }
 
@@ -64,7 +72,11 @@ async fn take(device: &Arc<Device>, received: &Received) -> bool {
             Understood::held(Reason::NotSupported { detail: "this profile's codec does not come by MQTT".to_owned() })
         }
     };
-    let message = identity(device.id.as_str(), &received.payload);
+    let message = match understood.items.as_slice() {
+        // The same tag without a time is seen anew each time; the device's actor knows what is one sighting.
+        [Routed::Tag { seen: None, .. }] => identity(device.id.as_str(), &[received.payload.as_ref(), &now.micros().to_le_bytes()].concat()),
+        _ => identity(device.id.as_str(), &received.payload),
+    };
     let arrived = Arrived { message, raw: received.payload.clone(), understood, received: now, peer: received.topic.clone(), is_replay: false };
     store(device, arrived).await.is_ok()
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use tokio::sync::{broadcast, watch};
@@ -12,8 +12,9 @@ use tokio::sync::{broadcast, watch};
 use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, StoredEvent};
 use super::index::{self, Index};
 use super::recovery::{self, Opened};
+use super::views::{Views, ViewsError};
 use super::writer::{Request, State, Writer};
-use super::{Disk, JournalError, KeyRing, Log, RealDisk, Tail, record, segment};
+use super::{Disk, JournalError, KeyRing, Log, RealDisk, Snapshot, Tail, record, segment, snapshot};
 use crate::kernel::{StreamId, limits};
 
 /// Batches that followers may be behind before they read from the disk.
@@ -62,6 +63,8 @@ pub struct FileLog {
     failure: watch::Receiver<Option<String>>,
     requests: Option<SyncSender<Request>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Where snapshots are kept; without it there are none.
+    snapshots: OnceLock<Arc<dyn Views>>,
     /// Held as long as the log is open; the system lets go of it when the process ends.
     _lock: File,
 }
@@ -106,7 +109,7 @@ impl FileLog {
         };
         let thread =
             std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(&receiver)).map_err(JournalError::io(directory, "start the writer's thread"))?;
-        let log = Self { keys, index, head, committed, failure, requests: Some(sender), thread: Mutex::new(Some(thread)), _lock: lock };
+        let log = Self { keys, index, head, committed, failure, requests: Some(sender), thread: Mutex::new(Some(thread)), snapshots: OnceLock::new(), _lock: lock };
         Ok((log, opened))
     }
 
@@ -117,6 +120,11 @@ impl FileLog {
     /// Becomes the cause when a write or sync has failed: then wardd must stop.
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
         self.failure.clone()
+    }
+
+    /// Keeps snapshots in these views from now on; the first call decides.
+    pub fn keep_snapshots(&self, views: Arc<dyn Views>) {
+        self.snapshots.get_or_init(|| views);
     }
 
     /// Figures for people.
@@ -254,6 +262,17 @@ impl Log for FileLog {
 
     fn tail(&self, from_sequence: u64) -> Tail {
         Tail::new(self.committed.subscribe(), from_sequence)
+    }
+
+    fn snapshot(&self, stream: &StreamId) -> Option<Snapshot> {
+        let found = snapshot::load(self.snapshots.get()?.as_ref(), stream)?;
+        let (meta, event) = self.read_stream(stream, found.version, 1).ok()?.into_iter().next()?;
+        let is_ours = (event.stream_version, event.sequence, meta.command) == (found.version, found.sequence, found.command);
+        is_ours.then_some(found)
+    }
+
+    fn save_snapshot(&self, stream: &StreamId, snapshot: &Snapshot) -> Result<(), ViewsError> {
+        self.snapshots.get().map_or(Ok(()), |views| snapshot::save(views.as_ref(), stream, snapshot))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use super::*;
-use crate::journal::{Expected, NewEvent, Receipt, verify};
+use crate::journal::{Expected, NewEvent, Reader, Receipt, verify};
 use crate::kernel::{CommandId, Principal, StreamKind, Timestamp};
 
 static DIRECTORIES: AtomicU64 = AtomicU64::new(0);
@@ -284,4 +284,32 @@ fn a_command_s_events_that_are_larger_than_a_record_are_refused() {
     let long = "x".repeat(70_000);
     assert!(matches!(append(&log, batch(Expected::Any, "A", &[&long])), Err(AppendError::TooLarge(_))));
     append(&log, batch(Expected::Any, "A", &["short"])).unwrap();
+}
+
+#[test]
+fn more_events_than_a_record_counts_are_refused() {
+    let (place, keys) = (Place::new(), keys());
+    let options = Options { segment_bytes: 64 << 20, ..Options::default() };
+    let (log, _) = FileLog::open(&place.0, keys, options).unwrap();
+    let many: Vec<&str> = std::iter::repeat_n("x", 65_536).collect();
+    assert!(matches!(append(&log, batch(Expected::Any, "A", &many)), Err(AppendError::TooLarge(_))));
+    assert_eq!(append(&log, batch(Expected::Any, "A", &["short"])).unwrap().last, 1);
+}
+
+#[test]
+fn a_reader_sees_what_is_durable_while_the_log_is_written() {
+    let (place, keys) = (Place::new(), keys());
+    let (log, _) = open(&place, &keys);
+    let reader = Reader::new(&place.0, keys);
+    assert_eq!((reader.each(1, |_| {}).unwrap(), reader.last(3).unwrap().len()), (1, 0));
+    fill(&log, 500);
+    let mut seen = Vec::new();
+    let next = reader.each(101, |batch| seen.extend(batch.events.iter().map(|event| event.sequence))).unwrap();
+    assert_eq!((next, seen), (log.head() + 1, (101..=log.head()).collect::<Vec<_>>()));
+    assert_eq!(reader.last(3).unwrap().back().map(StoredBatch::last), Some(log.head()));
+    assert_eq!(reader.statistics().unwrap(), log.statistics());
+    fill(&log, 1);
+    let mut more = 0;
+    reader.each(next, |_| more += 1).unwrap();
+    assert_eq!(more, 1);
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroize;
 
 /// Bytes of a nonce (XChaCha20).
@@ -55,6 +56,8 @@ struct RingFile {
 /// Keys by id, ready to seal and open.
 pub struct KeyRing {
     current: u32,
+    /// Derived from the first key, which stays in the ring: names must not change when a key is added.
+    names: [u8; 32],
     ciphers: BTreeMap<u32, XChaCha20Poly1305>,
 }
 
@@ -70,13 +73,19 @@ fn random<const N: usize>() -> Result<[u8; N], KeyError> {
     Ok(bytes)
 }
 
+/// The secret that names are hashed with, derived from a key so that neither tells the other.
+fn names_of(key: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(b"wardd: names in the views").chain_update(key).finalize().into()
+}
+
 impl KeyRing {
     /// One random key that lives as long as the process: what is sealed with it is unreadable afterwards.
     pub fn ephemeral() -> Result<Self, KeyError> {
         let mut key: [u8; 32] = random()?;
         let cipher = XChaCha20Poly1305::new(&Key::from(key));
+        let names = names_of(&key);
         key.zeroize();
-        Ok(Self { current: 1, ciphers: BTreeMap::from([(1, cipher)]) })
+        Ok(Self { current: 1, names, ciphers: BTreeMap::from([(1, cipher)]) })
     }
 
     /// Reads a key ring file, which only its owner may read.
@@ -95,6 +104,7 @@ impl KeyRing {
     fn parse(text: &str) -> Result<Self, String> {
         let mut file: RingFile = toml::from_str(text).map_err(|error| error.message().to_owned())?;
         let mut ciphers = BTreeMap::new();
+        let mut names = BTreeMap::new();
         for (id, hex) in &mut file.keys {
             let number: u32 = id.parse().map_err(|_| format!("key id {id:?} is no number"))?;
             let mut key = [0_u8; 32];
@@ -106,13 +116,15 @@ impl KeyRing {
                 *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
             }
             ciphers.insert(number, XChaCha20Poly1305::new(&Key::from(key)));
+            names.insert(number, names_of(&key));
             key.zeroize();
             hex.zeroize();
         }
         if !ciphers.contains_key(&file.current) {
             return Err(format!("current is {}, but there is no such key", file.current));
         }
-        Ok(Self { current: file.current, ciphers })
+        let names = names.into_values().next().unwrap_or_default();
+        Ok(Self { current: file.current, names, ciphers })
     }
 
     /// Writes a key ring file with one new key; refuses to overwrite.
@@ -164,6 +176,11 @@ impl KeyRing {
     pub fn open(&self, key: u32, nonce: &[u8; NONCE_BYTES], associated: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
         let cipher = self.ciphers.get(&key)?;
         cipher.decrypt_in_place(&XNonce::from(*nonce), associated, buffer).ok()
+    }
+
+    /// A keyed hash of a name: the same name gives the same hash, and nobody without the ring can tell which.
+    pub fn name_hash(&self, name: &[u8]) -> [u8; 32] {
+        Sha256::new().chain_update(self.names).chain_update(name).finalize().into()
     }
 
     /// Whether the ring holds a key.

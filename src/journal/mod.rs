@@ -12,11 +12,14 @@ mod file_log;
 mod high_water;
 mod index;
 pub mod keyring;
+mod reader;
 mod record;
 pub mod recovery;
 mod segment;
+mod snapshot;
 mod tail;
 pub mod verify;
+mod view_seal;
 pub mod views;
 mod writer;
 
@@ -24,7 +27,9 @@ pub use disk::{Disk, RealDisk};
 pub use event::{AppendError, Batch, Completion, Expected, Meta, NewEvent, Receipt, StoredBatch, StoredEvent};
 pub use file_log::{FileLog, Options, Statistics};
 pub use keyring::KeyRing;
+pub use reader::Reader;
 pub use recovery::Opened;
+pub use snapshot::Snapshot;
 pub use tail::Tail;
 
 use std::path::PathBuf;
@@ -92,4 +97,10 @@ pub trait Log: Send + Sync {
 
     /// Follows the log from an event's sequence on.
     fn tail(&self, from_sequence: u64) -> Tail;
+
+    /// A stream's snapshot, when there is one that this log's own history led to.
+    fn snapshot(&self, stream: &StreamId) -> Option<Snapshot>;
+
+    /// Keeps a snapshot of a stream's durable state; it can be lost at any time.
+    fn save_snapshot(&self, stream: &StreamId, snapshot: &Snapshot) -> Result<(), views::ViewsError>;
 }

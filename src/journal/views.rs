@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::JournalError;
+use super::view_seal::{self, ViewSeal};
+use super::{JournalError, KeyRing};
 use crate::telemetry;
 
 /// Rows that go into one atomic batch; larger ones make sled 0.34 hold on to memory.
@@ -40,6 +41,12 @@ pub trait Views: Send + Sync {
 #[error("WD-0120 views: {0}: stop wardd and delete the `views` directory; it is rebuilt from the journal")]
 pub struct ViewsError(String);
 
+impl ViewsError {
+    pub(super) fn new(why: String) -> Self {
+        Self(why)
+    }
+}
+
 /// How a store was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ViewsOpened {
@@ -50,8 +57,10 @@ pub enum ViewsOpened {
 }
 
 /// sled 0.34.7, used as measurements say: one tree, small batches, no flush on the hot path, opened behind a guard.
+/// Every row is sealed under the journal's key ring.
 pub struct SledViews {
     tree: sled::Db,
+    seal: ViewSeal,
 }
 
 impl std::fmt::Debug for SledViews {
@@ -62,32 +71,36 @@ impl std::fmt::Debug for SledViews {
 
 impl SledViews {
     /// Opens the store of a directory, or sets it aside and begins an empty one.
-    pub fn open(directory: &Path) -> Result<(Self, ViewsOpened), JournalError> {
-        match Self::try_open(directory) {
+    pub fn open(directory: &Path, keys: &Arc<KeyRing>) -> Result<(Self, ViewsOpened), JournalError> {
+        match Self::try_open(directory, ViewSeal::new(keys.clone())?) {
             Ok(views) => Ok((views, ViewsOpened::Whole)),
             Err(why) => {
                 let aside = (1..).map(|n| directory.with_extension(format!("damaged-{n}"))).find(|path| !path.exists()).unwrap_or_default();
                 telemetry::views_set_aside(&why);
                 std::fs::rename(directory, &aside).map_err(JournalError::io(directory, "set damaged views aside"))?;
-                let views =
-                    Self::try_open(directory).map_err(|why| JournalError::Io { path: directory.to_owned(), action: "open empty views", source: std::io::Error::other(why) })?;
+                let views = Self::try_open(directory, ViewSeal::new(keys.clone())?).map_err(|why| JournalError::Io {
+                    path: directory.to_owned(),
+                    action: "open empty views",
+                    source: std::io::Error::other(why),
+                })?;
                 Ok((views, ViewsOpened::SetAside(aside)))
             }
         }
     }
 
     /// sled 0.34 panics on some damage, so it is opened and read through once where a panic can be caught.
-    fn try_open(directory: &Path) -> Result<Self, String> {
+    fn try_open(directory: &Path, seal: ViewSeal) -> Result<Self, String> {
         remove_half_snapshots(directory);
         let directory = directory.to_owned();
-        let opened = std::panic::catch_unwind(move || {
+        let open = std::panic::AssertUnwindSafe(move || {
             let tree = sled::Config::new().path(&directory).cache_capacity(CACHE_BYTES).open().map_err(|error| error.to_string())?;
             for row in tree.iter() {
-                row.map_err(|error| error.to_string())?;
+                let (name, stored) = row.map_err(|error| error.to_string())?;
+                seal.open(&name, &stored).map_err(|error| error.0)?;
             }
-            Ok(Self { tree })
+            Ok(Self { tree, seal })
         });
-        opened.unwrap_or_else(|_| Err("sled panicked while it was opened".to_owned()))
+        std::panic::catch_unwind(open).unwrap_or_else(|_| Err("sled panicked while it was opened".to_owned()))
     }
 }
 
@@ -118,8 +131,11 @@ impl Views for SledViews {
             let mut batch = sled::Batch::default();
             for change in rows {
                 match change {
-                    Change::Put(key, value) => batch.insert(key.as_bytes(), value.as_slice()),
-                    Change::Remove(key) => batch.remove(key.as_bytes()),
+                    Change::Put(key, value) => {
+                        let name = self.seal.name(key);
+                        batch.insert(name.as_bytes(), self.seal.seal(&name, key, value)?);
+                    }
+                    Change::Remove(key) => batch.remove(self.seal.name(key).as_bytes()),
                 }
             }
             guarded(|| self.tree.apply_batch(batch))?;
@@ -128,19 +144,30 @@ impl Views for SledViews {
     }
 
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, ViewsError> {
-        guarded(|| self.tree.get(key)).map(|row| row.map(|value| value.to_vec()))
+        let name = self.seal.name(key);
+        let Some(stored) = guarded(|| self.tree.get(&name))? else { return Ok(None) };
+        self.seal.open(name.as_bytes(), &stored).map(|(_, value)| Some(value))
     }
 
     fn scan(&self, prefix: &str, from: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, ViewsError> {
-        let start = if from > prefix { from } else { prefix };
-        guarded(|| {
-            self.tree
-                .range(start.as_bytes()..)
-                .take_while(|row| row.as_ref().map_or(true, |(key, _)| key.starts_with(prefix.as_bytes())))
-                .take(limit)
-                .map(|row| row.map(|(key, value)| (String::from_utf8_lossy(&key).into_owned(), value.to_vec())))
-                .collect()
-        })
+        // Hidden names have no order of their own: all are read, and the first of the real keys are kept.
+        let is_hidden = view_seal::hidden_prefix(prefix).is_some();
+        let start = if from > prefix && !is_hidden { from } else { prefix };
+        let mut found = BTreeMap::new();
+        for row in self.tree.range(start.as_bytes()..) {
+            let (name, stored) = guarded(|| row)?;
+            if !name.starts_with(prefix.as_bytes()) || (!is_hidden && found.len() >= limit) {
+                break;
+            }
+            let (key, value) = self.seal.open(&name, &stored)?;
+            if key.as_str() >= from {
+                found.insert(key, value);
+            }
+            if found.len() > limit {
+                found.pop_last();
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     fn flush(&self) -> Result<(), ViewsError> {
@@ -202,6 +229,37 @@ mod tests {
         path
     }
 
+    fn keys() -> Arc<KeyRing> {
+        Arc::new(KeyRing::ephemeral().unwrap())
+    }
+
+    #[test]
+    fn the_store_names_no_patient_and_another_key_ring_sets_it_aside() {
+        let path = directory("sealed");
+        let ours = keys();
+        let (views, _) = SledViews::open(&path, &ours).unwrap();
+        let put = |key: &str| Change::Put(key.to_owned(), b"of patient 000300001".to_vec());
+        views.apply(&[put("row/account/acc_000300001"), put("row/account/acc_000300002"), put("row/bed/MED:1")]).unwrap();
+        let keys_of = |rows: Vec<(String, Vec<u8>)>| rows.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys_of(views.scan("row/account/", "", 9).unwrap()), ["row/account/acc_000300001", "row/account/acc_000300002"]);
+        assert_eq!(keys_of(views.scan("row/account/", "", 1).unwrap()), ["row/account/acc_000300001"]);
+        assert_eq!(keys_of(views.scan("row/account/", "row/account/acc_000300002", 9).unwrap()), ["row/account/acc_000300002"]);
+        views.apply(&[Change::Remove("row/account/acc_000300002".into())]).unwrap();
+        assert_eq!(views.get("row/account/acc_000300002").unwrap(), None);
+        assert_eq!(views.get("row/account/acc_000300001").unwrap().unwrap(), b"of patient 000300001");
+        views.flush().unwrap();
+        drop(views);
+        for entry in std::fs::read_dir(&path).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+            let bytes = std::fs::read(entry.path()).unwrap();
+            assert!(memchr::memmem::find(&bytes, b"000300001").is_none(), "{}", entry.path().display());
+        }
+        let (views, opened) = SledViews::open(&path, &keys()).unwrap();
+        let ViewsOpened::SetAside(aside) = opened else { panic!("{opened:?}") };
+        drop(views);
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::remove_dir_all(&aside).unwrap();
+    }
+
     fn conformance(views: &dyn Views) {
         let put = |key: &str, value: &str| Change::Put(key.to_owned(), value.as_bytes().to_vec());
         let many: Vec<Change> = (0..200).map(|n| put(&format!("row/{n:03}"), "x")).collect();
@@ -217,11 +275,13 @@ mod tests {
     fn both_stores_conform() {
         conformance(&MemoryViews::default());
         let path = directory("conform");
-        let (views, opened) = SledViews::open(&path).unwrap();
+        let keys = keys();
+        let (views, opened) = SledViews::open(&path, &keys).unwrap();
         assert_eq!(opened, ViewsOpened::Whole);
         conformance(&views);
         drop(views);
-        let (views, _) = SledViews::open(&path).unwrap();
+        let (views, opened) = SledViews::open(&path, &keys).unwrap();
+        assert_eq!(opened, ViewsOpened::Whole);
         assert_eq!(cursor(&views, "billing").unwrap(), 17, "kept over a clean stop");
         drop(views);
         std::fs::remove_dir_all(&path).unwrap();
@@ -230,10 +290,11 @@ mod tests {
     #[test]
     fn a_damaged_store_is_set_aside_and_an_empty_one_takes_its_place() {
         let path = directory("damaged");
-        drop(SledViews::open(&path).unwrap());
+        let keys = keys();
+        drop(SledViews::open(&path, &keys).unwrap());
         std::fs::write(path.join("conf"), b"not a configuration").unwrap();
         std::fs::write(path.join("snap.00000000000000ff.generating"), b"half").unwrap();
-        let (views, opened) = SledViews::open(&path).unwrap();
+        let (views, opened) = SledViews::open(&path, &keys).unwrap();
         let ViewsOpened::SetAside(aside) = opened else { panic!("{opened:?}") };
         assert!(aside.join("conf").exists(), "kept for whoever wants to know");
         conformance(&views);

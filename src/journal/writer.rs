@@ -140,6 +140,7 @@ impl Writer {
             return Err((done, AppendError::Fatal(cause.clone())));
         }
         let size = (record::HEADER_BYTES + super::keyring::TAG_BYTES + batch.events.len() * 8 + body.len()) as u64;
+        let Ok(count) = u16::try_from(batch.events.len()) else { return Err((done, AppendError::TooLarge(body.len()))) };
         if size > limits::JOURNAL_RECORD_BYTES as u64 || size + (segment::HEADER_BYTES * 4) as u64 > self.segment_bytes {
             return Err((done, AppendError::TooLarge(body.len())));
         }
@@ -154,14 +155,7 @@ impl Writer {
         versions.iter().for_each(|version| plain.extend_from_slice(&version.to_le_bytes()));
         plain.extend_from_slice(body);
         let state = &mut self.state;
-        let parts = Parts {
-            kind: Kind::Events,
-            events: u16::try_from(batch.events.len()).unwrap_or(u16::MAX),
-            first: state.next,
-            durable: state.durable,
-            recorded: batch.meta.recorded.micros(),
-            before: &state.chain,
-        };
+        let parts = Parts { kind: Kind::Events, events: count, first: state.next, durable: state.durable, recorded: batch.meta.recorded.micros(), before: &state.chain };
         let offset = state.active.as_ref().map_or(0, |active| active.offset) + state.buffer.len() as u64;
         let Some(chain) = record::write(&parts, &plain, &self.keys, &mut state.nonces, &mut state.buffer) else {
             return Err((done, AppendError::TooLarge(body.len())));

@@ -24,6 +24,8 @@ pub const JOURNAL_RECORD_BYTES: usize = 16 << 20;
 pub const ANSWERS_REMEMBERED: usize = 256;
 /// Message ids that a device's actor remembers.
 pub const MESSAGES_REMEMBERED: usize = 8_192;
+/// Events of a stream that are folded anew before a snapshot spares it.
+pub const SNAPSHOT_AFTER: u64 = 64;
 /// Cold streams that one keeper holds in memory.
 pub const KEEPER_STREAMS: usize = 4_096;
 /// Connections that one listener takes at a time.

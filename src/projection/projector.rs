@@ -121,6 +121,7 @@ impl Projector {
     }
 
     fn specimen(&self, key: &str, sequence: u64, event: &specimen::Event, recorded: Timestamp) {
+        self.rows.specimen_changed(key);
         self.rows.update("specimen", key, |row: Option<SpecimenRow>| {
             let mut row = row.unwrap_or_default();
             if row.sequence >= sequence {

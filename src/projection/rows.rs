@@ -1,6 +1,6 @@
 //! Rows by kind and key: a cache that is written behind, over the rebuildable store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rust_decimal::Decimal;
@@ -16,6 +16,9 @@ use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
 
 /// The consumer's name.
 pub(super) const CONSUMER: &str = "projection";
+/// The row of the specimens that changed last, and how many it names.
+const RECENT: &str = "recent/specimens";
+const RECENT_SPECIMENS: usize = 100;
 
 /// A bed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -145,6 +148,8 @@ struct Cache {
     dirty: BTreeMap<String, Vec<u8>>,
     applied: u64,
     open_items: BTreeMap<String, Timestamp>,
+    /// Specimens in the order in which something happened to them, the latest last.
+    recent: VecDeque<String>,
 }
 
 /// All rows.
@@ -178,6 +183,8 @@ impl Rows {
                 cache.open_items.insert(key.trim_start_matches("row/quarantine/").to_owned(), item.since);
             }
         }
+        let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
+        cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
         Ok(Self { views, cache: RwLock::new(cache), changed: tokio::sync::watch::channel(applied).0 })
     }
 
@@ -238,6 +245,25 @@ impl Rows {
         }
     }
 
+    /// Notes that something happened to a specimen.
+    pub(super) fn specimen_changed(&self, accession: &str) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        if cache.recent.back().is_some_and(|last| last == accession) {
+            return;
+        }
+        cache.recent.retain(|known| known != accession);
+        if cache.recent.len() >= RECENT_SPECIMENS {
+            cache.recent.pop_front();
+        }
+        cache.recent.push_back(accession.to_owned());
+    }
+
+    /// The specimens that something happened to last, the latest first, at most `limit` of the last 100.
+    pub fn recent_specimens(&self, limit: usize) -> Vec<(String, SpecimenRow)> {
+        let keys: Vec<String> = self.cache.read().unwrap_or_else(PoisonError::into_inner).recent.iter().rev().take(limit).cloned().collect();
+        keys.into_iter().filter_map(|key| Some((key.clone(), self.get("specimen", &key)?))).collect()
+    }
+
     pub(super) fn item_changed(&self, key: &str, open_since: Option<Timestamp>) {
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         match open_since {
@@ -257,14 +283,15 @@ impl Rows {
 
     /// Writes what has changed to the store, the cursor last.
     pub fn write(&self) -> Result<(), ViewsError> {
-        let (dirty, applied) = {
+        let (dirty, applied, recent) = {
             let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-            (std::mem::take(&mut cache.dirty), cache.applied)
+            (std::mem::take(&mut cache.dirty), cache.applied, serde_json::to_vec(&cache.recent))
         };
         if dirty.is_empty() {
             return Ok(());
         }
         let mut changes: Vec<Change> = dirty.iter().map(|(key, bytes)| Change::Put(key.clone(), bytes.clone())).collect();
+        changes.extend(recent.map(|row| Change::Put(RECENT.to_owned(), row)));
         changes.push(views::advance(CONSUMER, applied));
         let result = self.views.apply(&changes);
         if result.is_err() {

@@ -131,3 +131,36 @@ fn off_loopback_it_does_not_start_without_tls_and_token_and_with_a_token_it_want
     assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "Authorization: Bearer secret\r\n").0, 200);
     assert_eq!(daemon.raw("GET", "/healthz", None, "").0, 200);
 }
+
+#[test]
+fn with_a_certificate_it_speaks_tls_only_and_wardctl_trusts_the_named_authority() {
+    let site = Site::new();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let file = |name: &str| site.folder.join(name);
+    std::fs::write(file("tls.pem"), certified.cert.pem()).unwrap();
+    std::fs::write(file("tls.key"), certified.signing_key.serialize_pem()).unwrap();
+    std::fs::write(file("other.pem"), rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem()).unwrap();
+    std::fs::write(file("token"), "secret\n").unwrap();
+    let path = file("wardd.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let tls = "bind = \"127.0.0.1:0\"\ntls_certificate = \"tls.pem\"\ntls_key = \"tls.key\"\ntoken_file = \"token\"\n[log]";
+    std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", tls)).unwrap();
+    let daemon = site.start();
+    let at = format!("localhost:{}", daemon.endpoints["http"].port());
+    let named = |name: &str| file(name).to_str().unwrap().to_owned();
+    // Somebody who never finishes the handshake holds up nobody.
+    let silent: Vec<_> = (0..8).map(|_| daemon.connect("http")).collect();
+    let list = |more: &[&str]| wardctl(&[&["quarantine", "list", "--http", &at], more].concat());
+    let trusted = list(&["--ca", &named("tls.pem"), "--token-file", &named("token")]);
+    assert!(trusted.status.success() && String::from_utf8_lossy(&trusted.stdout).contains("0 items"), "{trusted:?}");
+    drop(silent);
+    for (wrong, part) in [
+        (list(&["--ca", &named("other.pem"), "--token-file", &named("token")]), "does not answer"),
+        (list(&["--ca", &named("tls.pem")]), "token"),
+        (list(&["--token-file", &named("token")]), "--ca"),
+        (list(&["--ca", &named("token")]), "no certificate"),
+    ] {
+        let said = [wrong.stdout.as_slice(), &wrong.stderr].concat();
+        assert!(!wrong.status.success() && String::from_utf8_lossy(&said).contains(part), "{part}: {}", String::from_utf8_lossy(&said));
+    }
+}

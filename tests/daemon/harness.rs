@@ -307,7 +307,9 @@ pub fn count(events: &[Value], kind: &str) -> usize {
     events.iter().filter(|event| event["type"] == kind).count()
 }
 
-/// Whether a program is on this machine.
+/// A program that the tests need, none when it is not on this machine; under `tests/run`, which installs it, that is a failure.
 pub fn has(program: &str) -> Option<PathBuf> {
-    ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists())
+    let found = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/bin"].iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
+    assert!(found.is_some() || std::env::var_os("WARDD_PEERS").is_none(), "{program} is missing although tests/run installs it");
+    found
 }

@@ -143,3 +143,37 @@ fn number_15_a_scanned_package_is_loaded_and_an_expired_one_is_blocked() {
     daemon.until("stock", |daemon| daemon.get("/api/v1/cabinets/CAB1")["pockets"][0]["balance"] == "100");
     daemon.until("held as expired", |daemon| daemon.get("/api/v1/quarantine")[0]["reason"]["rule"] == "expired");
 }
+
+#[test]
+fn a_charge_without_a_price_is_written_once_the_list_has_one() {
+    let site = Site::new();
+    let path = site.folder.join("wardd.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let prices = site.folder.join("prices.toml");
+    let list = |more: &str| std::fs::write(&prices, format!("currency = \"USD\"\n[[price]]\ncode = \"LAB-6690-2\"\namount = \"4.50\"\nfrom = \"2026-01-01\"\n{more}")).unwrap();
+    list("");
+    let ours = text.replace(&format!("{}/config/prices.toml", env!("CARGO_MANIFEST_DIR")), prices.to_str().unwrap());
+    assert_ne!(text, ours);
+    std::fs::write(&path, ours).unwrap();
+    let daemon = site.start();
+    let accession = daemon.order(&["718-7"], true);
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &oru("U1", &accession, "13.2")).unwrap().contains("MSA|AA|U1"));
+    let items = |daemon: &Daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().clone();
+    daemon.until("held", |daemon| items(daemon).iter().any(|item| item["reason"]["reason"] == "unpriced"));
+    assert_eq!(items(&daemon).len(), 1);
+    daemon.terminate();
+    let unchanged = site.start();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(items(&unchanged).len(), 1, "still no price");
+    unchanged.terminate();
+    list("[[price]]\ncode = \"LAB-718-7\"\namount = \"3.20\"\nfrom = \"2020-01-01\"\n");
+    for _ in 0..2 {
+        let daemon = site.start();
+        daemon.until("charged", |daemon| daemon.get("/api/v1/accounts/1001")["balance"]["amount"] == "3.20");
+        daemon.until("the item is closed", |daemon| items(daemon).is_empty());
+        daemon.terminate();
+    }
+    let events = site.events();
+    assert_eq!((count(&events, "ChargeUnpriced"), count(&events, "Charged"), count(&events, "Retried")), (1, 1, 1));
+}

@@ -56,10 +56,12 @@ fn the_journal_is_shown_verified_and_its_damage_stops_the_start() {
     let site = Site::new();
     let daemon = site.start();
     let accession = daemon.order(&["718-7"], true);
-    assert_eq!(daemon.terminate().1, Some(0));
     let data = site.data();
     let (data, ring) = (data.to_str().unwrap(), site.folder.join("keyring.toml"));
     let journal = |what: &str| wardctl(&["journal", what, "--data", data, "--keyring", ring.to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&journal("tail").stdout).contains(&accession), "while wardd runs");
+    assert!(String::from_utf8_lossy(&journal("export").stdout).lines().count() > 3, "while wardd runs");
+    assert_eq!(daemon.terminate().1, Some(0));
     assert!(String::from_utf8_lossy(&journal("verify").stdout).contains("whole:"));
     assert!(String::from_utf8_lossy(&journal("stat").stdout).contains("events in"));
     assert!(String::from_utf8_lossy(&journal("tail").stdout).contains(&accession));

@@ -1,61 +1,73 @@
-//! A small HTTP/1.1 client for a wardd on this machine.
+//! The HTTP client of wardctl.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use ureq::http::Request;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::{Agent, Error};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const CONNECT: Duration = Duration::from_secs(3);
 const ANSWER_MAX: u64 = 64 << 20;
 
 #[derive(Args)]
 pub(crate) struct Server {
     /// The address of wardd's web server.
     #[arg(long, default_value = "127.0.0.1:8080", global = true)]
-    http: SocketAddr,
+    http: String,
     /// The file with the token, where wardd wants one.
     #[arg(long, global = true)]
     token_file: Option<PathBuf>,
+    /// The file with the certificate of the authority that signed wardd's: then TLS is spoken, and `--http` is the name in the certificate with its port.
+    #[arg(long, global = true)]
+    ca: Option<PathBuf>,
+}
+
+/// TLS that trusts the authorities of one file and nobody else.
+fn trusting(path: &Path) -> Result<TlsConfig, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let authorities: Vec<Certificate<'static>> = ureq::tls::parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+            Ok(_) => None,
+            Err(error) => Some(Err(format!("{}: {error}", path.display()))),
+        })
+        .collect::<Result<_, _>>()?;
+    if authorities.is_empty() {
+        return Err(format!("{}: there is no certificate in it: name the PEM file of the authority that signed wardd's", path.display()));
+    }
+    let roots = RootCerts::Specific(Arc::new(authorities));
+    Ok(TlsConfig::builder().root_certs(roots).unversioned_rustls_crypto_provider(Arc::new(default_provider())).build())
 }
 
 impl Server {
+    fn agent(&self) -> Result<Agent, String> {
+        let config = Agent::config_builder().timeout_global(Some(PATIENCE)).timeout_connect(Some(CONNECT)).http_status_as_error(false).max_redirects(0);
+        let config = match &self.ca {
+            Some(path) => config.tls_config(trusting(path)?),
+            None => config,
+        };
+        Ok(config.build().into())
+    }
+
     /// Asks; gives the status and the JSON of the answer.
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
-        let failed = |error: std::io::Error| format!("wardd at {} does not answer ({error}): is it running, and is this its http.bind?", self.http);
-        let mut stream = TcpStream::connect_timeout(&self.http, Duration::from_secs(3)).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        let body = body.map(Value::to_string).unwrap_or_default();
-        let token = match &self.token_file {
-            Some(path) => format!("Authorization: Bearer {}\r\n", std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?.trim()),
-            None => String::new(),
-        };
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n{token}Content-Length: {}\r\n\r\n{body}",
-            self.http,
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).map_err(failed)?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER_MAX).read_to_end(&mut answer).map_err(failed)?;
-        let text = String::from_utf8_lossy(&answer);
-        let (head, body) = text.split_once("\r\n\r\n").ok_or("the answer is no HTTP")?;
-        let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).ok_or("the answer has no status")?;
-        let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") { unchunked(body) } else { body.to_owned() };
-        Ok((status, serde_json::from_str(&body).unwrap_or(Value::String(body))))
+        let failed = |error: Error| format!("wardd at {} does not answer ({error}): is it running, is this its http.bind, and does it want TLS (--ca)?", self.http);
+        let scheme = if self.ca.is_some() { "https" } else { "http" };
+        let mut request = Request::builder().method(method).uri(format!("{scheme}://{}{path}", self.http)).header("Content-Type", "application/json");
+        if let Some(path) = &self.token_file {
+            let token = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            request = request.header("Authorization", format!("Bearer {}", token.trim()));
+        }
+        let request = request.body(body.map(Value::to_string).unwrap_or_default()).map_err(|error| format!("{}: {error}: write it as host:port", self.http))?;
+        let mut answer = self.agent()?.run(request).map_err(failed)?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(ANSWER_MAX).read_to_string().map_err(failed)?;
+        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
     }
-}
-
-fn unchunked(body: &str) -> String {
-    let mut rest = body;
-    let mut whole = String::new();
-    while let Some((size, tail)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
-        let Some((piece, next)) = tail.split_at_checked(size).filter(|_| size > 0) else { break };
-        whole.push_str(piece);
-        rest = next.strip_prefix("\r\n").unwrap_or(next);
-    }
-    whole
 }

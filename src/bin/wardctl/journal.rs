@@ -1,15 +1,19 @@
-//! `wardctl journal`: the log of a data directory, for people.
+//! `wardctl journal`: the log of a data directory, for people. Nothing here writes, so wardd may run meanwhile.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 use wardd::journal::verify::verify;
-use wardd::journal::{FileLog, KeyRing, Log, Options, StoredBatch};
+use wardd::journal::{KeyRing, Reader, StoredBatch};
 
 use crate::out;
+
+/// Between two looks of `tail --follow`.
+const POLL: Duration = Duration::from_millis(500);
 
 #[derive(Args)]
 pub(crate) struct Place {
@@ -23,19 +27,22 @@ pub(crate) struct Place {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Checks every checksum, sequence, chain link and, with a key ring, every seal. wardd may run meanwhile.
+    /// Checks every checksum, sequence, chain link and, with a key ring, every seal.
     Verify(Place),
-    /// Shows figures. wardd must not run.
+    /// Shows figures.
     Stat(Place),
-    /// Shows the last events. wardd must not run.
+    /// Shows the last events.
     Tail {
         #[command(flatten)]
         place: Place,
         /// How many batches.
         #[arg(short, default_value_t = 10)]
-        n: u64,
+        n: usize,
+        /// Goes on showing what comes, until Ctrl-C.
+        #[arg(long, short)]
+        follow: bool,
     },
-    /// Writes all events as JSON lines. wardd must not run.
+    /// Writes all events as JSON lines.
     Export {
         #[command(flatten)]
         place: Place,
@@ -51,13 +58,13 @@ fn keys(place: &Place) -> Result<Option<KeyRing>, String> {
     path.map(|path| KeyRing::load(&path).map_err(|error| error.to_string())).transpose()
 }
 
-fn open(place: &Place) -> Result<FileLog, String> {
+fn open(place: &Place) -> Result<Reader, String> {
     let keys = keys(place)?.ok_or("name the key ring with --keyring: without it nothing can be read")?;
     let directory = place.data.join("journal");
     if !directory.is_dir() {
         return Err(format!("{}: there is no journal", directory.display()));
     }
-    FileLog::open(&directory, Arc::new(keys), Options::default()).map(|(log, _)| log).map_err(|error| error.to_string())
+    Ok(Reader::new(&directory, Arc::new(keys)))
 }
 
 fn show(batch: &StoredBatch) {
@@ -97,30 +104,28 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
             }
         }
         Command::Stat(place) => {
-            let statistics = open(&place)?.statistics();
+            let statistics = open(&place)?.statistics().map_err(|error| error.to_string())?;
             out::line(&format!("{} events in {} streams", statistics.events, statistics.streams));
             for (path, first, records, bytes) in statistics.segments {
                 out::line(&format!("  {}  from event {first}, {records} records, {bytes} bytes", path.display()));
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Tail { place, n } => {
+        Command::Tail { place, n, follow } => {
             let log = open(&place)?;
-            let from = log.head().saturating_sub(n.saturating_mul(8)).max(1);
-            let batches = log.read_all(from, usize::MAX).map_err(|error| error.to_string())?;
-            let skip = batches.len().saturating_sub(usize::try_from(n).unwrap_or(usize::MAX));
-            batches.iter().skip(skip).for_each(|batch| show(batch));
-            Ok(ExitCode::SUCCESS)
+            let last = log.last(n).map_err(|error| error.to_string())?;
+            last.iter().for_each(show);
+            if !follow {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let mut next = last.back().map_or(1, |batch| batch.last() + 1);
+            loop {
+                std::thread::sleep(POLL);
+                next = log.each(next, show).map_err(|error| error.to_string())?;
+            }
         }
         Command::Export { place, from } => {
-            let log = open(&place)?;
-            let mut next = from.max(1);
-            loop {
-                let batches = log.read_all(next, 512).map_err(|error| error.to_string())?;
-                let Some(last) = batches.last() else { break };
-                next = last.last() + 1;
-                batches.iter().for_each(|batch| show(batch));
-            }
+            open(&place)?.each(from, show).map_err(|error| error.to_string())?;
             Ok(ExitCode::SUCCESS)
         }
     }

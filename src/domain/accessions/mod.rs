@@ -6,7 +6,7 @@ use super::{Aggregate, Context};
 use crate::kernel::{Accession, Date, StreamKind};
 
 /// The last number that was issued.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Accessions {
     last: Option<(Date, u32)>,
 }
@@ -39,6 +39,7 @@ pub enum Rejection {}
 
 impl Aggregate for Accessions {
     const KIND: StreamKind = StreamKind::Hospital;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;

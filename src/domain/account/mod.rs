@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::{Aggregate, Context};
 use crate::kernel::{Money, StreamKind, Timestamp};
 
+mod billable;
 mod price_list;
 
+pub use billable::{Service, billable};
 pub use price_list::{Price, PriceList, PriceListError};
 
 /// An account.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Account {
     charges: BTreeMap<u64, Charge>,
     unpriced: BTreeMap<u64, Charge>,
@@ -113,6 +115,7 @@ impl Account {
 
 impl Aggregate for Account {
     const KIND: StreamKind = StreamKind::Account;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;

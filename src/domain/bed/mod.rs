@@ -8,7 +8,7 @@ use super::{Aggregate, Context};
 use crate::kernel::{Mrn, StreamKind, Timestamp};
 
 /// The state of a bed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Bed {
     /// Nobody lies in it.
     #[default]
@@ -95,6 +95,7 @@ pub enum Rejection {
 
 impl Aggregate for Bed {
     const KIND: StreamKind = StreamKind::Bed;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;

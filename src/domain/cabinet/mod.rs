@@ -127,6 +127,7 @@ impl Cabinet {
 
 impl Aggregate for Cabinet {
     const KIND: StreamKind = StreamKind::Cabinet;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;

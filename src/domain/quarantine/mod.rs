@@ -120,13 +120,13 @@ impl Reason {
             | Reason::Poison { detail } => detail.clone(),
             Reason::TestNotOrdered { test } => format!("test {test} was not ordered on this specimen: bind it, or discard it"),
             Reason::Discrepancy { pocket, expected, found } => format!("pocket {pocket}: {expected} expected, {found} found: two persons must resolve it"),
-            Reason::Unpriced { code } => format!("the price list has no price for {code} on that day: add one, then retry"),
+            Reason::Unpriced { code } => format!("the price list has no price for {code} on that day: add one and start wardd again, the charge is then written by itself"),
         }
     }
 }
 
 /// An item of the quarantine.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Item {
     /// No such item.
     #[default]
@@ -219,6 +219,7 @@ pub enum Rejection {
 
 impl Aggregate for Item {
     const KIND: StreamKind = StreamKind::Quarantine;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;

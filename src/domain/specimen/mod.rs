@@ -33,7 +33,7 @@ pub enum Stage {
 }
 
 /// A specimen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Specimen {
     stage: Stage,
     patient: Option<Mrn>,
@@ -43,7 +43,7 @@ pub struct Specimen {
 }
 
 /// A result that was filed, by what makes it itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Filed {
     device: DeviceId,
     line: ResultLine,
@@ -213,6 +213,7 @@ impl Specimen {
 
 impl Aggregate for Specimen {
     const KIND: StreamKind = StreamKind::Specimen;
+    const SNAPSHOT: u16 = 1;
     type Command = Command;
     type Event = Event;
     type Rejection = Rejection;

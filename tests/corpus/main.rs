@@ -1,0 +1,11 @@
+//! Messages, barcodes and tags that others wrote, through the real programs; skipped where `../shared/corpus` is absent.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod astm;
+mod epc;
+mod gs1;
+#[path = "../daemon/harness.rs"]
+#[expect(dead_code, reason = "the daemon's tests use the rest")]
+mod harness;
+mod hl7;
+mod table;
