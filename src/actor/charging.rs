@@ -39,7 +39,7 @@ fn command_id(what: [u8; 8], cause: u64) -> CommandId {
 
 fn origin(command: CommandId, correlation: CommandId, cause: u64, now: Timestamp) -> Origin {
     let principal = Principal::System("billing".to_owned());
-    Origin { command, principal, witness: None, place: None, correlation, causation: Some(cause), device_time: None, received: now, now, device: None }
+    Origin { correlation, causation: Some(cause), ..Origin::new(command, principal, now) }
 }
 
 /// Why an event could not be charged; it is tried again until it can.

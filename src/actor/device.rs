@@ -15,7 +15,7 @@ use super::keeper::{hold, quarantine_item};
 use super::port::{Place, Placed};
 use super::request::{Failure, Origin, Outcome};
 use crate::domain::device::{Event, Sightings};
-use crate::domain::quarantine::Reason;
+use crate::domain::quarantine::{self, Part, Reason};
 use crate::journal::{Batch, Log, NewEvent};
 use crate::kernel::{CommandId, DeviceId, Principal, RawBytes, StreamId, StreamKind, Timestamp, limits};
 use crate::routing::{Routed, Understood};
@@ -81,7 +81,17 @@ enum Stage {
     UnderWay(Vec<IntakeReply>),
     /// Durable.
     Known(Arc<[Reason]>),
+    /// Durable since before the start: what of it was held stands in the log between these events.
+    Stored {
+        /// Where it was received.
+        from: u64,
+        /// Where all of it was done.
+        to: u64,
+    },
 }
+
+/// Batches that are read for what was held of one message.
+const BATCHES_OF_A_MESSAGE: usize = 4_096;
 
 /// What the actor is started with.
 #[derive(Clone)]
@@ -167,15 +177,33 @@ impl Memory {
         let stream = self.stream();
         let version = self.settings.log.version(&stream);
         let from = version.saturating_sub(limits::MESSAGES_REMEMBERED as u64 / 4) + 1;
+        let mut begun = HashMap::new();
         for (_, stored) in self.settings.log.read_stream(&stream, from, limits::MESSAGES_REMEMBERED)? {
+            let to = stored.sequence;
             match serde_json::from_str(stored.event.payload.get())? {
-                Event::MessageReceived { message, is_handled: true, .. } | Event::MessageHandled { message } => {
-                    self.note(message, Stage::Known(Arc::new([])));
+                Event::MessageReceived { message, is_handled: true, .. } => self.note(message, Stage::Stored { from: to, to }),
+                Event::MessageReceived { message, is_handled: false, .. } => drop(begun.insert(message, to)),
+                Event::MessageHandled { message } => {
+                    let from = begun.remove(&message).unwrap_or(to);
+                    self.note(message, Stage::Stored { from, to });
                 }
-                Event::MessageReceived { .. } | Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
+                Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// What of a message was held before the start: the same answer must be given to its repetition.
+    fn stored_holds(&self, message: CommandId, from: u64, to: u64) -> Result<Arc<[Reason]>, Failure> {
+        let batches = self.settings.log.read_all(from, BATCHES_OF_A_MESSAGE).map_err(|error| Failure::Unreadable(error.to_string()))?;
+        let of_it = batches.iter().take_while(|batch| batch.first() <= to).filter(|batch| batch.meta.correlation == message);
+        let held = of_it.flat_map(|batch| &batch.events).filter(|event| event.event.stream.kind() == StreamKind::Quarantine && event.event.kind == "Held");
+        held.map(|event| match serde_json::from_str(event.event.payload.get()) {
+            Ok(quarantine::Event::Held { reason, .. }) => Ok(reason),
+            Ok(_) => Err(Failure::Unreadable(format!("event {} is no hold", event.sequence))),
+            Err(error) => Err(Failure::Unreadable(format!("event {}: {error}", event.sequence))),
+        })
+        .collect()
     }
 
     fn note(&mut self, message: CommandId, stage: Stage) {
@@ -206,6 +234,12 @@ impl Memory {
     }
 
     fn intake(&mut self, intake: Intake, myself: ActorRef<Placed<Message>>, place: Place) {
+        if let Some(Stage::Stored { from, to }) = self.stages.get(&intake.message) {
+            match self.stored_holds(intake.message, *from, *to) {
+                Ok(holds) => drop(self.stages.insert(intake.message, Stage::Known(holds))),
+                Err(failure) => return (intake.reply)(Err(failure)),
+            }
+        }
         match self.stages.get_mut(&intake.message) {
             Some(Stage::Known(holds)) => {
                 telemetry::message_repeated(self.settings.device.as_str());
@@ -215,13 +249,13 @@ impl Memory {
                 telemetry::message_repeated(self.settings.device.as_str());
                 return waiting.push(intake.reply);
             }
-            None => {}
+            Some(Stage::Stored { .. }) | None => {}
         }
         self.note(intake.message, Stage::UnderWay(Vec::new()));
         let is_replay = intake.is_replay;
         let origin = self.origin(&intake);
         let finish = Finish { message: intake.message, reply: Some(intake.reply), myself, place: Some(place) };
-        let (own, targets) = self.sort(intake.understood.items, &origin);
+        let (own, targets) = self.sort(intake.understood.items, &origin, is_replay);
         let received = |is_handled| Event::MessageReceived {
             message: origin.command,
             control_id: intake.understood.control_id.clone(),
@@ -235,9 +269,10 @@ impl Memory {
         for item in own {
             match item {
                 Own::Event(event) => carried.extend(self.event(&stream, &event)),
-                Own::Hold(reason) => {
+                Own::Hold(reason, part) => {
                     if !is_replay {
                         let number = carried.len();
+                        let origin = Origin { part, ..origin.clone() };
                         carried.extend(hold(quarantine_item(&origin.command, number), reason.clone(), &origin, None));
                     }
                     holds.push(reason);
@@ -249,17 +284,13 @@ impl Memory {
     }
 
     fn origin(&self, intake: &Intake) -> Origin {
+        let device = self.settings.device.clone();
         Origin {
-            command: intake.message,
-            principal: Principal::Device(self.settings.device.clone()),
-            witness: None,
             place: intake.place.clone(),
-            correlation: intake.message,
-            causation: None,
             device_time: intake.understood.device_time,
             received: intake.received,
-            now: intake.now,
-            device: Some(self.settings.device.clone()).filter(|_| !intake.is_replay),
+            device: Some(device.clone()).filter(|_| !intake.is_replay),
+            ..Origin::new(intake.message, Principal::Device(device), intake.now)
         }
     }
 
@@ -269,13 +300,15 @@ impl Memory {
     }
 
     /// What belongs to the device itself, and what goes to another actor.
-    fn sort(&mut self, items: Vec<Routed>, origin: &Origin) -> (Vec<Own>, Vec<Target>) {
+    fn sort(&mut self, items: Vec<Routed>, origin: &Origin, is_by_hand: bool) -> (Vec<Own>, Vec<(Option<Part>, Target)>) {
         let mut own = Vec::new();
         let mut targets = Vec::new();
-        for item in items {
+        let of = items.len();
+        for (index, item) in items.into_iter().enumerate() {
+            let part = (of > 1).then_some(Part { index, of });
             match item {
                 Routed::Noted | Routed::Query { .. } => {}
-                Routed::Hold(reason) | Routed::Unbound { reason, .. } => own.push(Own::Hold(reason)),
+                Routed::Hold(reason) | Routed::Unbound { reason, .. } => own.push(Own::Hold(reason, part)),
                 Routed::Control { control, results } => own.push(Own::Event(Event::ControlMeasured { control, results })),
                 Routed::Tag { tag, antenna, seen } => {
                     if self.sightings.is_new(&tag, antenna, origin.now) {
@@ -284,8 +317,8 @@ impl Memory {
                 }
                 Routed::Drawer { drawer, movement, command } => own.push(Own::Event(Event::DrawerMoved { drawer, movement, command })),
                 other => match self.settings.targets.target(&self.settings.device, other) {
-                    Ok(target) => targets.push(target),
-                    Err(reason) => own.push(Own::Hold(reason)),
+                    Ok(target) => targets.push((part, if is_by_hand { target.by_hand() } else { target })),
+                    Err(reason) => own.push(Own::Hold(reason, part)),
                 },
             }
         }
@@ -296,7 +329,7 @@ impl Memory {
 /// What belongs to the device itself.
 enum Own {
     Event(Event),
-    Hold(Reason),
+    Hold(Reason, Option<Part>),
 }
 
 /// One message's commands on their way.
@@ -310,10 +343,11 @@ struct Errand {
 }
 
 impl Errand {
-    fn run(mut self, mut targets: Vec<Target>, finish: Finish) {
+    fn run(mut self, mut targets: Vec<(Option<Part>, Target)>, finish: Finish) {
         match (targets.pop(), targets.is_empty()) {
             (None, _) => self.alone(finish),
-            (Some(target), true) => {
+            (Some((part, target)), true) => {
+                self.origin.part = part;
                 let carried = std::mem::take(&mut self.carried);
                 let holds = self.holds;
                 let reply = Box::new(move |outcome| finish.end(merge(holds, outcome)));
@@ -337,15 +371,15 @@ impl Errand {
         self.log.append(batch, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
     }
 
-    async fn one_by_one(mut self, targets: Vec<Target>, finish: Finish) {
+    async fn one_by_one(mut self, targets: Vec<(Option<Part>, Target)>, finish: Finish) {
         let mut raw_at = None;
         let mut was_refused = false;
-        for (number, target) in targets.into_iter().enumerate() {
+        for (number, (part, target)) in targets.into_iter().enumerate() {
             // A transfer whose new bed refuses leaves the patient where they are.
             if was_refused && target.follows_admission() {
                 continue;
             }
-            let mut origin = self.origin.clone();
+            let mut origin = Origin { part, ..self.origin.clone() };
             origin.command = self.origin.command.part(u32::try_from(number).unwrap_or(u32::MAX));
             let (sender, receiver) = tokio::sync::oneshot::channel();
             let reply = Box::new(move |outcome| {

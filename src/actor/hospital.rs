@@ -63,6 +63,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// The same, asked for by a person: it is done wholly, or the person is told why not.
+    pub fn by_hand(mut self) -> Self {
+        if let Target::Specimen(_, specimen::Command::FileResults { is_by_hand, .. }) = &mut self {
+            *is_by_hand = true;
+        }
+        self
+    }
+
     /// Whether a patient comes into a bed by it.
     pub fn is_admission(&self) -> bool {
         matches!(self, Target::Bed(_, bed::Command::Admit { .. }))
@@ -85,11 +93,14 @@ impl Targets {
         let known_bed = |bed: BedId| if self.beds.contains_key(&bed) { Ok(bed) } else { Err(unknown("bed", bed.as_str())) };
         let known_cabinet = |cabinet: CabinetId| if self.cabinets.contains_key(&cabinet) { Ok(cabinet) } else { Err(unknown("cabinet", cabinet.as_str())) };
         match item {
-            Routed::Results { accession, results } => Ok(Target::Specimen(accession, specimen::Command::FileResults { device: device.clone(), results })),
+            Routed::Results { accession, patient, results } => {
+                let file = specimen::Command::FileResults { device: device.clone(), patient, results, is_by_hand: false };
+                Ok(Target::Specimen(accession, file))
+            }
             Routed::Collect { accession } => Ok(Target::Specimen(accession, specimen::Command::Collect)),
             Routed::Receive { accession } => Ok(Target::Specimen(accession, specimen::Command::Receive)),
-            Routed::Load { cabinet, gtin, lot, expires, quantity } => {
-                let load = cabinet::Command::Load { pocket: None, gtin: Some(gtin), lot, expires, quantity, delivery: None };
+            Routed::Load { cabinet, gtin, lot, expires, quantity, package } => {
+                let load = cabinet::Command::Load { pocket: None, gtin: Some(gtin), lot, expires, quantity, delivery: package };
                 Ok(Target::Cabinet(known_cabinet(cabinet)?, load))
             }
             Routed::Report { cabinet, reported } => Ok(Target::Cabinet(known_cabinet(cabinet)?, cabinet::Command::Report(*reported))),

@@ -274,14 +274,15 @@ fn remember(answers: &mut VecDeque<CommandId>, command: CommandId) {
 
 /// The key of the n-th item that a command puts into quarantine: the same at each repetition.
 pub(super) fn quarantine_item(command: &CommandId, number: usize) -> String {
-    let text = command.to_string();
-    format!("qtn_{}-{number}", text.get(4..20).unwrap_or_default())
+    // Both halves count: a device's ids are hashes, those of wardd's own parts differ in the second half only.
+    let bytes = u128::from_be_bytes(command.bytes());
+    format!("qtn_{:016x}-{number}", (bytes >> 64) as u64 ^ bytes as u64)
 }
 
 /// The event that holds something for a person.
 pub(super) fn hold(item: String, reason: Reason, origin: &super::Origin, raw_at: Option<u64>) -> Option<NewEvent> {
     telemetry::held(reason.word(), origin.device.as_ref().map_or("none", |device| device.as_str()));
-    let event = quarantine::Event::Held { reason, device: origin.device.clone(), raw_at, at: origin.now };
+    let event = quarantine::Event::Held { reason, device: origin.device.clone(), raw_at, part: origin.part, at: origin.now };
     NewEvent::new(StreamId::new(StreamKind::Quarantine, item), "Held", 1, &event).ok()
 }
 

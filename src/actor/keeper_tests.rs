@@ -128,7 +128,7 @@ impl Bench {
         let now = Timestamp::from_micros(1);
         let command = CommandId::from_bytes(bytes);
         let principal = Principal::System("test".into());
-        Origin { command, principal, witness: None, place: None, correlation: command, causation: None, device_time: None, received: now, now, device: None }
+        Origin::new(command, principal, now)
     }
 
     fn send_as(&self, id: u64, key: &str, command: Command) -> Result<oneshot::Receiver<Outcome>, ()> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::quarantine::Reason;
+use crate::domain::quarantine::{Part, Reason};
 use crate::domain::{Context, Refusal};
 use crate::journal::{AppendError, Meta, NewEvent, Receipt};
 use crate::kernel::{CommandId, DeviceId, Principal, Timestamp};
@@ -30,9 +30,31 @@ pub struct Origin {
     pub now: Timestamp,
     /// The device whose message this is: then a refusal is held for a person and not merely answered.
     pub device: Option<DeviceId>,
+    /// Which part of a device's message this is, when it asked for several things.
+    pub part: Option<Part>,
+    /// The fingerprint of a request that came with a key of its own, so that the key is not used for another one.
+    pub request: Option<String>,
 }
 
 impl Origin {
+    /// A command of somebody, now, with nothing else known.
+    pub fn new(command: CommandId, principal: Principal, now: Timestamp) -> Self {
+        Self {
+            command,
+            principal,
+            witness: None,
+            place: None,
+            correlation: command,
+            causation: None,
+            device_time: None,
+            received: now,
+            now,
+            device: None,
+            part: None,
+            request: None,
+        }
+    }
+
     /// The envelope of the events.
     pub fn meta(&self) -> Arc<Meta> {
         Arc::new(Meta {
@@ -45,6 +67,7 @@ impl Origin {
             device_time: self.device_time,
             received: self.received,
             recorded: self.now,
+            request: self.request.clone(),
         })
     }
 

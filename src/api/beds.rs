@@ -70,6 +70,6 @@ pub(super) async fn act(State(api): State<Api>, Path((bed, action)): Path<(Strin
         "cancel" => Command::Release { patient, reason: Leaving::Cancelled },
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.bed(&bed, command, api.origin(key, body.user.as_deref(), None)).await;
+    let outcome = api.hospital.bed(&bed, command, api.origin(key, body.user.as_deref(), None)?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Bed, bed.as_str()), key, &outcome, StatusCode::OK))
 }

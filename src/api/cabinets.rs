@@ -159,6 +159,6 @@ pub(super) async fn act(State(api): State<Api>, Path((cabinet, action)): Path<(S
     let id = known(&api, &parse::<CabinetId>(&cabinet)?.to_string())?;
     let (user, witness) = (body.user.take(), body.witness.take());
     let command = command(&action, body)?;
-    let outcome: Outcome = api.hospital.cabinet(&id, command, api.origin(key, user.as_deref(), witness)).await;
+    let outcome: Outcome = api.hospital.cabinet(&id, command, api.origin(key, user.as_deref(), witness)?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Cabinet, id.as_str()), key, &outcome, StatusCode::OK))
 }

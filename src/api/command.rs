@@ -2,9 +2,11 @@
 
 use axum::Json;
 use axum::extract::FromRequestParts;
+use axum::extract::Request;
 use axum::extract::rejection::JsonRejection;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -12,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::problem::Problem;
 use super::router::Api;
 use crate::actor::{Origin, Outcome};
-use crate::kernel::{CommandId, Invalid, Principal, StreamId};
+use crate::kernel::{CommandId, Invalid, Principal, StreamId, limits};
+
+const KEY: &str = "idempotency-key";
 
 /// The body of a request as JSON; the error is a problem that says what is wrong.
 pub(super) struct Body<T>(pub(super) T);
@@ -21,28 +25,80 @@ impl<S: Send + Sync, T: DeserializeOwned> axum::extract::FromRequest<S> for Body
     type Rejection = Problem;
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
         let body: Result<Json<T>, JsonRejection> = Json::from_request(request, state).await;
-        body.map(|Json(value)| Body(value)).map_err(|rejection| Problem::new(rejection.status(), "invalid", rejection.body_text()))
+        body.map(|Json(value)| Body(value)).map_err(|rejection| {
+            let text = rejection.body_text();
+            // What serde says, without what the framework says before it.
+            let text = text
+                .strip_prefix("Failed to deserialize the JSON body into the target type: ")
+                .or_else(|| text.strip_prefix("Failed to parse the request body as JSON: "))
+                .unwrap_or(&text);
+            Problem::new(rejection.status(), "invalid", format!("the body is not what this request needs: {text}"))
+        })
     }
 }
 
-/// The identity of a request: the Idempotency-Key header with method and path, or a random one.
-pub(super) struct Key(pub(super) CommandId);
+/// The identity of a request: its Idempotency-Key with method and path, or a random one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) command: CommandId,
+    /// The fingerprint of the body, when the client gave a key.
+    request: Option<Fingerprint>,
+}
+
+impl Identity {
+    /// The n-th command of the same request.
+    pub(super) fn part(self, number: u32) -> Self {
+        Self { command: self.command.part(number), ..self }
+    }
+}
+
+/// The fingerprint of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Fingerprint([u8; 16]);
+
+impl std::fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Takes the fingerprint of each request with an Idempotency-Key, so that a key cannot stand for two requests.
+pub(super) async fn fingerprint(request: Request, next: Next) -> Response {
+    if !request.headers().contains_key(KEY) {
+        return next.run(request).await;
+    }
+    let (mut parts, body) = request.into_parts();
+    match axum::body::to_bytes(body, limits::HTTP_BODY_BYTES).await {
+        Ok(bytes) => {
+            parts.extensions.insert(Fingerprint(first_half(&Sha256::digest(&bytes))));
+            next.run(Request::from_parts(parts, bytes.into())).await
+        }
+        Err(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", format!("the body is larger than {} bytes, or was cut", limits::HTTP_BODY_BYTES)).into_response(),
+    }
+}
+
+/// Extracts the identity.
+pub(super) struct Key(pub(super) Identity);
 
 impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        key(&parts.headers, parts.method.as_str(), parts.uri.path()).map(Key)
+        let command = key(&parts.headers, parts.method.as_str(), parts.uri.path())?;
+        Ok(Key(Identity { command, request: parts.extensions.get::<Fingerprint>().copied() }))
     }
+}
+
+fn first_half(digest: &[u8]) -> [u8; 16] {
+    digest.first_chunk().copied().unwrap_or_default()
 }
 
 fn key(headers: &HeaderMap, method: &str, path: &str) -> Result<CommandId, Problem> {
     let mut bytes = [0; 16];
-    match headers.get("idempotency-key") {
+    match headers.get(KEY) {
         Some(value) => {
             let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len()));
             let text = text.ok_or_else(|| Problem::bad("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
-            let digest = Sha256::digest(format!("{method} {path} {text}"));
-            bytes.copy_from_slice(digest.get(..16).unwrap_or(&[0; 16]));
+            bytes = first_half(&Sha256::digest(format!("{method} {path} {text}")));
         }
         None => getrandom::fill(&mut bytes).map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "random", error.to_string()))?,
     }
@@ -50,29 +106,40 @@ fn key(headers: &HeaderMap, method: &str, path: &str) -> Result<CommandId, Probl
 }
 
 impl Api {
-    /// The origin of a person's command.
-    pub(super) fn origin(&self, command: CommandId, user: Option<&str>, witness: Option<String>) -> Origin {
-        let now = self.clock.now();
-        Origin {
-            command,
-            principal: Principal::Person(user.unwrap_or("api").to_owned()),
+    /// The origin of a person's command. Who has somebody vouch for them must say who they are.
+    pub(super) fn origin(&self, identity: Identity, user: Option<&str>, witness: Option<String>) -> Result<Origin, Problem> {
+        let user = user.map(str::trim).filter(|user| !user.is_empty());
+        if witness.is_some() && user.is_none() {
+            return Err(Problem::bad("field user is needed with a witness: nobody can vouch for a person without a name"));
+        }
+        Ok(Origin {
             witness,
             place: Some("http".to_owned()),
-            correlation: command,
-            causation: None,
-            device_time: None,
-            received: now,
-            now,
-            device: None,
+            request: identity.request.map(|request| request.to_string()),
+            ..Origin::new(identity.command, Principal::Person(user.unwrap_or("api").to_owned()), self.clock.now())
+        })
+    }
+
+    /// The events of a request that was done before; an error when its key was used for another request.
+    pub(super) fn done_before(&self, stream: &StreamId, identity: Identity) -> Result<Vec<serde_json::Value>, Problem> {
+        let Some(done) = self.history.of_command(stream, identity.command) else { return Ok(Vec::new()) };
+        if done.request != identity.request.map(|request| request.to_string()) {
+            let text = "this Idempotency-Key was used for a request with another body: give each request a key of its own";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", text));
         }
+        Ok(done.events)
     }
 
     /// The answer to a command: its events, those of the first time when it is repeated.
-    pub(super) fn answer(&self, stream: &StreamId, command: CommandId, outcome: &Outcome, status: StatusCode) -> Response {
+    pub(super) fn answer(&self, stream: &StreamId, identity: Identity, outcome: &Outcome, status: StatusCode) -> Response {
+        let events = || self.done_before(stream, identity).map(|events| Json(serde_json::json!({ "events": events })));
         match outcome {
-            Outcome::Done(_) => (status, Json(serde_json::json!({ "events": self.history.of_command(stream, command) }))).into_response(),
+            Outcome::Done(_) => (status, events()).into_response(),
             // The first answer again, word for word; the header tells whoever wants to know.
-            Outcome::Repeated => (status, [("idempotency-replayed", "true")], Json(serde_json::json!({ "events": self.history.of_command(stream, command) }))).into_response(),
+            Outcome::Repeated => match events() {
+                Ok(events) => (status, [("idempotency-replayed", "true")], events).into_response(),
+                Err(problem) => problem.into_response(),
+            },
             Outcome::Nothing => (StatusCode::OK, Json(serde_json::json!({ "events": [] }))).into_response(),
             Outcome::Refused(refusal) => Problem::refused(refusal).into_response(),
             Outcome::Held(_, reason) => Problem::new(StatusCode::ACCEPTED, reason.word(), reason.sentence()).into_response(),

@@ -42,6 +42,17 @@ pub(super) struct LabOrder {
     user: Option<String>,
 }
 
+/// Tests can be ordered when there is one at least, and the catalogue has them all.
+fn in_catalogue(api: &Api, tests: &[Loinc]) -> Result<(), Problem> {
+    if tests.is_empty() {
+        return Err(Problem::bad("no tests are named: name at least one LOINC code in `tests`"));
+    }
+    match tests.iter().find(|test| !api.catalogue.contains_key(test.as_str())) {
+        Some(test) => Err(Problem::bad(format!("test {test} is not in the catalogue: order one of {}", api.catalogue.keys().cloned().collect::<Vec<_>>().join(", ")))),
+        None => Ok(()),
+    }
+}
+
 /// An order that was taken.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Ordered {
@@ -54,24 +65,19 @@ pub(super) struct Ordered {
 /// Orders tests: issues an accession number, then the specimen under it. The same Idempotency-Key gives the same number.
 #[utoipa::path(post, path = "/api/v1/lab-orders", request_body = LabOrder, responses((status = 201, body = Ordered), (status = 400, body = Problem)))]
 pub(super) async fn order(State(api): State<Api>, Key(key): Key, Body(order): Body<LabOrder>) -> Result<Response, Problem> {
-    if let Some(test) = order.tests.iter().find(|test| !api.catalogue.contains_key(test.as_str())) {
-        return Err(Problem::bad(format!("test {test} is not in the catalogue: order one of {}", api.catalogue.keys().cloned().collect::<Vec<_>>().join(", "))));
-    }
-    if order.tests.is_empty() {
-        return Err(Problem::bad("the order names no tests: name at least one LOINC code"));
-    }
+    in_catalogue(&api, &order.tests)?;
     let stream = StreamId::new(StreamKind::Hospital, "accessions");
-    match api.hospital.accession(api.origin(key, order.user.as_deref(), None)).await {
+    match api.hospital.accession(api.origin(key, order.user.as_deref(), None)?).await {
         Outcome::Done(_) | Outcome::Repeated => {}
         other => return Ok(api.answer(&stream, key, &other, StatusCode::CREATED)),
     }
-    let issued = api.history.of_command(&stream, key).first().and_then(|event| event.get("accession")?.as_str()?.parse::<Accession>().ok());
+    let issued = api.done_before(&stream, key)?.first().and_then(|event| event.get("accession")?.as_str()?.parse::<Accession>().ok());
     let accession = issued.ok_or_else(|| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the accession number is not readable yet: send the request again with the same Idempotency-Key")
     })?;
     let tests: Vec<String> = order.tests.iter().map(ToString::to_string).collect();
     let command = Command::Order { patient: order.patient.mrn, tests: order.tests, priority: order.priority };
-    match api.hospital.specimen(&accession, command, api.origin(key.part(1), order.user.as_deref(), None)).await {
+    match api.hospital.specimen(&accession, command, api.origin(key.part(1), order.user.as_deref(), None)?).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok((StatusCode::CREATED, Json(Ordered { accession: accession.to_string(), tests })).into_response()),
         other => Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key.part(1), &other, StatusCode::CREATED)),
     }
@@ -94,6 +100,17 @@ impl PageQuery {
     }
 }
 
+/// The query of a list; the error is a problem.
+pub(super) struct Page(pub(super) PageQuery);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Page {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+        let query = Query::<PageQuery>::from_request_parts(parts, state).await;
+        query.map(|Query(page)| Page(page)).map_err(|_| Problem::bad("a list is asked for with `from` (a key) and `limit` (a number up to 500)"))
+    }
+}
+
 /// A row with its key beside it.
 pub(super) fn keyed<R: Serialize>(name: &str, (key, row): (String, R)) -> serde_json::Value {
     let mut value = serde_json::to_value(row).unwrap_or_default();
@@ -105,7 +122,7 @@ pub(super) fn keyed<R: Serialize>(name: &str, (key, row): (String, R)) -> serde_
 
 /// Specimens by accession number.
 #[utoipa::path(get, path = "/api/v1/specimens", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) -> Json<Vec<serde_json::Value>> {
+pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
     Json(api.rows.list::<SpecimenRow>("specimen", &page.from, page.rows()).into_iter().map(|row| keyed("accession", row)).collect())
 }
 
@@ -134,9 +151,12 @@ pub(super) async fn act(State(api): State<Api>, Path((accession, action)): Path<
     let command = match action.as_str() {
         "collect" => Command::Collect,
         "receive" => Command::Receive,
-        "add-tests" => Command::AddTests { tests: body.tests },
+        "add-tests" => {
+            in_catalogue(&api, &body.tests)?;
+            Command::AddTests { tests: body.tests }
+        }
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.specimen(&accession, command, api.origin(key, body.user.as_deref(), None)).await;
+    let outcome = api.hospital.specimen(&accession, command, api.origin(key, body.user.as_deref(), None)?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key, &outcome, StatusCode::OK))
 }

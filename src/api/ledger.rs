@@ -1,7 +1,7 @@
 //! Accounts: charges, each with the event that caused it, and payments.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use rust_decimal::Decimal;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
-use super::lab::{PageQuery, keyed};
+use super::lab::{Page, keyed};
 use super::problem::Problem;
 use super::router::Api;
 use crate::domain::account::Command;
@@ -18,7 +18,7 @@ use crate::projection::AccountRow;
 
 /// Accounts by medical record number.
 #[utoipa::path(get, path = "/api/v1/accounts", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) -> Json<Vec<serde_json::Value>> {
+pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
     Json(api.rows.list::<AccountRow>("account", &page.from, page.rows()).into_iter().map(|row| keyed("account", row)).collect())
 }
 
@@ -54,6 +54,6 @@ pub(super) async fn act(State(api): State<Api>, Path((mrn, action)): Path<(Strin
         ("pay", _, _) => return Err(Problem::bad("fields amount and currency are needed for this")),
         (other, _, _) => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.account(&account, command, api.origin(key, body.user.as_deref(), None)).await;
+    let outcome = api.hospital.account(&account, command, api.origin(key, body.user.as_deref(), None)?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Account, account.as_str()), key, &outcome, StatusCode::OK))
 }

@@ -162,11 +162,11 @@ fn render(api: &Api) -> String {
         .collect();
     let items = api
         .rows
-        .open_item_keys(SHOWN)
+        .open_item_keys("", SHOWN)
         .into_iter()
         .filter_map(|item| {
             let row: ItemRow = api.rows.get("quarantine", &item)?;
-            let (reason, ..) = row.held()?;
+            let reason = row.held()?.reason;
             Some(ItemLine { item, reason: reason.word().replace('_', " "), age: age(now, Some(row.since)) })
         })
         .collect();

@@ -3,33 +3,33 @@
 use std::pin::Pin;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
-use super::lab::{PageQuery, keyed};
+use super::lab::{Page, keyed};
 use super::problem::Problem;
 use super::router::Api;
 use crate::domain::quarantine::{Command, Reason};
 use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind};
-use crate::projection::ItemRow;
+use crate::projection::{HeldItem, ItemRow};
 
 /// How a message that was handled again came out: the reasons why something of it still waits, or that it could not be tried.
 pub type Replayed<'a> = Pin<Box<dyn Future<Output = Result<Vec<Reason>, String>> + Send + 'a>>;
 
 /// Handles raw messages again; given by the composition root, which knows the gateways.
 pub trait Replay: Send + Sync {
-    /// Handles a device's message again, its results bound to a specimen when a person says so.
-    fn replay(&self, device: DeviceId, raw: RawBytes, bind: Option<Accession>) -> Replayed<'_>;
+    /// Handles the part of a device's message that an item stands for again, its results bound to a specimen when a person says so.
+    fn replay(&self, device: DeviceId, raw: RawBytes, item: HeldItem, bind: Option<Accession>) -> Replayed<'_>;
 }
 
 fn view(key: &str, row: &ItemRow, now: crate::kernel::Timestamp) -> serde_json::Value {
     let mut value = keyed("item", (key.to_owned(), row));
     if let Some(map) = value.as_object_mut() {
-        if let Some((reason, device, _)) = row.held() {
+        if let Some(HeldItem { reason, device, .. }) = row.held() {
             map.insert("sentence".to_owned(), reason.sentence().into());
             map.insert("reason".to_owned(), serde_json::to_value(reason).unwrap_or_default());
             map.insert("device".to_owned(), serde_json::to_value(device).unwrap_or_default());
@@ -40,11 +40,11 @@ fn view(key: &str, row: &ItemRow, now: crate::kernel::Timestamp) -> serde_json::
     value
 }
 
-/// Open items, oldest keys first.
+/// Open items by key, from `from` on.
 #[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) -> Json<Vec<serde_json::Value>> {
+pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
     let now = api.clock.now();
-    let keys = api.rows.open_item_keys(page.rows());
+    let keys = api.rows.open_item_keys(&page.from, page.rows());
     Json(keys.iter().filter_map(|key| api.rows.get::<ItemRow>("quarantine", key).map(|row| view(key, &row, now))).collect())
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn list(State(api): State<Api>, Query(page): Query<PageQuery>) 
 pub(super) async fn show(State(api): State<Api>, Path(item): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
     let row: ItemRow = api.rows.get("quarantine", &item).ok_or_else(|| Problem::missing("item in quarantine", &item))?;
     let mut value = view(&item, &row, api.clock.now());
-    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), row.held().and_then(|(_, _, raw_at)| api.history.raw(raw_at))) {
+    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), row.held().and_then(|held| api.history.raw(held.raw_at))) {
         map.insert("device".to_owned(), device.to_string().into());
         map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default());
     }
@@ -89,7 +89,7 @@ pub(super) async fn act(State(api): State<Api>, Path((item, action)): Path<(Stri
         }
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.quarantine(&item, command, api.origin(key, body.user.as_deref(), None)).await;
+    let outcome = api.hospital.quarantine(&item, command, api.origin(key, body.user.as_deref(), None)?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Quarantine, item), key, &outcome, StatusCode::OK))
 }
 
@@ -98,11 +98,10 @@ async fn replay(api: &Api, row: &ItemRow, bind: Option<Accession>) -> Result<(),
     if !row.is_open {
         return Err(Problem::new(StatusCode::CONFLICT, "already_closed", "the item has been dealt with already"));
     }
-    let (device, raw) = row
-        .held()
-        .and_then(|(_, _, raw_at)| api.history.raw(raw_at))
-        .ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
-    let holds = api.replay.replay(device, raw, bind).await.map_err(|why| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why))?;
+    let item = row.held().ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "the item cannot be read: discard it"))?;
+    let (device, raw) =
+        api.history.raw(item.raw_at).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
+    let holds = api.replay.replay(device, raw, item, bind).await.map_err(|why| Problem::new(StatusCode::CONFLICT, "not_replayed", why))?;
     match holds.first() {
         None => Ok(()),
         Some(reason) => Err(Problem::new(StatusCode::CONFLICT, reason.word(), format!("it still cannot be done: {}", reason.sentence()))),

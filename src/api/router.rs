@@ -12,7 +12,7 @@ use axum::{Json, Router};
 
 use super::problem::Problem;
 use super::quarantine::Replay;
-use super::{beds, cabinets, devices, guard, lab, ledger, openapi, page, quarantine};
+use super::{beds, cabinets, command, devices, guard, lab, ledger, openapi, page, quarantine};
 use crate::actor::Hospital;
 use crate::kernel::{Clock, limits};
 use crate::projection::{History, Rows};
@@ -64,6 +64,7 @@ pub fn router(api: Api) -> Router {
         .route("/quarantine/{item}/{action}", post(quarantine::act))
         .route("/summary", get(devices::summary))
         .route("/openapi.json", get(openapi::document))
+        .layer(middleware::from_fn(command::fingerprint))
         .layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
     Router::new()
         .nest("/api/v1", v1)

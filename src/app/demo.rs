@@ -231,18 +231,7 @@ async fn stock(config: &Config, running: &Running) -> Result<(), AppError> {
         let mut id = *b"demo-stock......";
         id[12..].copy_from_slice(&u32::try_from(number).unwrap_or(0).to_be_bytes());
         let command = CommandId::from_bytes(id);
-        let origin = crate::actor::Origin {
-            command,
-            principal: Principal::System("demo".to_owned()),
-            witness: None,
-            place: None,
-            correlation: command,
-            causation: None,
-            device_time: None,
-            received: now,
-            now,
-            device: None,
-        };
+        let origin = crate::actor::Origin::new(command, Principal::System("demo".to_owned()), now);
         let expires = now.plus_seconds(86_400 * 365).date();
         let load = Command::Load {
             pocket: Some(pocket.id.clone()),

@@ -22,7 +22,7 @@ use crate::journal::{FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
 use crate::outbound::{Drawers, Opener};
 use crate::profile::{Framing, Profile};
-use crate::projection::{History, Projector, Rows};
+use crate::projection::{HeldItem, History, Projector, Rows};
 use crate::{link, telemetry};
 
 /// wardd stops within this time; what is not drained then is not lost, since its senders have no answer yet.
@@ -61,10 +61,11 @@ struct Replays {
 }
 
 impl Replay for Replays {
-    fn replay(&self, device: DeviceId, raw: RawBytes, bind: Option<Accession>) -> Replayed<'_> {
+    fn replay(&self, device: DeviceId, raw: RawBytes, item: HeldItem, bind: Option<Accession>) -> Replayed<'_> {
         Box::pin(async move {
             let known = self.devices.get(&device).ok_or_else(|| format!("device {device} is not in the configuration any more"))?;
-            gateway::replay(known, raw, bind.as_ref()).await
+            let selection = gateway::Selection { reason: &item.reason, part: item.part, bind: bind.as_ref() };
+            gateway::replay(known, raw, selection).await
         })
     }
 }
@@ -169,6 +170,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             figures: telemetry::device(device.id.as_str()),
             facility: config.hospital.facility.clone(),
             stop: stopping.clone(),
+            last_scan: gateway::LastScan::default(),
             board,
         });
         wired.devices.insert(device.id.clone(), served.clone());
@@ -204,18 +206,7 @@ async fn assign_pockets(config: &Config, hospital: &Hospital, clock: &Clock) -> 
             getrandom::fill(&mut id).map_err(|error| AppError::Setting(error.to_string()))?;
             let command = CommandId::from_bytes(id);
             let now = clock.now();
-            let origin = Origin {
-                command,
-                principal: Principal::System("configuration".to_owned()),
-                witness: None,
-                place: None,
-                correlation: command,
-                causation: None,
-                device_time: None,
-                received: now,
-                now,
-                device: None,
-            };
+            let origin = Origin::new(command, Principal::System("configuration".to_owned()), now);
             let assign = Command::AssignPocket { pocket: pocket.id.clone(), item: pocket.item.clone(), gtins: pocket.gtins.clone(), is_controlled: pocket.controlled };
             match hospital.cabinet(&cabinet.id, assign, origin).await {
                 Outcome::Done(_) | Outcome::Nothing | Outcome::Repeated => {}

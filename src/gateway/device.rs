@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::drawers::DrawerBoard;
+use super::line::LastScan;
 use super::{astm, hl7, line};
 use crate::actor::Hospital;
 use crate::kernel::{Clock, DeviceId};
@@ -35,6 +36,8 @@ pub struct Device {
     pub facility: String,
     /// Becomes true when wardd stops: messages under way are finished, no new ones begun.
     pub stop: watch::Receiver<bool>,
+    /// What it scanned last, when it is a scanner.
+    pub last_scan: LastScan,
     /// Drawers that it opens, when it is a relay board.
     pub board: Option<DrawerBoard>,
 }

@@ -1,6 +1,7 @@
 //! Scanners and relay boards: a line is a message; scanners that wait for it are told ACK or NAK.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -21,26 +22,45 @@ use crate::routing::{self, Understood};
 const GAP: Duration = Duration::from_secs(5);
 /// The same line within this time is the same scan sent again.
 const SAME_SCAN_SECONDS: i64 = 2;
+/// The same for the first line of a new connection.
+const SAME_SCAN_RECONNECTED_SECONDS: i64 = 60;
 const ACK: u8 = 0x06;
 const NAK: u8 = 0x15;
 
-/// The last line and the identity that it got.
-#[derive(Default)]
-struct LastScan(Option<(Bytes, Timestamp, CommandId)>);
+/// The last line of a device and the identity that it got; it outlives connections, since an answer is lost with one.
+#[derive(Debug, Default)]
+pub struct LastScan(Mutex<Option<Scan>>);
+
+#[derive(Debug)]
+struct Scan {
+    line: Bytes,
+    at: Timestamp,
+    id: CommandId,
+    connection: u64,
+}
 
 impl LastScan {
-    /// The identity of a line: two packages may bear the same code, but not within two seconds.
-    fn identity(&mut self, device: &str, line: &Bytes, now: Timestamp) -> CommandId {
-        if let Some((last, at, id)) = &self.0
-            && last == line
-            && now.seconds_since(*at) < SAME_SCAN_SECONDS
-        {
-            return *id;
-        }
-        let id = identity(device, &[line.as_ref(), &now.micros().to_le_bytes()].concat());
-        self.0 = Some((line.clone(), now, id));
+    /// The identity of a line. Two packages may bear the same code; the same scan again is one within two seconds, or
+    /// when it is the first on the next connection, within a minute: then the scanner never got its answer.
+    fn identity(&self, device: &str, line: &Bytes, now: Timestamp, connection: u64, is_first: bool) -> CommandId {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = last.as_ref().filter(|last| {
+            let age = now.seconds_since(last.at);
+            last.line == *line && (age < SAME_SCAN_SECONDS || (is_first && last.connection != connection && age < SAME_SCAN_RECONNECTED_SECONDS))
+        });
+        let id = again.map_or_else(|| identity(device, &[line.as_ref(), &now.micros().to_le_bytes()].concat()), |last| last.id);
+        let at = again.map_or(now, |last| last.at);
+        *last = Some(Scan { line: line.clone(), at, id, connection });
         id
     }
+}
+
+/// A connection of a device of lines.
+struct Talk<'a> {
+    device: &'a Arc<Device>,
+    peer: &'a str,
+    number: u64,
+    is_first: bool,
 }
 
 pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> Ended {
@@ -55,7 +75,8 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
     };
     let mut decoder = Decoder::new(ending, limits::LINE_BYTES);
     let mut buffer = BytesMut::with_capacity(512);
-    let mut last = LastScan::default();
+    static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+    let mut talk = Talk { device, peer: &peer, number: CONNECTIONS.fetch_add(1, Ordering::Relaxed), is_first: true };
     let mut has_received = false;
     let why = loop {
         buffer.clear();
@@ -86,7 +107,7 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
         }
         let mut failed = None;
         for line in lines {
-            let is_good = take(device, line, &peer, &mut last).await;
+            let is_good = talk.take(line).await;
             if *answers && let Err(error) = writer.write_all(&[if is_good { ACK } else { NAK }]).await {
                 failed = Some(error.to_string());
             }
@@ -112,21 +133,47 @@ async fn open(writer: &mut (impl tokio::io::AsyncWrite + Unpin), opening: Openin
     Ok(())
 }
 
-/// Stores a line and what it asks for; whether the scanner may sound content: a held scan is no good scan.
-async fn take(device: &Arc<Device>, line: Line, peer: &str, last: &mut LastScan) -> bool {
-    let received = device.clock.now();
-    let (raw, understood) = match line {
-        Line::Text(text) => {
-            let understood = match &device.profile.codec {
-                Codec::RelayWords => routing::relay::understand(&text),
-                _ => routing::scan::understand(&device.purpose, &text, received),
-            };
-            (text, understood)
-        }
-        Line::TooLong(head) => (head, Understood::held(Reason::Incomplete { detail: "the line is longer than is taken".to_owned() })),
-        Line::Cut(part) => (part, Understood::held(Reason::Incomplete { detail: "the line was cut".to_owned() })),
-    };
-    let message = last.identity(device.id.as_str(), &raw, received);
-    let arrived = Arrived { message, raw, understood, received, peer: peer.to_owned(), is_replay: false };
-    store(device, arrived).await.is_ok_and(|kept| kept.holds.is_empty())
+impl Talk<'_> {
+    /// Stores a line and what it asks for; whether the scanner may sound content: a held scan is no good scan.
+    async fn take(&mut self, line: Line) -> bool {
+        let device = self.device;
+        let received = device.clock.now();
+        let (raw, understood) = match line {
+            Line::Text(text) => {
+                let understood = match &device.profile.codec {
+                    Codec::RelayWords => routing::relay::understand(&text),
+                    _ => routing::scan::understand(&device.purpose, &text, received),
+                };
+                (text, understood)
+            }
+            Line::TooLong(head) => (head, Understood::held(Reason::Incomplete { detail: "the line is longer than is taken".to_owned() })),
+            Line::Cut(part) => (part, Understood::held(Reason::Incomplete { detail: "the line was cut".to_owned() })),
+        };
+        let message = device.last_scan.identity(device.id.as_str(), &raw, received, self.number, self.is_first);
+        self.is_first = false;
+        let arrived = Arrived { message, raw, understood, received, peer: self.peer.to_owned(), is_replay: false };
+        store(device, arrived).await.is_ok_and(|kept| kept.holds.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_scan_again_is_one_and_two_packages_are_two() {
+        let start: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let scans = LastScan::default();
+        let scan =
+            |line: &'static str, second: i64, connection, is_first| scans.identity("s", &Bytes::from_static(line.as_bytes()), start.plus_seconds(second), connection, is_first);
+        let first = scan("A", 0, 1, true);
+        assert_eq!(scan("A", 1, 1, false), first, "a scanner that repeats");
+        let second = scan("A", 3, 1, false);
+        assert_ne!(second, first, "another package of the same kind");
+        assert_eq!(scan("A", 30, 2, true), second, "the answer was lost with the connection");
+        assert_ne!(scan("A", 31 + 60, 2, false), second, "the second line of a connection is new");
+        let other = scan("B", 92, 2, false);
+        assert_ne!(scan("B", 92 + 61, 3, true), other, "nobody waits for an answer that long");
+        assert_ne!(scan("A", 93 + 61, 3, false), first);
+    }
 }

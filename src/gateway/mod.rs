@@ -17,5 +17,6 @@ pub mod transcript;
 
 pub use device::{Device, Serving, serve};
 pub use drawers::{DrawerBoard, DrawerCommands};
+pub use line::LastScan;
 pub use mqtt::{serve_broker, topics};
-pub use replay::replay;
+pub use replay::{Selection, replay};

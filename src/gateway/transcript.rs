@@ -87,13 +87,13 @@ fn values(results: &[ResultLine]) -> String {
 /// What was understood, as a transcript writes it.
 fn words(item: &Routed) -> String {
     match item {
-        Routed::Results { accession, results } => format!("results {accession}: {}", values(results)),
+        Routed::Results { accession, results, .. } => format!("results {accession}: {}", values(results)),
         Routed::Unbound { results, reason } => format!("unbound {}: {}", reason.word(), values(results)),
         Routed::Control { control, results } => format!("control {control}: {}", values(results)),
         Routed::Query { samples } => format!("query {}", samples.join(" ")),
         Routed::Collect { accession } => format!("collect {accession}"),
         Routed::Receive { accession } => format!("receive {accession}"),
-        Routed::Load { cabinet, gtin, lot, expires, quantity } => format!("load {cabinet}: {gtin} lot {lot} until {expires} x {quantity}"),
+        Routed::Load { cabinet, gtin, lot, expires, quantity, .. } => format!("load {cabinet}: {gtin} lot {lot} until {expires} x {quantity}"),
         Routed::Report { cabinet, reported } => format!("report {cabinet}: {:?} {} of {} in {}", reported.kind, reported.quantity, reported.item, reported.pocket),
         Routed::Admit { bed, patient } => format!("admit {patient} to {bed}"),
         Routed::Release { bed, patient, reason } => format!("release {patient} from {bed}: {reason:?}"),

@@ -36,6 +36,9 @@ pub struct Meta {
     pub received: Timestamp,
     /// When wardd decided it.
     pub recorded: Timestamp,
+    /// The fingerprint of the request, when it came with an Idempotency-Key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
 }
 
 /// An event that is to be appended.

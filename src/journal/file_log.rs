@@ -10,11 +10,12 @@ use std::thread::JoinHandle;
 use tokio::sync::{broadcast, watch};
 
 use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, StoredEvent};
+use super::high_water::{HighWater, Mark};
 use super::index::{self, Index};
 use super::recovery::{self, Opened};
 use super::views::{Views, ViewsError};
 use super::writer::{Request, State, Writer};
-use super::{Disk, JournalError, KeyRing, Log, RealDisk, Snapshot, Tail, record, segment, snapshot};
+use super::{Disk, JournalError, KeyRing, Log, RealDisk, Snapshot, Tail, record, segment, snapshot, verify};
 use crate::kernel::{StreamId, limits};
 
 /// Batches that followers may be behind before they read from the disk.
@@ -83,6 +84,19 @@ fn lock(directory: &Path) -> Result<File, JournalError> {
     Ok(file)
 }
 
+/// Takes the log's end as the truth when its high-water mark is lost; `named` must be the last event, so that whoever does
+/// it has looked.
+pub fn accept_end(directory: &Path, keys: Option<&KeyRing>, named: u64) -> Result<(), JournalError> {
+    let _lock = lock(directory)?;
+    let report = verify::verify(directory, keys)?;
+    if report.events != named {
+        return Err(JournalError::OtherEnd { found: report.events, named });
+    }
+    let mut mark = HighWater::open(directory)?;
+    mark.write(&Mark { sequence: named, chain: report.chain })?;
+    mark.sync(&RealDisk)
+}
+
 impl FileLog {
     /// Opens or creates the log of a directory.
     pub fn open(directory: &Path, keys: Arc<KeyRing>, options: Options) -> Result<(Self, Opened), JournalError> {
@@ -93,7 +107,7 @@ impl FileLog {
         let (head_sender, head) = watch::channel(resume.next - 1);
         let (failure_sender, failure) = watch::channel(None);
         let (committed, _) = broadcast::channel(FOLLOWERS_BEHIND);
-        let (state, index) = State::new(directory, resume)?;
+        let (state, index) = State::new(directory, resume, options.disk.as_ref())?;
         let index = Arc::new(RwLock::new(index));
         let (sender, receiver) = std::sync::mpsc::sync_channel(limits::JOURNAL_QUEUE);
         let writer = Writer {

@@ -55,6 +55,7 @@ fn batch(expected: Expected, key: &str, texts: &[&str]) -> Batch {
         device_time: None,
         received: Timestamp::from_micros(1),
         recorded: Timestamp::from_micros(2),
+        request: None,
     };
     let events = texts.iter().map(|text| NewEvent::new(stream(key), "Noted", 1, text).unwrap()).collect();
     Batch { expected: vec![(stream(key), expected)], meta: Arc::new(meta), events }
@@ -243,7 +244,11 @@ fn a_failed_sync_or_write_is_never_retried_and_nothing_false_is_acknowledged() {
             let (place, keys) = (Place::new(), keys());
             let disk = Arc::new(Failing { syncs_left: AtomicU64::new(syncs), writes_left: AtomicU64::new(writes) });
             let options = Options { segment_bytes: 64 << 10, disk: disk.clone() };
-            let (log, _) = FileLog::open(&place.0, keys.clone(), options).unwrap();
+            // A new log that cannot make its mark durable does not open at all.
+            let Ok((log, _)) = FileLog::open(&place.0, keys.clone(), options) else {
+                assert!(syncs < 2, "{n}");
+                continue;
+            };
             let results: Vec<_> = (0..15).map(|number| append(&log, batch(Expected::Any, "A", &[&number.to_string()]))).collect();
             let acknowledged = results.iter().take_while(|result| result.is_ok()).count();
             assert!(results[acknowledged..].iter().all(|result| matches!(result, Err(AppendError::Fatal(_)))), "{n}: {results:?}");
@@ -312,4 +317,28 @@ fn a_reader_sees_what_is_durable_while_the_log_is_written() {
     let mut more = 0;
     reader.each(next, |_| more += 1).unwrap();
     assert_eq!(more, 1);
+}
+
+#[test]
+fn a_log_without_its_mark_or_its_first_segment_does_not_start() {
+    let (place, keys) = (Place::new(), keys());
+    fill(&open(&place, &keys).0, 300);
+    let mark = place.0.join("high-water");
+    let saved = std::fs::read(&mark).unwrap();
+    let reopened = || FileLog::open(&place.0, keys.clone(), Options { segment_bytes: 64 << 10, ..Options::default() });
+    for lost in [None, Some(vec![]), Some(vec![7; saved.len()])] {
+        match lost {
+            None => std::fs::remove_file(&mark).unwrap(),
+            Some(bytes) => std::fs::write(&mark, bytes).unwrap(),
+        }
+        assert!(matches!(reopened(), Err(JournalError::NoMark(_))));
+        assert!(!verify::verify(&place.0, Some(&keys)).unwrap().has_mark);
+    }
+    assert!(matches!(accept_end(&place.0, Some(&keys), 599), Err(JournalError::OtherEnd { found: 600, named: 599 })));
+    accept_end(&place.0, Some(&keys), 600).unwrap();
+    assert!(verify::verify(&place.0, Some(&keys)).unwrap().has_mark);
+    assert_eq!(reopened().unwrap().0.head(), 600);
+    std::fs::remove_file(place.segments().remove(0)).unwrap();
+    assert!(matches!(reopened(), Err(JournalError::Damaged(_))));
+    assert!(verify::verify(&place.0, Some(&keys)).unwrap_err().to_string().contains("a segment is missing"));
 }

@@ -67,6 +67,11 @@ impl HighWater {
         Ok(Self { file, path, turn, is_dirty: false })
     }
 
+    /// Whether a mark was ever written.
+    pub(super) fn is_new(&self) -> bool {
+        self.turn == 0
+    }
+
     /// Writes a mark; it is on stable storage after the next [`HighWater::sync`].
     pub(super) fn write(&mut self, mark: &Mark) -> Result<(), JournalError> {
         self.turn += 1;

@@ -25,7 +25,7 @@ mod writer;
 
 pub use disk::{Disk, RealDisk};
 pub use event::{AppendError, Batch, Completion, Expected, Meta, NewEvent, Receipt, StoredBatch, StoredEvent};
-pub use file_log::{FileLog, Options, Statistics};
+pub use file_log::{FileLog, Options, Statistics, accept_end};
 pub use keyring::KeyRing;
 pub use reader::Reader;
 pub use recovery::Opened;
@@ -55,6 +55,19 @@ pub enum JournalError {
     /// Something other than a torn tail is wrong.
     #[error("{0}")]
     Damaged(#[from] verify::Damage),
+    /// The file that says how far the log was acknowledged is gone.
+    #[error(
+        "WD-0108 journal: {0}: the file `high-water`, which says how far the log was acknowledged, is missing or unreadable: restore it from a mirror or backup; when it is lost, `wardctl journal verify` says where the log ends, and `wardctl journal accept-end` takes that as the truth"
+    )]
+    NoMark(PathBuf),
+    /// An end that was to be accepted is not where the log ends.
+    #[error("journal: the log ends with event {found}, not {named}: look at `wardctl journal verify` again")]
+    OtherEnd {
+        /// Where it ends.
+        found: u64,
+        /// What was named.
+        named: u64,
+    },
     /// The key ring cannot be used.
     #[error("{0}")]
     Keys(#[from] keyring::KeyError),

@@ -48,13 +48,13 @@ impl Loaded {
 /// Reads the log of a directory.
 pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Result<Resume, JournalError> {
     let segments = segment::list(directory)?;
-    let mark = high_water::read(directory).unwrap_or_default();
+    let known_mark = high_water::read(directory);
+    let mark = known_mark.unwrap_or_default();
     let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default() };
     let count = segments.len();
     for (number, (first, path)) in segments.into_iter().enumerate() {
         let is_last = number + 1 == count;
         let bytes = segment::load(&path)?;
-        let expected = if number == 0 { first } else { resume.next };
         // A segment that was being created when the power went has no head yet, and nothing in it.
         if is_last && number > 0 && bytes.iter().all(|byte| *byte == 0) && mark.sequence < first {
             std::fs::remove_file(&path).map_err(JournalError::io(&path, "remove unused segment"))?;
@@ -63,16 +63,20 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
         let header = SegmentHeader::read(&bytes);
         let loaded = Loaded { path, bytes, header: header.unwrap_or(SegmentHeader { first, before: resume.chain }) };
         if header.is_none() {
-            return Err(loaded.damage(0, expected, "the segment's head is damaged").into());
+            return Err(loaded.damage(0, resume.next, "the segment's head is damaged").into());
         }
-        if loaded.header.first != first || first != expected || (number > 0 && loaded.header.before != resume.chain) {
-            return Err(loaded.damage(0, expected, "the segment does not continue the one before it").into());
+        if loaded.header.first != first || first != resume.next || (number > 0 && loaded.header.before != resume.chain) {
+            return Err(loaded.damage(0, resume.next, "the segment does not continue the one before it, or an older one is missing").into());
         }
         (resume.next, resume.chain) = (first, loaded.header.before);
         segment_in(loaded, is_last, mark.sequence, keys, disk, &mut resume)?;
     }
     resume.opened.segments = resume.index.segments.len();
     resume.opened.events = resume.next - 1;
+    // The mark is durable before the first event is: a log without one has lost it.
+    if known_mark.is_none() && resume.next > 1 {
+        return Err(JournalError::NoMark(directory.to_owned()));
+    }
     if mark.sequence >= resume.next {
         let what = format!("events up to {} were acknowledged, the log ends with event {}", mark.sequence, resume.next - 1);
         return Err(Damage { segment: directory.to_owned(), offset: 0, sequence: resume.next, what }.into());

@@ -38,6 +38,10 @@ pub struct Report {
     pub opened: u64,
     /// The chain value of the last record, in hexadecimal.
     pub head: String,
+    /// The same as bytes.
+    pub(super) chain: Chain,
+    /// Whether the high-water mark is there; without it a tail that was cut cannot be told.
+    pub has_mark: bool,
     /// Bytes behind the last record that are no record: a tail torn while it was written, cut at the next start.
     pub torn_bytes: u64,
 }
@@ -47,7 +51,7 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
     let mut report = Report::default();
     let mark = high_water::read(directory);
     let segments = segment::list(directory)?;
-    let mut next = segments.first().map_or(1, |(first, _)| *first);
+    let mut next = 1;
     let mut chain: Option<Chain> = None;
     let mut is_mark_met = mark.is_none_or(|mark| mark.sequence == 0);
     let count = segments.len();
@@ -56,7 +60,7 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
         let damage = |offset: usize, sequence: u64, what: String| Damage { segment: path.clone(), offset: offset as u64, sequence, what };
         let header = SegmentHeader::read(&bytes).ok_or_else(|| damage(0, next, "the segment's head is damaged".to_owned()))?;
         if header.first != first || first != next {
-            return Err(damage(0, next, format!("the segment begins with event {}, event {next} is due", header.first)).into());
+            return Err(damage(0, next, format!("the segment begins with event {}, event {next} is due: a segment is missing", header.first)).into());
         }
         let mut link = *chain.get_or_insert(header.before);
         if link != header.before {
@@ -123,6 +127,8 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
         return Err(Damage { segment: directory.to_owned(), offset: 0, sequence: 1, what }.into());
     }
     report.events = next.saturating_sub(1);
+    report.chain = chain.unwrap_or_default();
+    report.has_mark = mark.is_some();
     report.head = chain.map(|chain| chain.iter().map(|byte| format!("{byte:02x}")).collect()).unwrap_or_default();
     Ok(report)
 }

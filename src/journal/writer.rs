@@ -75,11 +75,18 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(directory: &Path, resume: super::recovery::Resume) -> Result<(Self, Index), JournalError> {
+    pub(super) fn new(directory: &Path, resume: super::recovery::Resume, disk: &dyn Disk) -> Result<(Self, Index), JournalError> {
+        let mut high_water = HighWater::open(directory)?;
+        if high_water.is_new() {
+            // Durable before the first event, so that a log without a mark is one that has lost it.
+            high_water.write(&Mark { sequence: resume.next - 1, chain: resume.chain })?;
+            high_water.sync(disk)?;
+            disk.sync_directory(directory).map_err(JournalError::io(directory, "sync directory"))?;
+        }
         let active = resume.active.map(|(file, path, offset, capacity)| Active { file, path, offset, capacity });
         let state = Self {
             nonces: Nonces::new()?,
-            high_water: HighWater::open(directory)?,
+            high_water,
             active,
             next: resume.next,
             durable: resume.next - 1,

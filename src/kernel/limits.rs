@@ -21,7 +21,7 @@ pub const JOURNAL_GROUP_BYTES: usize = 4 << 20;
 /// Largest record of the journal, in bytes; a command whose events are larger is refused.
 pub const JOURNAL_RECORD_BYTES: usize = 16 << 20;
 /// Command ids that a stream remembers, to give the first answer again.
-pub const ANSWERS_REMEMBERED: usize = 256;
+pub const ANSWERS_REMEMBERED: usize = 8_192;
 /// Message ids that a device's actor remembers.
 pub const MESSAGES_REMEMBERED: usize = 8_192;
 /// Events of a stream that are folded anew before a snapshot spares it.

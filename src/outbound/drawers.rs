@@ -147,7 +147,7 @@ impl Drawers {
         let detail =
             format!("cabinet {}: drawer {} did not open for withdrawal at event {sequence}: cancel the withdrawal, or open the drawer by hand", pending.cabinet, pending.drawer);
         telemetry::held("refused", device.as_ref().map_or("none", |device| device.as_str()));
-        let event = quarantine::Event::Held { reason: Reason::Refused { rule: "drawer_not_opened".to_owned(), detail }, device, raw_at: None, at: now };
+        let event = quarantine::Event::Held { reason: Reason::Refused { rule: "drawer_not_opened".to_owned(), detail }, device, raw_at: None, part: None, at: now };
         let Ok(new) = NewEvent::new(StreamId::new(StreamKind::Quarantine, item_of(sequence)), "Held", 1, &event) else { return };
         let mut id = *b"drawers\0........";
         id[8..].copy_from_slice(&sequence.to_be_bytes());
@@ -162,6 +162,7 @@ impl Drawers {
             device_time: None,
             received: now,
             recorded: now,
+            request: None,
         };
         let (sender, receiver) = tokio::sync::oneshot::channel();
         log.append(

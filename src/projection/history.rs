@@ -6,8 +6,18 @@ use crate::domain::device;
 use crate::journal::Log;
 use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind};
 
-/// Events that are looked through for what a command did.
-const LOOK_BACK: u64 = 4_096;
+/// Events that are looked through for what a command did, newest first, and how many at a time.
+const LOOK_BACK: u64 = 65_536;
+const PAGE: u64 = 512;
+
+/// What a command did when it was done.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// Its events, as JSON.
+    pub events: Vec<serde_json::Value>,
+    /// The fingerprint of the request that it came with.
+    pub request: Option<String>,
+}
 
 /// The log, for reading.
 #[derive(Clone)]
@@ -32,11 +42,27 @@ impl History {
         self.log.head()
     }
 
-    /// The events that a command caused in a stream, as JSON.
-    pub fn of_command(&self, stream: &StreamId, command: CommandId) -> Vec<serde_json::Value> {
-        let from = self.log.version(stream).saturating_sub(LOOK_BACK) + 1;
-        let events = self.log.read_stream(stream, from, usize::try_from(LOOK_BACK).unwrap_or(usize::MAX)).unwrap_or_default();
-        events.iter().filter(|(meta, _)| meta.command == command).filter_map(|(_, event)| serde_json::from_str(event.event.payload.get()).ok()).collect()
+    /// What a command caused in a stream; none when nothing of it is found.
+    pub fn of_command(&self, stream: &StreamId, command: CommandId) -> Option<Done> {
+        let newest = self.log.version(stream);
+        let mut end = newest;
+        while end > 0 && newest - end < LOOK_BACK {
+            let from = end.saturating_sub(PAGE) + 1;
+            let page = self.log.read_stream(stream, from, usize::try_from(PAGE).unwrap_or(usize::MAX)).ok()?;
+            let found: Vec<_> = page.into_iter().filter(|(meta, _)| meta.command == command).collect();
+            if let Some((meta, first)) = found.first() {
+                // What one command caused lies together; its beginning may be on the page before.
+                let events = match first.stream_version == from && from > 1 {
+                    true => self.log.read_stream(stream, from.saturating_sub(PAGE).max(1), usize::try_from(PAGE * 2).unwrap_or(usize::MAX)).ok()?,
+                    false => found.clone(),
+                };
+                let of_it = events.iter().filter(|(meta, _)| meta.command == command);
+                let events = of_it.filter_map(|(_, event)| serde_json::from_str(event.event.payload.get()).ok()).collect();
+                return Some(Done { events, request: meta.request.clone() });
+            }
+            end = from - 1;
+        }
+        None
     }
 
     /// The raw message in the batch of an event, and the device that sent it.

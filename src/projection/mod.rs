@@ -10,4 +10,4 @@ mod rows;
 
 pub use history::History;
 pub use projector::Projector;
-pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ItemRow, ResultRow, Rows, SpecimenRow, TagRow};
+pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, HeldItem, ItemRow, ResultRow, Rows, SpecimenRow, TagRow};

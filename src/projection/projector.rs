@@ -153,7 +153,7 @@ impl Projector {
                 specimen::Event::ResultFiled { device, result, .. } => {
                     let filed = ResultRow { device: device.clone(), line: result.clone(), filed: recorded };
                     row.tests.entry(result.test.to_string()).or_default().push(filed);
-                    if row.tests.values().all(|results| !results.is_empty()) {
+                    if row.tests.values().all(|results| results.iter().any(|result| result.line.is_final())) {
                         row.stage = specimen::Stage::Resulted;
                     }
                 }

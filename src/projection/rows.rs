@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::domain::cabinet::Cabinet;
-use crate::domain::quarantine::{self, Reason};
+use crate::domain::quarantine::{self, Part, Reason};
 use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
 use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
@@ -120,11 +120,24 @@ pub struct ItemRow {
     pub held: Box<RawValue>,
 }
 
+/// What the event that held an item says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldItem {
+    /// Why.
+    pub reason: Reason,
+    /// From which device.
+    pub device: Option<DeviceId>,
+    /// The sequence where the raw message stands.
+    pub raw_at: u64,
+    /// Which part of the message waits.
+    pub part: Option<Part>,
+}
+
 impl ItemRow {
     /// Why it is held, from which device, and where the raw message stands.
-    pub fn held(&self) -> Option<(Reason, Option<DeviceId>, u64)> {
+    pub fn held(&self) -> Option<HeldItem> {
         match serde_json::from_str(self.held.get()).ok()? {
-            quarantine::Event::Held { reason, device, raw_at, .. } => Some((reason, device, raw_at.unwrap_or(self.batch))),
+            quarantine::Event::Held { reason, device, raw_at, part, .. } => Some(HeldItem { reason, device, raw_at: raw_at.unwrap_or(self.batch), part }),
             quarantine::Event::Retried { .. } | quarantine::Event::Discarded { .. } | quarantine::Event::Bound { .. } => None,
         }
     }
@@ -225,9 +238,9 @@ impl Rows {
         (cache.open_items.len(), cache.open_items.values().min().copied())
     }
 
-    /// The keys of open items, at most `limit`.
-    pub fn open_item_keys(&self, limit: usize) -> Vec<String> {
-        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.keys().take(limit).cloned().collect()
+    /// The keys of open items from a key on, at most `limit`.
+    pub fn open_item_keys(&self, from: &str, limit: usize) -> Vec<String> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.range(from.to_owned()..).map(|(key, _)| key).take(limit).cloned().collect()
     }
 
     /// Replaces a row by what an event makes of it; a row that reflects the event already stays.

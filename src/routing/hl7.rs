@@ -70,6 +70,11 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
         ("ADT", "A01" | "A02" | "A03" | "A11" | "A13") => adt(&trigger, message),
         // Which of its two locations a cancelled transfer means differs between senders: a person says.
         ("ADT", "A12") => Err((Reason::NotSupported { detail: "ADT^A12 cancels a transfer: put the patient where they are by hand, then discard this".to_owned() }, None)),
+        // Swaps, and changes between in- and outpatient: each moves somebody in a way that no single bed can decide.
+        ("ADT", "A06" | "A07" | "A09" | "A10" | "A17" | "A32" | "A33") => {
+            let detail = format!("ADT^{trigger} moves patients in a way that is not taken over by itself: move them by hand, then discard this");
+            Err((Reason::NotSupported { detail }, None))
+        }
         // Registrations and updates move nobody; they are kept for what later builds on them.
         ("ADT", _) => Ok(vec![Routed::Noted]),
         ("OMS", "O05") => cabinet(profile, message),
@@ -140,6 +145,7 @@ fn orders<'m>(message: &'m Message<'_>) -> Vec<Order<'m>> {
 
 fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
     let mut items = Vec::new();
+    let named = named_patient(message);
     for order in orders(message) {
         let measured_at = order.obr.and_then(|obr| obr.text(7, 1));
         let mut lines = Vec::new();
@@ -163,7 +169,7 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
                 items.push(Routed::Control { control: sample, results: lines });
             }
         } else if !lines.is_empty() {
-            items.push(bind(&sample, &[], lines));
+            items.push(of_patient(bind(&sample, &[], lines), &named));
         }
         items.extend(held);
     }
@@ -171,6 +177,23 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
         items.push(Routed::Noted);
     }
     Ok(items)
+}
+
+/// The patient's medical record number, where a repetition of PID-3 says that it is one (CX.5 `MR`). Other numbers of the
+/// field may be the analyzer's own and prove nothing.
+fn named_patient(message: &Message<'_>) -> Option<Mrn> {
+    let pid = message.segments().find(|segment| segment.name() == b"PID")?;
+    (1..=pid.repetitions(3)).find_map(|repetition| {
+        let part = |component| pid.text_at(3, repetition, component, 1).map(|text| text.trim().to_owned());
+        if part(5).as_deref() == Some("MR") { part(1)?.parse().ok() } else { None }
+    })
+}
+
+fn of_patient(item: Routed, named: &Option<Mrn>) -> Routed {
+    match item {
+        Routed::Results { accession, results, .. } => Routed::Results { accession, patient: named.clone(), results },
+        other => other,
+    }
 }
 
 /// The device's code of an observation: where the profile says, or the first place that holds something.
@@ -319,8 +342,7 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
         ReportedKind::Waste | ReportedKind::Load | ReportedKind::Unload | ReportedKind::BinEmptied | ReportedKind::Count => None,
     };
     // Who did it and who saw it: a transaction without a witness is no transaction (ZPM-12 is required by the table).
-    required(11)?;
-    required(12)?;
+    let (user, witness) = (required(11)?, required(12)?);
     let at = required(19)?;
     let reported = Reported {
         kind,
@@ -330,6 +352,8 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
         expected_begin: text(message, "ZPM-8.1").parse().ok(),
         actual_begin: number(9)?,
         patient,
+        user,
+        witness,
         at: parse_device_time(&at, profile.time.offset_minutes).map_err(|error| wrong("ZPM-19", &error))?,
     };
     // A cabinet's name is unique only inside its own system.
@@ -361,7 +385,7 @@ mod tests {
     fn results_are_bound_by_obr_or_spm_and_code() {
         let oru = header("ORU^R01") + "OBR|1|P1|26112100017\rOBX|1|NM|6690-2^WBC^LN||5.8|10*9/L|4-10|N|||F\rOBX|2|ED|IMG||x\r";
         let found = understand_text(", code_component = 2", &oru).understood.items;
-        let [Routed::Results { accession, results }] = &found[..] else { panic!("{found:?}") };
+        let [Routed::Results { accession, results, .. }] = &found[..] else { panic!("{found:?}") };
         assert_eq!((accession.as_str(), results.len(), results[0].vendor_code.as_str()), ("26112100017", 1, "WBC"));
         let oul = header("OUL^R22") + "SPM|1|A9\rOBR|1||X\rOBX|1|NM|WBC||5.8|10*9/L\rSPM|2|A8\rOBR|1\rOBX|1|SN|WBC||>^100|10*9/L\r";
         let found = understand_text("", &oul).understood.items;

@@ -133,7 +133,7 @@ pub(super) fn bind(sample: &str, unknown: &[String], results: Vec<ResultLine>) -
         return unbound(format!("{count} results of a specimen that the device could not identify ({sample}): bind them by hand"), results);
     }
     match sample.parse::<Accession>() {
-        Ok(accession) => Routed::Results { accession, results },
+        Ok(accession) => Routed::Results { accession, patient: None, results },
         // The text may be a patient's name typed by hand: it stays in the raw message only.
         Err(error) => unbound(format!("{count} results whose specimen number is none ({}): bind them by hand", error.why), results),
     }

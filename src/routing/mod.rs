@@ -16,7 +16,7 @@ use crate::domain::cabinet::Reported;
 use crate::domain::device::Movement;
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
-use crate::kernel::{Accession, BedId, CabinetId, Date, Gtin, Mrn, Timestamp};
+use crate::kernel::{Accession, BedId, CabinetId, Date, Gtin, Loinc, Mrn, Timestamp};
 use rust_decimal::Decimal;
 
 /// What a message asks for.
@@ -26,6 +26,8 @@ pub enum Routed {
     Results {
         /// Which specimen.
         accession: Accession,
+        /// Whose it is by the message's own words, where it names a medical record number; a contradiction is held.
+        patient: Option<Mrn>,
         /// The results.
         results: Vec<ResultLine>,
     },
@@ -70,6 +72,8 @@ pub enum Routed {
         expires: Date,
         /// How many.
         quantity: Decimal,
+        /// What makes this very package itself: trade item and serial number, where its code has one.
+        package: Option<String>,
     },
     /// A cabinet of another system reports a transaction.
     Report {
@@ -130,11 +134,32 @@ pub struct Understood {
 }
 
 impl Understood {
-    /// The same message with its results bound to a specimen by a person.
+    /// One part of the message alone: what else it asked for was done when it came.
+    pub fn only(mut self, part: usize) -> Self {
+        self.items = self.items.into_iter().skip(part).take(1).collect();
+        self
+    }
+
+    /// The same with only the results of one test.
+    pub fn only_test(mut self, test: &Loinc) -> Self {
+        for item in &mut self.items {
+            if let Routed::Results { results, .. } | Routed::Unbound { results, .. } = item {
+                results.retain(|result| result.test == *test);
+            }
+        }
+        self
+    }
+
+    /// How many parts hold results.
+    pub fn parts_with_results(&self) -> usize {
+        self.items.iter().filter(|item| matches!(item, Routed::Results { .. } | Routed::Unbound { .. })).count()
+    }
+
+    /// The same message with its results bound to a specimen by a person, who overrules what the message says of the patient.
     pub fn bound_to(mut self, accession: &Accession) -> Self {
         for item in &mut self.items {
             if let Routed::Results { results, .. } | Routed::Unbound { results, .. } = item {
-                *item = Routed::Results { accession: accession.clone(), results: std::mem::take(results) };
+                *item = Routed::Results { accession: accession.clone(), patient: None, results: std::mem::take(results) };
             }
         }
         self

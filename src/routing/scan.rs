@@ -50,7 +50,8 @@ fn package(cabinet: &CabinetId, found: &ElementString<'_>, now: Timestamp) -> Re
     let expires = gs1::date(found.get("17").ok_or_else(|| missing("expiry date", "17"))?, now.date().parts().0).map_err(|error| error.to_string())?;
     let lot = found.get("10").ok_or_else(|| missing("lot number", "10"))?.to_owned();
     let quantity = found.get("30").unwrap_or("1").parse().unwrap_or(Decimal::ONE);
-    Ok(Routed::Load { cabinet: cabinet.clone(), gtin, lot, expires, quantity })
+    let package = found.get("21").map(|serial| format!("sgtin {gtin} {serial}"));
+    Ok(Routed::Load { cabinet: cabinet.clone(), gtin, lot, expires, quantity, package })
 }
 
 #[cfg(test)]

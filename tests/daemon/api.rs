@@ -33,6 +33,26 @@ fn the_same_idempotency_key_has_one_effect_and_one_answer() {
 }
 
 #[test]
+fn a_key_that_was_used_for_another_request_is_refused() {
+    let site = Site::new();
+    let daemon = site.start();
+    let order = |mrn: &str, test: &str| daemon.ask("POST", "/api/v1/lab-orders", Some(&json!({ "patient": { "mrn": mrn }, "tests": [test] })), "Idempotency-Key: o1\r\n");
+    let first = order("1001", "718-7");
+    assert_eq!((first.0, order("1001", "718-7")), (201, first.clone()));
+    let other = order("2002", "6690-2");
+    assert_eq!((other.0, other.1["type"].as_str()), (422, Some("urn:wardd:problem:idempotency_key_reused")), "never another patient's answer");
+    daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "900" }));
+    let vend = |patient: &str, key: &str| {
+        daemon.ask("POST", "/api/v1/cabinets/CAB1/vend", Some(&json!({ "pocket": "1-1", "quantity": "1", "patient": patient })), &format!("Idempotency-Key: {key}\r\n"))
+    };
+    let once = vend("1", "v1");
+    assert_eq!((once.0, vend("2", "v1").0), (200, 422));
+    // Hundreds of commands later the key still stands for what it stood for.
+    (0..600).for_each(|number| assert_eq!(vend("3", &format!("more-{number}")).0, 200));
+    assert_eq!(vend("1", "v1"), once);
+}
+
+#[test]
 fn number_7_settled_in_two_windows_is_one_payment() {
     let site = Site::new();
     let daemon = site.start();
@@ -163,4 +183,23 @@ fn with_a_certificate_it_speaks_tls_only_and_wardctl_trusts_the_named_authority(
         let said = [wrong.stdout.as_slice(), &wrong.stderr].concat();
         assert!(!wrong.status.success() && String::from_utf8_lossy(&said).contains(part), "{part}: {}", String::from_utf8_lossy(&said));
     }
+}
+
+#[test]
+fn wrong_queries_and_quantities_are_problems_and_nothing_breaks() {
+    let site = Site::new();
+    let daemon = site.start();
+    let (status, head, body) = daemon.raw("GET", "/api/v1/specimens?limit=abc", None, "");
+    assert!(status == 400 && head.contains("application/problem+json") && body.contains("limit"), "{body}");
+    let load = |quantity: &str| daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": quantity })).0;
+    assert_eq!((load("79228162514264337593543950335"), load("79228162514264337593543950335"), load("5")), (409, 409, 200));
+    assert_eq!(daemon.get("/api/v1/cabinets/CAB1")["pockets"][0]["balance"], "5");
+    let accession = daemon.order(&["718-7"], false);
+    let (status, problem) = daemon.post(&format!("/api/v1/specimens/{accession}/add-tests"), json!({ "tests": ["2345-7"] }));
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("not in the catalogue"), "{problem}");
+    let waste = json!({ "pocket": "1-1", "patient": "1", "quantity": "1", "witness": "b" });
+    let (status, problem) = daemon.post("/api/v1/cabinets/CAB1/waste", waste);
+    assert!(status == 400 && problem["detail"].as_str().unwrap().contains("user"), "{problem}");
+    let (_, problem) = daemon.post("/api/v1/cabinets/CAB1/vend", json!({ "pocket": 7 }));
+    assert!(!problem["detail"].as_str().unwrap().contains("target type"), "{problem}");
 }

@@ -177,3 +177,81 @@ fn a_charge_without_a_price_is_written_once_the_list_has_one() {
     let events = site.events();
     assert_eq!((count(&events, "ChargeUnpriced"), count(&events, "Charged"), count(&events, "Retried")), (1, 1, 1));
 }
+
+/// A message with two orders: one for a tube that is known, one for a number that is none.
+fn two_orders(control: &str, known: &str, sample: &str) -> String {
+    let observation = |number: u8, value: &str| format!("OBX|{number}|NM|718-7^HGB^LN||{value}|g/dL|||||F|||20260101115900\r");
+    format!(
+        "MSH|^~\\&|LIS|LAB|WARDD|TEST|20260101120000||ORU^R01^ORU_R01|{control}|P|2.5.1\rOBR|1||{known}|P\r{}OBR|2||{sample}|P\r{}",
+        observation(1, "5.0"),
+        observation(2, "11.1")
+    )
+}
+
+#[test]
+fn a_bind_files_only_what_waits_and_never_another_patient_s_result() {
+    let site = Site::new();
+    let daemon = site.start();
+    let (known, other) = (daemon.order(&["718-7"], true), daemon.order(&["718-7"], true));
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &two_orders("T1", &known, "DOE JANE")).unwrap().contains("MSA|AA|T1"));
+    let items = daemon.get("/api/v1/quarantine");
+    assert_eq!(items.as_array().unwrap().len(), 1, "{items}");
+    let item = items[0]["item"].as_str().unwrap();
+    let (status, answer) = daemon.post(&format!("/api/v1/quarantine/{item}/bind"), serde_json::json!({ "user": "mta", "accession": other }));
+    assert_eq!(status, 200, "{answer}");
+    let filed = |accession: &str| daemon.get(&format!("/api/v1/specimens/{accession}"))["tests"]["718-7"].clone();
+    let values = |accession: &str| filed(accession).as_array().unwrap().iter().map(|result| result["value"]["number"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!((values(&known), values(&other)), (vec!["5.0".to_owned()], vec!["11.1".to_owned()]));
+}
+
+#[test]
+fn an_item_is_closed_only_when_its_result_is_filed() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["6690-2"], true);
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &oru("N1", &accession, "13.2")).unwrap().contains("MSA|AA|N1"));
+    let items = daemon.get("/api/v1/quarantine");
+    let item = items[0]["item"].as_str().unwrap().to_owned();
+    assert_eq!(items[0]["reason"]["reason"], "test_not_ordered");
+    let act = |what: &str, body: serde_json::Value| daemon.post(&format!("/api/v1/quarantine/{item}/{what}"), body);
+    let (status, problem) = act("retry", serde_json::json!({}));
+    assert!(status == 409 && problem["detail"].as_str().unwrap().contains("add-tests"), "{problem}");
+    assert_eq!(act("bind", serde_json::json!({ "accession": accession })).0, 409);
+    assert_eq!(daemon.get("/api/v1/quarantine").as_array().unwrap().len(), 1, "it still waits, and nothing new does");
+    assert_eq!(daemon.post(&format!("/api/v1/specimens/{accession}/add-tests"), serde_json::json!({ "tests": ["718-7"] })).0, 200);
+    assert_eq!(act("retry", serde_json::json!({})).0, 200);
+    assert_eq!(daemon.get(&format!("/api/v1/specimens/{accession}"))["tests"]["718-7"][0]["value"]["number"], "13.2");
+    assert!(daemon.get("/api/v1/quarantine").as_array().unwrap().is_empty());
+}
+
+#[test]
+fn the_answer_to_a_repeated_message_is_the_first_one_also_after_a_restart() {
+    let site = Site::new();
+    let daemon = site.start();
+    let admit = |control: &str, patient: &str| {
+        format!("MSH|^~\\&|ADT|H|WARDD|TEST|20260101120000||ADT^A01^ADT_A01|{control}|P|2.5.1\rEVN|A01|20260101120000\rPID|1||{patient}^^^H^MR\rPV1|1|I|MED1^101^A\r")
+    };
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &admit("A1", "1")).unwrap().contains("MSA|AA|A1"));
+    assert!(mllp(&mut feed, &admit("A2", "2")).unwrap().contains("MSA|AE|A2"));
+    let accession = daemon.order(&["718-7"], true);
+    assert!(mllp(&mut feed, &two_orders("T1", &accession, "NOBODY")).unwrap().contains("MSA|AA|T1"));
+    assert!(mllp(&mut feed, &oru("P2", &accession, "9").replace("1001^^^H^MR", "2002^^^H^MR")).unwrap().contains("MSA|AE|P2"), "another patient's message");
+    daemon.kill();
+    let daemon = site.start();
+    let mut feed = daemon.connect("feed");
+    for (message, answer) in [
+        (admit("A1", "1"), "MSA|AA|A1"),
+        (admit("A2", "2"), "MSA|AE|A2"),
+        (two_orders("T1", &accession, "NOBODY"), "MSA|AA|T1"),
+        (oru("P2", &accession, "9").replace("1001^^^H^MR", "2002^^^H^MR"), "MSA|AE|P2"),
+    ] {
+        let said = mllp(&mut feed, &message).unwrap();
+        assert!(said.contains(answer), "{answer}: {said}");
+    }
+    daemon.terminate();
+    let events = site.events();
+    assert_eq!((count(&events, "PatientAdmitted"), count(&events, "Held"), count(&events, "ResultFiled")), (1, 3, 1));
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use wardd::journal::verify::verify;
-use wardd::journal::{KeyRing, Reader, StoredBatch};
+use wardd::journal::{KeyRing, Reader, StoredBatch, accept_end};
 
 use crate::out;
 
@@ -29,6 +29,14 @@ pub(crate) struct Place {
 pub(crate) enum Command {
     /// Checks every checksum, sequence, chain link and, with a key ring, every seal.
     Verify(Place),
+    /// Takes the log's end as the truth, when the file `high-water` is lost and no mirror or backup has it. wardd must not run.
+    AcceptEnd {
+        #[command(flatten)]
+        place: Place,
+        /// The last event, as `wardctl journal verify` says it.
+        #[arg(long)]
+        event: u64,
+    },
     /// Shows figures.
     Stat(Place),
     /// Shows the last events.
@@ -92,16 +100,32 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
                 Ok(report) => {
                     let seals = if keys.is_some() { format!("{} seals opened", report.opened) } else { "seals not opened (no key ring)".to_owned() };
                     out::line(&format!(
-                        "whole: {} segments, {} records, {} events, {} bytes, {seals}, {} torn bytes at the end, head {}",
-                        report.segments, report.records, report.events, report.bytes, report.torn_bytes, report.head
+                        "{}: {} segments, {} records, {} events, {} bytes, {seals}, {} torn bytes at the end, head {}",
+                        if report.has_mark || report.events == 0 {
+                            "whole"
+                        } else {
+                            "NO MARK (the file high-water is missing or unreadable, so a tail that was cut cannot be told)"
+                        },
+                        report.segments,
+                        report.records,
+                        report.events,
+                        report.bytes,
+                        report.torn_bytes,
+                        report.head
                     ));
-                    Ok(ExitCode::SUCCESS)
+                    Ok(if report.has_mark || report.events == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
                 }
                 Err(error) => {
                     out::line(&format!("DAMAGED: {error}"));
                     Ok(ExitCode::FAILURE)
                 }
             }
+        }
+        Command::AcceptEnd { place, event } => {
+            let keys = keys(&place)?;
+            accept_end(&place.data.join("journal"), keys.as_ref(), event).map_err(|error| error.to_string())?;
+            out::line(&format!("accepted: the log ends with event {event}"));
+            Ok(ExitCode::SUCCESS)
         }
         Command::Stat(place) => {
             let statistics = open(&place)?.statistics().map_err(|error| error.to_string())?;

@@ -18,8 +18,12 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Lists what waits.
-    List,
+    /// Lists what waits, 500 at a time.
+    List {
+        /// The item to begin with.
+        #[arg(long, default_value = "")]
+        from: String,
+    },
     /// Shows an item with its raw message.
     Show {
         /// The item.
@@ -59,7 +63,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
     let server = arguments.server;
     let user = std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
     let (method, path, body) = match &arguments.command {
-        Command::List => ("GET", "/api/v1/quarantine?limit=500".to_owned(), None),
+        Command::List { from } => ("GET", format!("/api/v1/quarantine?limit=500&from={from}"), None),
         Command::Show { item } => ("GET", format!("/api/v1/quarantine/{item}"), None),
         Command::Retry { item } => ("POST", format!("/api/v1/quarantine/{item}/retry"), Some(json!({ "user": user }))),
         Command::Discard { item, because } => ("POST", format!("/api/v1/quarantine/{item}/discard"), Some(json!({ "user": user, "because": because }))),
@@ -71,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
         return Ok(ExitCode::FAILURE);
     }
     match (&arguments.command, &answer) {
-        (Command::List, Value::Array(items)) => {
+        (Command::List { .. }, Value::Array(items)) => {
             for item in items {
                 out::line(&format!(
                     "{:28} {:>8} s  {:18} {:16} {}",
@@ -82,7 +86,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
                     text(item, "sentence")
                 ));
             }
-            out::line(&format!("{} items wait for a person", items.len()));
+            let (_, summary) = server.ask("GET", "/api/v1/summary", None)?;
+            let open = summary.get("quarantine_open").and_then(Value::as_u64).unwrap_or(items.len() as u64);
+            out::line(&format!("{open} items wait for a person"));
+            if let Some(last) = items.last().filter(|_| open > items.len() as u64) {
+                out::line(&format!("{} of them are shown: go on with --from {}", items.len(), text(last, "item")));
+            }
         }
         _ => out::json(&answer),
     }

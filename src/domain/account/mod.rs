@@ -16,6 +16,9 @@ mod price_list;
 pub use billable::{Service, billable};
 pub use price_list::{Price, PriceList, PriceListError};
 
+/// More than this in one payment is a mistyped number.
+const PAYMENT_MAX: Decimal = Decimal::from_parts(1_000_000_000, 0, 0, false, 0);
+
 /// An account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Account {
@@ -91,6 +94,9 @@ pub enum Rejection {
     /// A payment of nothing or less.
     #[error("a payment must be above zero")]
     NotPositive,
+    /// More than anybody pays.
+    #[error("the amount cannot be: check the number")]
+    NotPlausible,
     /// Nothing is owed.
     #[error("nothing is owed: the account is settled")]
     NothingOwed,
@@ -129,6 +135,7 @@ impl Aggregate for Account {
                 (None, true) => Ok(vec![]),
             },
             Command::Pay { amount } if amount.amount() <= Decimal::ZERO => Err(Rejection::NotPositive),
+            Command::Pay { amount } if amount.amount() > PAYMENT_MAX => Err(Rejection::NotPlausible),
             Command::Pay { amount } => match self.balance() {
                 Some(balance) if balance.currency() != amount.currency() => Err(Rejection::OtherCurrency),
                 Some(_) | None => Ok(vec![Event::PaymentReceived { amount: *amount, at: context.now }]),

@@ -8,8 +8,9 @@ use crate::kernel::{PocketId, Timestamp};
 pub(super) fn apply(cabinet: &mut Cabinet, event: &Event) {
     match event {
         Event::PocketAssigned { pocket, item, gtins, is_controlled, at } => {
-            let lots = cabinet.pockets.remove(pocket).map(|pocket| pocket.lots).unwrap_or_default();
-            let assigned = Pocket { item: item.clone(), gtins: gtins.clone(), is_controlled: *is_controlled, lots, discrepancy: None, updated: *at };
+            // What is in it stays, and so does a count that did not agree: an assignment explains nothing.
+            let (lots, discrepancy) = cabinet.pockets.remove(pocket).map(|pocket| (pocket.lots, pocket.discrepancy)).unwrap_or_default();
+            let assigned = Pocket { item: item.clone(), gtins: gtins.clone(), is_controlled: *is_controlled, lots, discrepancy, updated: *at };
             cabinet.pockets.insert(pocket.clone(), assigned);
         }
         Event::Loaded { pocket, lot, delivery, at, .. } => {
@@ -18,7 +19,11 @@ pub(super) fn apply(cabinet: &mut Cabinet, event: &Event) {
                 cabinet.deliveries.insert(delivery.clone(), pocket.clone());
             }
         }
-        Event::Unloaded { pocket, lots, at } => remove(cabinet, pocket, lots, *at),
+        Event::Unloaded { pocket, lots, at } => {
+            remove(cabinet, pocket, lots, *at);
+            // A package that went back to the pharmacy may come again.
+            cabinet.deliveries.retain(|delivery, of| of != pocket || !delivery.starts_with("sgtin "));
+        }
         Event::Vended { withdrawal, pocket, patient, lots, at, .. } => {
             remove(cabinet, pocket, lots, *at);
             let zero = Decimal::ZERO;

@@ -126,6 +126,10 @@ pub struct Reported {
     pub actual_begin: Decimal,
     /// For whom, where there is a patient.
     pub patient: Option<Mrn>,
+    /// Who did it, as the other system names them.
+    pub user: String,
+    /// Who saw it.
+    pub witness: String,
     /// When, by the other system's clock.
     pub at: Timestamp,
 }

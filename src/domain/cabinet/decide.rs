@@ -15,6 +15,7 @@ pub(super) fn decide(cabinet: &Cabinet, context: &Context, command: &Command) ->
     match command {
         Command::AssignPocket { pocket, item, gtins, is_controlled } => match cabinet.pockets.get(pocket) {
             Some(known) if known.item == *item && known.gtins == *gtins && known.is_controlled == *is_controlled => Ok(vec![]),
+            Some(known) if known.item != *item && known.discrepancy.is_some() => Err(Rejection::DiscrepancyOpen { pocket: pocket.clone() }),
             Some(known) if known.item != *item && known.balance() > Decimal::ZERO => {
                 Err(Rejection::PocketInUse { pocket: pocket.clone(), item: known.item.clone(), balance: known.balance() })
             }
@@ -43,15 +44,35 @@ pub(super) fn decide(cabinet: &Cabinet, context: &Context, command: &Command) ->
     }
 }
 
+/// More than this of one item is no quantity of a pocket but a mistyped number.
+const QUANTITY_MAX: Decimal = Decimal::from_parts(1_000_000, 0, 0, false, 0);
+/// Decimal places of a quantity: a ten-thousandth of a dispensing unit.
+const QUANTITY_SCALE: u32 = 4;
+
+/// A quantity that a pocket can hold, zero included.
+fn plausible(quantity: Decimal) -> Result<(), Rejection> {
+    if quantity > QUANTITY_MAX || quantity.normalize().scale() > QUANTITY_SCALE {
+        return Err(Rejection::NotPlausible { quantity });
+    }
+    Ok(())
+}
+
 fn positive(quantity: Decimal) -> Result<(), Rejection> {
-    if quantity > Decimal::ZERO { Ok(()) } else { Err(Rejection::NotPositive { quantity }) }
+    if quantity <= Decimal::ZERO {
+        return Err(Rejection::NotPositive { quantity });
+    }
+    plausible(quantity)
+}
+
+pub(super) fn is_same_person(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 /// The second person, who must not be the first.
 fn witness(context: &Context) -> Result<String, Rejection> {
     let witness = context.witness.clone().filter(|name| !name.trim().is_empty()).ok_or(Rejection::WitnessMissing)?;
     match &context.principal {
-        Principal::Person(actor) if *actor == witness => Err(Rejection::WitnessIsActor),
+        Principal::Person(actor) if is_same_person(actor, &witness) => Err(Rejection::WitnessIsActor),
         Principal::Person(_) | Principal::Device(_) | Principal::System(_) => Ok(witness),
     }
 }
@@ -59,6 +80,9 @@ fn witness(context: &Context) -> Result<String, Rejection> {
 fn load(cabinet: &Cabinet, context: &Context, pocket: Option<&PocketId>, gtin: Option<&Gtin>, stock: (&str, Date, Decimal), delivery: Option<&str>) -> Decision {
     let (lot, expires, quantity) = stock;
     positive(quantity)?;
+    if lot.trim().is_empty() {
+        return Err(Rejection::LotMissing);
+    }
     if delivery.is_some_and(|delivery| cabinet.deliveries.contains_key(delivery)) {
         return Ok(vec![]);
     }
@@ -179,6 +203,7 @@ fn count(cabinet: &Cabinet, context: &Context, id: &PocketId, found: Decimal) ->
     if found < Decimal::ZERO {
         return Err(Rejection::NegativeCount);
     }
+    plausible(found)?;
     let pocket = cabinet.pocket(id)?;
     if pocket.is_controlled {
         witness(context)?;
@@ -195,6 +220,9 @@ fn resolve(cabinet: &Cabinet, context: &Context, id: &PocketId, explanation: &st
     let pocket = cabinet.pocket(id)?;
     let open = pocket.discrepancy.as_ref().ok_or_else(|| Rejection::NoDiscrepancy { pocket: id.clone() })?;
     let witness = witness(context)?;
+    if explanation.trim().is_empty() {
+        return Err(Rejection::ExplanationMissing);
+    }
     let lots = at_balance(pocket, open.found, context.now.date());
     Ok(vec![Event::DiscrepancyResolved { pocket: id.clone(), explanation: explanation.to_owned(), witness, lots, at: context.now }])
 }
@@ -224,7 +252,17 @@ fn at_balance(pocket: &Pocket, found: Decimal, today: Date) -> Vec<LotAmount> {
 
 /// What another system reports has happened already; it is taken over in order, or held.
 fn report(cabinet: &Cabinet, context: &Context, reported: &Reported) -> Decision {
-    let Reported { kind, pocket: id, item, quantity, expected_begin: _, actual_begin, patient, at } = reported;
+    let Reported { kind, pocket: id, item, quantity, expected_begin: _, actual_begin, patient, user, witness, at } = reported;
+    match kind {
+        // A count may find nothing, and a bin may be empty already.
+        ReportedKind::Count | ReportedKind::BinEmptied if *quantity < Decimal::ZERO => return Err(Rejection::NegativeCount),
+        ReportedKind::Count | ReportedKind::BinEmptied => plausible(*quantity)?,
+        _ => positive(*quantity)?,
+    }
+    if *actual_begin < Decimal::ZERO {
+        return Err(Rejection::NegativeCount);
+    }
+    plausible(*actual_begin)?;
     // Device, pocket, kind, amount, begin count and time: what VistA's index reads like (devices.md section 5).
     let identity = format!("{id}/{kind:?}/{item}/{quantity}/{actual_begin}/{at}");
     if cabinet.reported.contains(&identity) {
@@ -271,6 +309,17 @@ fn report(cabinet: &Cabinet, context: &Context, reported: &Reported) -> Decision
         None if after > Decimal::ZERO => vec![LotAmount { lot: "UNKNOWN".to_owned(), expires: context.now.date(), quantity: after }],
         None => vec![],
     };
-    events.push(Event::TransactionReported { identity, kind: *kind, pocket: id.clone(), item: item.clone(), quantity: *quantity, lots, patient: patient.clone(), at: *at });
+    events.push(Event::TransactionReported {
+        identity,
+        kind: *kind,
+        pocket: id.clone(),
+        item: item.clone(),
+        quantity: *quantity,
+        lots,
+        patient: patient.clone(),
+        user: user.clone(),
+        witness: witness.clone(),
+        at: *at,
+    });
     Ok(events)
 }

@@ -172,6 +172,12 @@ pub enum Event {
         /// For whom.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         patient: Option<Mrn>,
+        /// Who did it, as the other system names them.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        user: String,
+        /// Who saw it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        witness: String,
         /// When, by the other system's clock.
         at: Timestamp,
     },

@@ -160,6 +160,11 @@ impl Aggregate for Cabinet {
     fn held(event: &Event) -> Option<Reason> {
         match event {
             Event::DiscrepancyOpened { pocket, expected, found, .. } => Some(Reason::Discrepancy { pocket: pocket.clone(), expected: *expected, found: *found }),
+            // It has happened over there and is taken over; but nobody saw it who was not the one that did it.
+            Event::TransactionReported { kind: ReportedKind::Waste, pocket, user, witness, .. } if decide::is_same_person(user, witness) => {
+                let detail = format!("pocket {pocket}: waste was reported with {user} as the person and as the witness: find out who saw it, then discard this");
+                Some(Reason::Refused { rule: "witness_is_actor".to_owned(), detail })
+            }
             _ => None,
         }
     }

@@ -58,6 +58,18 @@ pub enum Rejection {
         /// What was given.
         quantity: Decimal,
     },
+    /// A quantity that no pocket holds.
+    #[error("the quantity {quantity} cannot be: a pocket holds at most 1000000, in steps of 0.0001; check the number")]
+    NotPlausible {
+        /// What was given.
+        quantity: Decimal,
+    },
+    /// A load without a lot number.
+    #[error("the lot number is missing: scan the package, or read it from the label")]
+    LotMissing,
+    /// A discrepancy resolved without a word.
+    #[error("say what explains the discrepancy")]
+    ExplanationMissing,
     /// A count below zero.
     #[error("a count cannot be below zero")]
     NegativeCount,

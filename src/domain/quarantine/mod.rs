@@ -118,11 +118,22 @@ impl Reason {
             | Reason::NoValue { detail }
             | Reason::Refused { detail, .. }
             | Reason::Poison { detail } => detail.clone(),
-            Reason::TestNotOrdered { test } => format!("test {test} was not ordered on this specimen: bind it, or discard it"),
+            Reason::TestNotOrdered { test } => {
+                format!("test {test} was not ordered on this specimen: add it to the order and retry, bind the result to another specimen, or discard it")
+            }
             Reason::Discrepancy { pocket, expected, found } => format!("pocket {pocket}: {expected} expected, {found} found: two persons must resolve it"),
             Reason::Unpriced { code } => format!("the price list has no price for {code} on that day: add one and start wardd again, the charge is then written by itself"),
         }
     }
+}
+
+/// Which part of a message waits, when the message asked for several things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Its place among them, from 0.
+    pub index: usize,
+    /// How many there were.
+    pub of: usize,
 }
 
 /// An item of the quarantine.
@@ -178,6 +189,9 @@ pub enum Event {
         /// The sequence where the raw message stands, when it is not in the same batch.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         raw_at: Option<u64>,
+        /// Which part of the message waits; none when it asked for one thing only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<Part>,
         /// Since when.
         at: Timestamp,
     },
@@ -227,7 +241,7 @@ impl Aggregate for Item {
     fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
         let at = context.now;
         match (self, command) {
-            (Item::Unknown, Command::Hold { reason, device, raw_at }) => Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, at }]),
+            (Item::Unknown, Command::Hold { reason, device, raw_at }) => Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, part: None, at }]),
             (Item::Open | Item::Closed, Command::Hold { .. }) => Ok(vec![]),
             (Item::Unknown, _) => Err(Rejection::UnknownItem),
             (Item::Closed, _) => Err(Rejection::AlreadyClosed),
@@ -280,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_held_event_keeps_its_stored_form() {
-        let event = Event::Held { reason: Reason::Unpriced { code: "X".into() }, device: None, raw_at: None, at: now() };
+        let event = Event::Held { reason: Reason::Unpriced { code: "X".into() }, device: None, raw_at: None, part: None, at: now() };
         let json = serde_json::to_string(&event).unwrap();
         assert_eq!(json, r#"{"event":"Held","reason":"unpriced","code":"X","at":"2026-11-21T12:00:00.000000Z"}"#);
         assert_eq!(serde_json::from_str::<Event>(&json).unwrap(), event);

@@ -74,8 +74,12 @@ pub enum Command {
     FileResults {
         /// Which device.
         device: DeviceId,
+        /// Whose the message says the specimen is, where it names a medical record number.
+        patient: Option<Mrn>,
         /// The results of this specimen in one message.
         results: Vec<ResultLine>,
+        /// Whether a person asks for it: then all are filed, or none.
+        is_by_hand: bool,
     },
 }
 
@@ -158,6 +162,21 @@ pub enum Rejection {
     /// The tube was never scanned at the bedside, so nobody knows whose blood is in it.
     #[error("the tube was never scanned at the bedside: collect it first, or have the result bound by a person")]
     NotCollected,
+    /// The message says that the specimen is another patient's: tube or message is wrong.
+    #[error("the message names another patient than the specimen's: nothing is filed; find out whose blood it is, then bind or discard")]
+    OtherPatient,
+    /// A preliminary result after the final one.
+    #[error("test {test} has a final result already, and a preliminary one came: nothing of the message is filed; look at the device, then discard")]
+    AlreadyFinal {
+        /// Which test.
+        test: Loinc,
+    },
+    /// A person's retry or bind of a test that is still not ordered.
+    #[error("test {test} is not ordered on this specimen: add it to the order (add-tests), then try again")]
+    TestNotOrdered {
+        /// Which test.
+        test: Loinc,
+    },
     /// The tube is already further.
     #[error("the specimen is already {stage:?}: it cannot be collected again")]
     AlreadyCollected {
@@ -177,38 +196,54 @@ impl Specimen {
         self.patient.as_ref()
     }
 
-    /// Tests that have no result yet, for a host query.
+    /// Tests that have no final result yet, for a host query.
     pub fn outstanding(&self) -> impl Iterator<Item = &Loinc> {
-        self.tests.iter().filter(|(_, filed)| filed.is_empty()).map(|(test, _)| test)
+        self.tests.iter().filter(|(_, filed)| !is_final(filed)).map(|(test, _)| test)
     }
 
-    fn file(&self, context: &Context, device: &DeviceId, results: &[ResultLine]) -> Result<Vec<Event>, Rejection> {
+    fn file(&self, context: &Context, device: &DeviceId, named: Option<&Mrn>, results: &[ResultLine], is_by_hand: bool) -> Result<Vec<Event>, Rejection> {
         let patient = match (self.stage, &self.patient) {
             (Stage::Unknown, _) | (_, None) => return Err(Rejection::UnknownAccession),
             (Stage::Ordered, _) => return Err(Rejection::NotCollected),
             (Stage::Collected | Stage::Received | Stage::Resulted, Some(patient)) => patient,
         };
+        if named.is_some_and(|named| named != patient) {
+            return Err(Rejection::OtherPatient);
+        }
+        if is_by_hand && let Some(result) = results.iter().find(|result| !self.tests.contains_key(&result.test)) {
+            return Err(Rejection::TestNotOrdered { test: result.test.clone() });
+        }
         let mut events = Vec::new();
         if self.stage == Stage::Collected {
             events.push(Event::Received { at: context.now, implied: true });
         }
         let mut seen: Vec<&ResultLine> = Vec::new();
         for result in results {
-            let is_repeated = seen.iter().any(|other| other.is_same_measurement(result));
+            let is_repeated = seen.iter().any(|other| repeats(result, other));
             seen.push(result);
             match self.tests.get(&result.test) {
                 _ if is_repeated => {}
                 None if self.held.iter().any(|held| held.is_same_measurement(result)) => {}
                 None => events.push(Event::ResultHeld { device: device.clone(), result: result.clone() }),
-                Some(filed) if filed.iter().any(|other| other.device == *device && other.line.is_same_measurement(result)) => {}
+                Some(filed) if filed.iter().any(|other| other.device == *device && repeats(result, &other.line)) => {}
+                Some(filed) if is_final(filed) && !result.is_final() => return Err(Rejection::AlreadyFinal { test: result.test.clone() }),
                 Some(filed) => {
-                    let is_first = filed.is_empty() && !seen[..seen.len() - 1].iter().any(|other| other.test == result.test);
+                    let is_first = result.is_final() && !is_final(filed) && !seen[..seen.len() - 1].iter().any(|other| other.test == result.test && other.is_final());
                     events.push(Event::ResultFiled { patient: patient.clone(), device: device.clone(), result: result.clone(), is_first });
                 }
             }
         }
         Ok(events)
     }
+}
+
+fn is_final(filed: &[Filed]) -> bool {
+    filed.iter().any(|filed| filed.line.is_final())
+}
+
+/// The same measurement again; the final word on what was preliminary is none.
+fn repeats(result: &ResultLine, known: &ResultLine) -> bool {
+    known.is_same_measurement(result) && (known.is_final() || !result.is_final())
 }
 
 impl Aggregate for Specimen {
@@ -242,7 +277,7 @@ impl Aggregate for Specimen {
             (Command::Receive, Stage::Ordered) => Err(Rejection::NotCollected),
             (Command::Receive, Stage::Collected) => Ok(vec![Event::Received { at: context.now, implied: false }]),
             (Command::Receive, Stage::Received | Stage::Resulted) => Ok(vec![]),
-            (Command::FileResults { device, results }, _) => self.file(context, device, results),
+            (Command::FileResults { device, patient, results, is_by_hand }, _) => self.file(context, device, patient.as_ref(), results, *is_by_hand),
         }
     }
 

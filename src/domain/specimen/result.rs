@@ -46,6 +46,11 @@ pub struct ResultLine {
 }
 
 impl ResultLine {
+    /// Whether the device stands by it; a preliminary (HL7 table 0085 and LIS2-A2 8.9.9: P) or partial (S) result is shown, but ends and charges nothing.
+    pub fn is_final(&self) -> bool {
+        !matches!(self.status.as_str(), "P" | "S")
+    }
+
     /// Whether two lines of one device are the same measurement sent again: code, value and result time, whatever the
     /// message around them says (an operator's re-send has a new header).
     pub fn is_same_measurement(&self, other: &ResultLine) -> bool {

@@ -37,7 +37,7 @@ fn filed(line: &ResultLine, is_first: bool) -> Event {
 }
 
 fn file(lines: &[ResultLine]) -> Command {
-    Command::FileResults { device: device("xn"), results: lines.to_vec() }
+    Command::FileResults { device: device("xn"), patient: None, results: lines.to_vec(), is_by_hand: false }
 }
 
 #[test]
@@ -125,4 +125,45 @@ fn more_tests_open_a_specimen_again_and_free_what_was_held_for_them() {
     let specimen: Specimen = given(&events);
     assert_eq!(specimen.stage(), Stage::Received);
     assert_eq!(when(&specimen, &context(None), file(std::slice::from_ref(&stranger))), Ok(vec![filed(&stranger, true)]));
+}
+
+#[test]
+fn a_message_that_names_another_patient_is_refused() {
+    let specimen: Specimen = given(&received());
+    let of = |mrn: &str| Command::FileResults { device: device("xn"), patient: Some(mrn.parse().unwrap()), results: vec![line("718-7", "13.2")], is_by_hand: false };
+    assert_eq!(when(&specimen, &context(None), of("2002")), Err("other_patient".into()));
+    assert!(when(&specimen, &context(None), of("1001")).is_ok());
+}
+
+#[test]
+fn a_preliminary_result_ends_and_charges_nothing_and_never_follows_the_final_one() {
+    let with = |status: &str, value: &str| ResultLine { status: status.into(), ..line("718-7", value) };
+    let one: Specimen = given(&[ordered(&["718-7"]), Event::Collected { at: now() }, Event::Received { at: now(), implied: false }]);
+    let mut specimen = one.clone();
+    for event in when(&specimen, &context(None), file(&[with("P", "13.2")])).unwrap() {
+        assert!(matches!(&event, Event::ResultFiled { is_first: false, .. }));
+        specimen.apply(&event);
+    }
+    assert_eq!((specimen.stage(), specimen.outstanding().count()), (Stage::Received, 1), "still to be measured");
+    assert_eq!(when(&specimen, &context(None), file(&[with("P", "13.2")])), Ok(vec![]), "sent again");
+    // The same value made final is no repetition: it is what ends and charges the test.
+    let last = when(&specimen, &context(None), file(&[with("F", "13.2")])).unwrap();
+    assert!(matches!(&last[..], [Event::ResultFiled { is_first: true, .. }]), "{last:?}");
+    last.iter().for_each(|event| specimen.apply(event));
+    assert_eq!(specimen.stage(), Stage::Resulted);
+    assert_eq!(when(&specimen, &context(None), file(&[with("P", "9.9")])), Err("already_final".into()));
+    let corrected = when(&specimen, &context(None), file(&[with("C", "13.4")])).unwrap();
+    assert!(matches!(&corrected[..], [Event::ResultFiled { is_first: false, .. }]));
+    let both = when(&one, &context(None), file(&[with("P", "13.0"), with("F", "13.2")])).unwrap();
+    assert!(matches!(&both[..], [Event::ResultFiled { is_first: false, .. }, Event::ResultFiled { is_first: true, .. }]));
+}
+
+#[test]
+fn by_hand_everything_is_filed_or_the_person_is_told() {
+    let by_hand = |lines: &[ResultLine]| Command::FileResults { device: device("xn"), patient: None, results: lines.to_vec(), is_by_hand: true };
+    let mut specimen: Specimen = given(&received());
+    when(&specimen, &context(None), file(&[line("789-8", "4.5")])).unwrap().iter().for_each(|event| specimen.apply(event));
+    assert_eq!(when(&specimen, &context(None), by_hand(&[line("789-8", "4.5")])), Err("test_not_ordered".into()), "a retry alone changes nothing");
+    when(&specimen, &context(None), Command::AddTests { tests: vec![test("789-8")] }).unwrap().iter().for_each(|event| specimen.apply(event));
+    assert!(matches!(&when(&specimen, &context(None), by_hand(&[line("789-8", "4.5")])).unwrap()[..], [Event::ResultFiled { is_first: true, .. }]));
 }
