@@ -301,3 +301,16 @@ fn no_crate_is_linked_in_two_major_versions_but_those_that_are_known() {
         versions.into_iter().filter(|(name, lines)| lines.len() > 1 && !KNOWN.contains(&name.as_str())).map(|(name, lines)| format!("{name}: {lines:?}")).collect();
     assert!(doubled.is_empty(), "{}", doubled.join("\n"));
 }
+
+#[test]
+fn every_error_code_is_explained_and_every_explained_code_is_used() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let explained = root.join("bin/wardctl/explain.rs");
+    let codes = |text: &str| -> BTreeSet<String> {
+        let numbers = text.match_indices("WD-").map(|(at, _)| text[at + 3..].chars().take(4).collect::<String>());
+        numbers.filter(|number| number.len() == 4 && number.chars().all(|c| c.is_ascii_digit())).collect()
+    };
+    let used: BTreeSet<String> = sources(&root).iter().filter(|path| **path != explained && !is_test(path)).flat_map(|path| codes(&code(path))).collect();
+    let known = codes(&std::fs::read_to_string(&explained).unwrap());
+    assert_eq!(known, used);
+}

@@ -1,9 +1,11 @@
-//! From what was done to what is charged: follows the log from a durable cursor, prices, and asks the billing actor.
+//! From what was done to what is charged: follows the log from a durable cursor, prices, and asks the billing actor. Items of
+//! the quarantine whose cause is gone (a price that was missing, a discrepancy) are closed by the way.
 //!
 //! The cursor may be behind after a loss of power; the account knows each causing event, so nothing is charged twice.
 
 use std::time::Duration;
 
+use super::discrepancies;
 use super::hospital::Hospital;
 use super::request::{Failure, Origin, Outcome};
 use super::unpriced::{self, Waiting};
@@ -84,12 +86,31 @@ async fn post_waiting(hospital: &Hospital, prices: &PriceList, waiting: &Waiting
     let command = command_id(*b"priced\0\0", cause);
     let charge = Charge { price: Some(price), ..waiting.charge.clone() };
     charged(hospital.account(&waiting.account, Command::Post(charge), origin(command, command, cause, now)).await)?;
-    let Some(item) = &waiting.item else { return Ok(()) };
-    let close = command_id(*b"repriced", cause);
-    match hospital.quarantine(item, quarantine::Command::Retried, origin(close, command, cause, now)).await {
+    match &waiting.item {
+        Some(item) => close(hospital, item, origin(command_id(*b"repriced", cause), command, cause, now)).await,
+        None => Ok(()),
+    }
+}
+
+/// Closes an item of the quarantine whose cause is gone.
+async fn close(hospital: &Hospital, item: &str, origin: Origin) -> Result<(), Delay> {
+    match hospital.quarantine(item, quarantine::Command::Retried, origin).await {
         Outcome::Failed(failure) => Err(Delay::Failed(failure)),
         // Refused: a person has dealt with the item already.
         _ => Ok(()),
+    }
+}
+
+/// Closes the items of discrepancies that a batch settles, and remembers those that it opens.
+async fn settle_discrepancies(hospital: &Hospital, views: &dyn Views, batch: &StoredBatch, now: Timestamp) -> Result<(), Delay> {
+    let settled = discrepancies::settled(views, batch)?;
+    for (number, (item, event)) in settled.items.iter().enumerate() {
+        let command = command_id(*b"resolved", *event).part(u32::try_from(number).unwrap_or(u32::MAX));
+        close(hospital, item, origin(command, batch.meta.correlation, *event, now)).await?;
+    }
+    match settled.changes.as_slice() {
+        [] => Ok(()),
+        changes => Ok(views.apply(changes)?),
     }
 }
 
@@ -154,7 +175,7 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
                 return;
             }
         }
-        if !persist(|| note_waiting(views, &batch)).await {
+        if !persist(|| note_waiting(views, &batch)).await || !persist(|| settle_discrepancies(hospital, views, &batch, now())).await {
             return;
         }
         telemetry::consumer_at(CONSUMER, batch.last(), log.head());

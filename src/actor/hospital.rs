@@ -149,7 +149,7 @@ pub struct Hospital {
     accessions: KeeperPort<Accessions>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
-    root: ActorRef<()>,
+    root: ActorRef<Arc<str>>,
 }
 
 impl std::fmt::Debug for Hospital {

@@ -8,6 +8,7 @@
 
 mod charging;
 pub mod device;
+mod discrepancies;
 mod hospital;
 mod keeper;
 mod port;

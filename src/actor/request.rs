@@ -98,7 +98,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
     /// Too much waits already.
-    #[error("WD-0201 too much waits already: try again in a moment")]
+    #[error("WD-0201 this cannot be taken right now, since too much waits or a part of wardd is being started again: try again in a moment")]
     Busy,
     /// The disk is full.
     #[error("WD-0102 the disk is full: nothing can be taken until there is room")]

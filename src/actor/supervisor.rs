@@ -1,4 +1,4 @@
-//! Supervision: a failed actor is started again from the journal, its neighbours go on; too many failures and it stays down.
+//! Supervision: a failed actor is started again from the journal, its neighbours go on; after too many failures it rests a minute first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::StartError;
 use super::port::{Announcer, Placed};
 use crate::telemetry;
 
-/// Restarts of one child within [`WINDOW`]; the next failure leaves it down until wardd is started again.
+/// Restarts of one child within [`WINDOW`]; after the next failure it rests that long, so that a failure that is always there costs nothing.
 const RESTARTS: usize = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 
@@ -71,6 +71,25 @@ struct Running {
     failures: VecDeque<Instant>,
 }
 
+impl Running {
+    /// Starts the child; when that fails it is tried again after a rest.
+    async fn start(&mut self, supervisor: &ActorRef<Arc<str>>) {
+        match (self.child.start)(supervisor.get_cell()).await {
+            Ok(cell) => self.cell = cell,
+            Err(error) => {
+                telemetry::actor_given_up(&self.child.name, &error.to_string());
+                rest(supervisor, self);
+            }
+        }
+    }
+}
+
+fn rest(supervisor: &ActorRef<Arc<str>>, running: &Running) {
+    let name = running.child.name.clone();
+    // The handle is of no use: when the supervisor stops first, nobody must be woken.
+    drop(supervisor.send_after(WINDOW, move || name));
+}
+
 /// A supervisor's memory.
 pub struct Ward {
     running: Vec<Running>,
@@ -80,11 +99,12 @@ pub struct Ward {
 pub struct Supervisor;
 
 impl Actor for Supervisor {
-    type Msg = ();
+    /// The child that has rested.
+    type Msg = Arc<str>;
     type State = Ward;
     type Arguments = Vec<Child>;
 
-    async fn pre_start(&self, myself: ActorRef<()>, children: Vec<Child>) -> Result<Ward, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Arc<str>>, children: Vec<Child>) -> Result<Ward, ActorProcessingErr> {
         let mut running = Vec::new();
         for child in children {
             let cell = (child.start)(myself.get_cell()).await?;
@@ -93,7 +113,7 @@ impl Actor for Supervisor {
         Ok(Ward { running })
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<()>, event: SupervisionEvent, ward: &mut Ward) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(&self, myself: ActorRef<Arc<str>>, event: SupervisionEvent, ward: &mut Ward) -> Result<(), ActorProcessingErr> {
         let SupervisionEvent::ActorFailed(cell, cause) = event else { return Ok(()) };
         let Some(failed) = ward.running.iter_mut().find(|running| running.cell.get_id() == cell.get_id()) else { return Ok(()) };
         let now = Instant::now();
@@ -103,12 +123,19 @@ impl Actor for Supervisor {
         }
         if failed.failures.len() > RESTARTS {
             telemetry::actor_given_up(&failed.child.name, &cause.to_string());
+            rest(&myself, failed);
             return Ok(());
         }
         telemetry::actor_restarted(&failed.child.name, &cause.to_string());
-        match (failed.child.start)(myself.get_cell()).await {
-            Ok(cell) => failed.cell = cell,
-            Err(error) => telemetry::actor_given_up(&failed.child.name, &error.to_string()),
+        failed.start(&myself).await;
+        Ok(())
+    }
+
+    async fn handle(&self, myself: ActorRef<Arc<str>>, name: Arc<str>, ward: &mut Ward) -> Result<(), ActorProcessingErr> {
+        if let Some(rested) = ward.running.iter_mut().find(|running| running.child.name == name) {
+            telemetry::actor_restarted(&name, "it has rested");
+            rested.failures.clear();
+            rested.start(&myself).await;
         }
         Ok(())
     }

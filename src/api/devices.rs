@@ -19,7 +19,7 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Vec<DeviceSnapshot>> {
 /// The figures of the configured devices only.
 pub(super) fn configured(api: &Api) -> Vec<DeviceSnapshot> {
     let known = &api.hospital.layout().devices;
-    telemetry::devices().into_iter().filter(|figures| known.iter().any(|device| device.as_str() == figures.device)).collect()
+    telemetry::devices(api.clock.now()).into_iter().filter(|figures| known.iter().any(|device| device.as_str() == figures.device)).collect()
 }
 
 /// Where tags were seen last.

@@ -108,12 +108,20 @@ fn render(api: &Api) -> String {
         .into_iter()
         .map(|figures| DeviceLine {
             name: figures.device,
-            state: if figures.connections > 0 { "up" } else { "down" },
+            state: match (figures.connections > 0, figures.is_silent) {
+                (true, false) => "up",
+                (true, true) => "silent",
+                (false, _) => "down",
+            },
             last: age(now, figures.last_message),
             accepted: figures.accepted + figures.repeated,
             held: figures.held,
             noise: figures.noise,
-            skew: if figures.clock_skew_seconds.abs() >= 2 { format!("{:+} s", figures.clock_skew_seconds) } else { String::new() },
+            skew: match figures.clock_skew_seconds {
+                seconds if figures.is_clock_off => format!("{seconds:+} s: set its clock"),
+                seconds if seconds.abs() >= 2 => format!("{seconds:+} s"),
+                _ => String::new(),
+            },
         })
         .collect();
     let layout = api.hospital.layout();

@@ -86,12 +86,14 @@ async fn metrics(State(api): State<Api>) -> Response {
     let (open, oldest) = api.rows.open_items();
     telemetry::quarantine_open(open, oldest.map_or(0, |since| api.clock.now().seconds_since(since)));
     telemetry::journal_head(api.history.head());
+    devices::configured(&api);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response()
 }
 
-/// Ready when the actors run and the read models have caught up with what was there at the start.
+/// Ready when the journal takes what comes and the read models have caught up with what was there at the start.
 async fn ready(State(api): State<Api>) -> Response {
     let (applied, head) = (api.rows.applied(), api.history.head());
-    let status = if head.saturating_sub(applied) < 100_000 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "journal": head, "projection": applied }))).into_response()
+    let is_accepting = api.history.is_accepting();
+    let status = if is_accepting && head.saturating_sub(applied) < 100_000 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "journal": head, "is_accepting": is_accepting, "projection": applied }))).into_response()
 }

@@ -9,10 +9,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{AppError, Running, profiles, real_clock, start, until_signal};
+use crate::api::ServerError;
 use crate::config::Config;
+use crate::domain::bed;
 use crate::domain::cabinet::Command;
 use crate::journal::{KeyRing, Log};
 use crate::kernel::{CommandId, Principal, StreamKind};
+use crate::projection::BedRow;
 use crate::sim::{Assay, BedPlace, Broker, CabinetPlace, Device, Hospital, ScanPurpose, Tally, Wiring};
 
 /// How the demo is run.
@@ -99,7 +102,12 @@ fn cabinets(config: &Config) -> Vec<CabinetPlace> {
 pub async fn run(options: Options) -> Result<Report, AppError> {
     let folder = options.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("wardd-demo-{}", std::process::id())));
     let is_temporary = options.data.is_none();
-    let result = in_folder(&options, &folder).await;
+    let result = in_folder(&options, &folder).await.map_err(|error| match error {
+        AppError::Server(ServerError::Bind(address, source)) => {
+            AppError::Setting(format!("WD-0303 the board cannot listen on {address}: {source}: free the port, or give another with --http 127.0.0.1:0 (0 takes a free one)"))
+        }
+        other => other,
+    });
     if is_temporary {
         // What is left in the system's folder for temporary files does no harm.
         let _ = std::fs::remove_dir_all(&folder);
@@ -126,7 +134,7 @@ async fn in_folder(options: &Options, folder: &Path) -> Result<Report, AppError>
     let text = CONFIG.replace("{folder}", &folder.display().to_string()).replace("{http}", &options.http.to_string()).replace("{broker}", &broker.addr().to_string());
     let draft = |text: &str| toml::from_str::<Config>(text).map_err(|error| AppError::Setting(format!("config/demo.toml: {error}")));
     let plan = draft(&text.replace("{bc-5150}", "127.0.0.1:1"))?;
-    let hospital = Hospital::prepare(Wiring {
+    let mut hospital = Hospital::prepare(Wiring {
         http: options.http,
         token: None,
         seed: options.seed,
@@ -146,8 +154,13 @@ async fn in_folder(options: &Options, folder: &Path) -> Result<Report, AppError>
     let prices = folder.join("prices.toml");
     std::fs::write(&prices, include_str!("../../config/prices.toml")).map_err(failed)?;
     let running = start(&config, &profiles::Source::BuiltIn, Some(key_ring(options, folder)?)).await?;
-    let before = running.head();
+    // A kept folder goes on: the patients of the last run are gone, and others come.
+    if running.opened.events > 0 {
+        hospital.reseed(options.seed.wrapping_add(running.opened.events));
+        discharge_all(&config, &running).await;
+    }
     stock(&config, &running).await?;
+    let before = running.head();
 
     let http = running.endpoints.get("http").copied().unwrap_or(options.http);
     say(&format!(
@@ -203,7 +216,7 @@ fn say(line: &str) {
 
 fn live_line(running: &Running) -> String {
     let (open, _) = running.rows.open_items();
-    let figures = crate::telemetry::devices();
+    let figures = crate::telemetry::devices(real_clock().now());
     let accepted: u64 = figures.iter().map(|device| device.accepted).sum();
     let repeated: u64 = figures.iter().map(|device| device.repeated).sum();
     let noise: u64 = figures.iter().map(|device| device.noise).sum();
@@ -220,6 +233,20 @@ async fn catch_up(running: &Running) {
             break;
         }
         last = head;
+    }
+}
+
+/// Empties the beds of an earlier run.
+async fn discharge_all(config: &Config, running: &Running) {
+    let clock = real_clock();
+    for (number, bed) in config.wards.iter().flat_map(|ward| ward.bed_ids()).flatten().enumerate() {
+        let Some(patient) = running.rows.get::<BedRow>("bed", bed.as_str()).and_then(|row| row.patient) else { continue };
+        let now = clock.now();
+        let mut id = *b"demo-discharge..";
+        id[..8].copy_from_slice(&running.head().to_be_bytes());
+        id[14..].copy_from_slice(&u16::try_from(number).unwrap_or(0).to_be_bytes());
+        let origin = crate::actor::Origin::new(CommandId::from_bytes(id), Principal::System("demo".to_owned()), now);
+        running.hospital.bed(&bed, bed::Command::Release { patient, reason: bed::Leaving::Discharge }, origin).await;
     }
 }
 
@@ -263,20 +290,27 @@ fn count(log: &dyn Log, after: u64) -> BTreeMap<String, u64> {
     }
 }
 
-/// What must be equal, and what must not be less: a message whose answer was lost is in the journal and not in the tally.
+/// What must be equal, what must not be less (a message whose answer was lost is in the journal and not in the tally), and
+/// what must not be more: nothing happens that nobody asked for.
 fn compare(tally: &Tally, journal: &BTreeMap<String, u64>) -> Vec<String> {
     let of = |key: &str| journal.get(key).copied().unwrap_or(0);
     let mut differences = Vec::new();
-    let mut at_least = |what: &str, found: u64, expected: u64| {
-        if found < expected {
-            differences.push(format!("{what}: the journal has {found}, {expected} were acknowledged"));
+    let mut between = |what: &str, found: u64, acknowledged: u64, asked: u64| {
+        if found < acknowledged || found > asked {
+            differences.push(format!("{what}: the journal has {found}, {acknowledged} were acknowledged and {asked} asked for"));
         }
     };
-    at_least("admissions", of("bed/PatientAdmitted"), tally.admitted);
-    at_least("lab orders", of("specimen/TestsOrdered"), tally.orders_placed);
-    at_least("vends", of("cabinet/Vended"), tally.vends_accepted);
-    at_least("returns", of("cabinet/Returned"), tally.returns_accepted);
-    at_least("wastes", of("cabinet/Wasted"), tally.wastes_accepted);
+    // A transfer is an admission to the new bed.
+    let movements = tally.admitted + tally.transferred;
+    between("admissions", of("bed/PatientAdmitted"), movements, movements + tally.admissions_refused + tally.movements_refused);
+    between("lab orders", of("specimen/TestsOrdered"), tally.orders_placed, tally.orders_placed + tally.orders_refused);
+    between("scans of tubes", of("specimen/Collected") + of("specimen/Received"), 0, 2 * (tally.orders_placed + tally.orders_refused));
+    between("vends", of("cabinet/Vended"), tally.vends_accepted, tally.vends_accepted + tally.vends_refused);
+    between("returns", of("cabinet/Returned"), tally.returns_accepted, tally.returns_accepted + tally.vends_accepted);
+    between("wastes", of("cabinet/Wasted"), tally.wastes_accepted, tally.wastes_accepted + tally.vends_accepted);
+    // What an analyzer said of a tube that nobody knows waits for a person, and is no result yet.
+    let filed = if of("quarantine/Held") == 0 { tally.observations_acknowledged } else { 0 };
+    between("results", of("specimen/ResultFiled"), filed, u64::MAX);
     let billable = of("billable/results") + of("cabinet/Vended") + of("cabinet/Returned") + of("cabinet/VendCancelled");
     let charged = of("account/Charged");
     if billable != charged {

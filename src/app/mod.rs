@@ -3,6 +3,7 @@
 //! Flow: configuration → journal → views → actors → consumers → listeners → `endpoints.json` → READY; stop → drain → sync.
 //! Start reading at [`run()`].
 
+mod check;
 pub mod demo;
 mod endpoints;
 mod error;
@@ -11,6 +12,7 @@ pub mod profiles;
 mod run;
 mod wiring;
 
+pub use check::check;
 pub use error::AppError;
 pub use run::{Running, run, start, until_signal};
 

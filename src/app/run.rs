@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::openers::{BoardOpener, MqttOpener};
-use super::{AppError, endpoints, profiles, real_clock, wiring};
+use super::{AppError, check, endpoints, profiles, real_clock, wiring};
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
 use crate::config::Config;
@@ -49,10 +50,18 @@ pub struct Running {
     consumers: JoinSet<()>,
 }
 
-fn keys(config: &Config) -> Result<KeyRing, AppError> {
+pub(super) fn keys(config: &Config) -> Result<KeyRing, AppError> {
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join("wardd-keyring")).filter(|path| path.exists());
-    let path = config.journal.keyring.clone().or(credential).ok_or(AppError::NoKeys)?;
+    // What systemd hands over is nearer to the machine than a file that is named for all of them.
+    let path = credential.or_else(|| config.journal.keyring.clone()).ok_or(AppError::NoKeys)?;
     Ok(KeyRing::load(&path)?)
+}
+
+/// A folder that only wardd's user can look into.
+fn make_private(path: &std::path::Path) -> Result<(), AppError> {
+    let failed = |source| AppError::File { path: path.to_owned(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
 }
 
 /// Handles messages of the quarantine again.
@@ -75,9 +84,15 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let clock = real_clock();
     let ring = ring.map_or_else(|| keys(config), Ok)?;
     let device_profiles = wiring::load_profiles(config, profiles)?;
+    for device in &config.devices {
+        if let Some(why) = device_profiles.get(&device.id).and_then(|profile| check::misfits(device, profile).next()) {
+            return Err(AppError::Setting(format!("device {}: {why}", device.id)));
+        }
+    }
     let prices = wiring::prices(config)?;
     let directory = config.data.directory.clone();
-    std::fs::create_dir_all(&directory).map_err(|source| AppError::File { path: directory.clone(), source })?;
+    make_private(&directory)?;
+    make_private(&directory.join("views"))?;
     endpoints::remove(&directory);
     let options = Options { segment_bytes: config.journal.segment_mib << 20, ..Options::default() };
     let ring = Arc::new(ring);
@@ -161,6 +176,12 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             _ => None,
         };
         let serving = wiring::serving(device, &profile).await?;
+        let expect = &profile.expect;
+        telemetry::device(device.id.as_str()).expect(telemetry::Expected {
+            silence_seconds: i64::from(expect.silence_minutes) * 60,
+            skew_seconds: i64::from(expect.skew_seconds),
+            since: clock.now(),
+        });
         let served = Arc::new(gateway::Device {
             id: device.id.clone(),
             profile,
@@ -171,6 +192,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             facility: config.hospital.facility.clone(),
             stop: stopping.clone(),
             last_scan: gateway::LastScan::default(),
+            peers: gateway::Peers::default(),
             board,
         });
         wired.devices.insert(device.id.clone(), served.clone());

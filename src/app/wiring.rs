@@ -30,26 +30,18 @@ pub(super) fn layout(config: &Config) -> Layout {
     }
 }
 
-/// The profiles of all devices, each once.
-pub(super) fn load_profiles(config: &Config, source: &profiles::Source) -> Result<BTreeMap<DeviceId, Arc<Profile>>, AppError> {
-    let mut loaded: BTreeMap<String, Arc<Profile>> = BTreeMap::new();
-    let mut by_device = BTreeMap::new();
-    for device in &config.devices {
-        let profile = match loaded.get(&device.profile) {
-            Some(profile) => profile.clone(),
-            None => {
-                let profile = Arc::new(source.load(&device.profile)?);
-                loaded.insert(device.profile.clone(), profile.clone());
-                profile
-            }
-        };
-        if profile.version != device.version {
-            let wrong = profiles::ProfileError::Version { id: device.profile.clone(), device: device.id.to_string(), found: profile.version, pinned: device.version };
-            return Err(wrong.into());
-        }
-        by_device.insert(device.id.clone(), profile);
+/// The profile of a device, in the version that it was checked with.
+pub(super) fn load_profile(device: &Device, source: &profiles::Source) -> Result<Profile, profiles::ProfileError> {
+    let profile = source.load(&device.profile)?;
+    match profile.version == device.version {
+        true => Ok(profile),
+        false => Err(profiles::ProfileError::Version { id: device.profile.clone(), device: device.id.to_string(), found: profile.version, pinned: device.version }),
     }
-    Ok(by_device)
+}
+
+/// The profiles of all devices.
+pub(super) fn load_profiles(config: &Config, source: &profiles::Source) -> Result<BTreeMap<DeviceId, Arc<Profile>>, AppError> {
+    config.devices.iter().map(|device| Ok((device.id.clone(), Arc::new(load_profile(device, source)?)))).collect()
 }
 
 pub(super) fn purpose(device: &Device) -> Purpose {

@@ -50,7 +50,7 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:8080")]
         http: SocketAddr,
         /// How busy the hospital is; 1 is one patient action each 0.4 s.
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, value_parser = pace)]
         pace: f64,
         /// Shows no summary while it runs.
         #[arg(long)]
@@ -70,22 +70,8 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn check(config: &Config) -> Result<(), String> {
-    let source = profiles::Source::Folder(config.profiles.clone());
-    let mut faults = Vec::new();
-    for device in &config.devices {
-        match source.load(&device.profile) {
-            Ok(profile) if profile.version != device.version => {
-                faults.push(format!("device {}: profile {} has version {}, the device is pinned to {}", device.id, profile.id, profile.version, device.version));
-            }
-            Ok(_) => {}
-            Err(error) => faults.push(format!("device {}: {error}", device.id)),
-        }
-    }
-    if let Err(error) = config.price_file() {
-        faults.push(error.to_string());
-    }
-    if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
+fn pace(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|pace| (0.01..=100.0).contains(pace)).ok_or_else(|| format!("{text:?} is no pace: write a number from 0.01 to 100"))
 }
 
 fn run(command: Command) -> Result<ExitCode, String> {
@@ -98,7 +84,10 @@ fn run(command: Command) -> Result<ExitCode, String> {
         }
         Command::Check { config: path } => {
             let config = Config::load(&path).map_err(|error| error.to_string())?;
-            check(&config)?;
+            let faults = app::check(&config, &profiles::Source::Folder(config.profiles.clone()));
+            if !faults.is_empty() {
+                return Err(format!("{}:\n{}", path.display(), faults.join("\n")));
+            }
             println!("{}: {} wards, {} cabinets, {} devices, all right", path.display(), config.wards.len(), config.cabinets.len(), config.devices.len());
         }
         Command::Demo { duration, seed, data, http, pace, quiet } => {

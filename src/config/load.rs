@@ -79,6 +79,10 @@ impl Config {
         let mut config: Config = read(path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.rebase(folder);
+        // systemd's StateDirectory, which is the one place that the unit may write to.
+        if let Some(directory) = std::env::var_os("STATE_DIRECTORY") {
+            config.data.directory = directory.into();
+        }
         let faults = config.faults();
         if faults.is_empty() { Ok(config) } else { Err(ConfigError::Faults { path: path.to_owned(), faults }) }
     }
@@ -127,7 +131,11 @@ impl Config {
 
     fn place_faults(&self, faults: &mut Vec<String>) {
         let mut seen = BTreeSet::new();
+        let mut wards = BTreeSet::new();
         for ward in &self.wards {
+            if !wards.insert(&ward.id) {
+                faults.push(format!("ward {} stands twice: put all its beds into one", ward.id));
+            }
             for (bed, name) in ward.bed_ids().into_iter().zip(&ward.beds) {
                 match bed {
                     Ok(bed) if !seen.insert(bed.to_string()) => faults.push(format!("bed {bed} stands twice")),
@@ -135,6 +143,10 @@ impl Config {
                     Err(error) => faults.push(format!("ward {}: bed {name:?}: {error}", ward.id)),
                 }
             }
+        }
+        let mut tests = BTreeSet::new();
+        for test in self.tests.iter().filter(|test| !tests.insert(&test.loinc)) {
+            faults.push(format!("test {} stands twice", test.loinc));
         }
         let mut cabinets = BTreeSet::new();
         for cabinet in &self.cabinets {
@@ -157,6 +169,7 @@ impl Config {
     fn device_faults(&self, faults: &mut Vec<String>) {
         let mut ids = BTreeSet::new();
         let mut binds = BTreeSet::new();
+        binds.insert(self.http.bind);
         for device in &self.devices {
             if !ids.insert(&device.id) {
                 faults.push(format!("device {} stands twice", device.id));
@@ -164,7 +177,7 @@ impl Config {
             match &device.link {
                 Link::TcpListen { bind, peers } => {
                     if bind.port() != 0 && !binds.insert(*bind) {
-                        faults.push(format!("device {}: another device listens on {bind} already: two devices on one listener cannot be told apart", device.id));
+                        faults.push(format!("device {}: {bind} is taken by another device or the web server: two on one listener cannot be told apart", device.id));
                     }
                     if !bind.ip().is_loopback() && peers.is_empty() {
                         faults
@@ -236,6 +249,9 @@ link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
             (format!("{GOOD}\n[journal]\nsegment_mib = 0"), "1 to 1024"),
             (GOOD.replace("[\"101:A\"]", "[\"101:A\", \"101:A\"]"), "bed W1:101:A stands twice"),
             (GOOD.replace("[\"101:A\"]", "[\"101\"]"), "WARD:ROOM:BED"),
+            (format!("{GOOD}\n[[wards]]\nid = \"W1\"\nname = \"Again\"\nbeds = [\"102:A\"]"), "ward W1 stands twice"),
+            (format!("{GOOD}\n[[tests]]\nloinc = \"718-7\"\nname = \"x\"\n[[tests]]\nloinc = \"718-7\"\nname = \"y\""), "test 718-7 stands twice"),
+            (GOOD.replace("127.0.0.1:0", "127.0.0.1:8080"), "the web server"),
             (GOOD.replace("id = \"CAB1\"", "id = \"CAB1\"\ndrawers = \"xm\""), "did you mean xn?"),
             (GOOD.replace("version = 1", "version = 1\npurpose = \"load\""), "needs the cabinet"),
             (GOOD.replace("kind = \"tcp-listen\", bind = \"127.0.0.1:0\"", "kind = \"mqtt\""), "no [mqtt] broker"),

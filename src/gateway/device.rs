@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::drawers::DrawerBoard;
 use super::line::LastScan;
+use super::peers::Peers;
 use super::{astm, hl7, line};
 use crate::actor::Hospital;
 use crate::kernel::{Clock, DeviceId};
@@ -36,6 +37,8 @@ pub struct Device {
     pub facility: String,
     /// Becomes true when wardd stops: messages under way are finished, no new ones begun.
     pub stop: watch::Receiver<bool>,
+    /// Who is connected.
+    pub peers: Peers,
     /// What it scanned last, when it is a scanner.
     pub last_scan: LastScan,
     /// Drawers that it opens, when it is a relay board.
@@ -123,12 +126,14 @@ async fn listen(device: Arc<Device>, server: TcpServer) {
 /// Runs one connection to its end; whether anything came.
 async fn session(device: &Arc<Device>, connection: Connection) -> bool {
     device.figures.connected(&connection.peer);
+    let present = device.peers.join(&connection.peer);
     let ended = match &device.profile.framing {
         Framing::Mllp => hl7::session(device, connection).await,
         Framing::Astm { .. } => astm::session(device, connection).await,
         Framing::Line { .. } => line::session(device, connection).await,
         Framing::Mqtt { .. } => Ended { why: "this device speaks MQTT only".to_owned(), has_received: false },
     };
+    drop(present);
     device.figures.disconnected(&ended.why);
     ended.has_received
 }

@@ -84,9 +84,15 @@ async fn take(device: &Arc<Device>, block: Block, peer: &str) -> Vec<u8> {
                 Cut::TooLarge => "the message is larger than a listener takes",
                 Cut::EndOfStream => "the connection ended inside the message",
             };
-            // Nothing is answered to a message that is not whole; its sender will send it again.
-            let _ = hold(device, bytes, Reason::Incomplete { detail: detail.to_owned() }, received, peer).await;
-            Vec::new()
+            let stored = hold(device, bytes.clone(), Reason::Incomplete { detail: detail.to_owned() }, received, peer).await;
+            // Nothing is answered to a message that was cut; its sender will send it again. One that is too large would come for ever.
+            match Header::salvage(&bytes).filter(|_| cut == Cut::TooLarge) {
+                Some(header) => {
+                    let fault = Fault { code: "207", place: String::new(), text: format!("the message is larger than {} bytes: send it in parts", limits::MLLP_MESSAGE_BYTES) };
+                    framed(answer(device, &header, &(stored.map_or(Code::ApplicationReject, |_| Code::ApplicationError), Some(fault))))
+                }
+                None => Vec::new(),
+            }
         }
         Block::Message(bytes) => block_of_messages(device, &bytes, received, peer).await,
     }
@@ -108,9 +114,20 @@ async fn block_of_messages(device: &Arc<Device>, bytes: &Bytes, received: Timest
         }
     };
     let mut answers = Vec::new();
-    for range in &batch.messages {
-        let message = bytes.slice(range.clone());
-        answers.extend(one(device, message, received, peer).await);
+    match batch.counted.filter(|counted| *counted != batch.messages.len()) {
+        // A part of it is missing, and nobody knows which: nothing of it is done, the sender must send it whole.
+        Some(counted) => {
+            let detail = format!("BTS-1 counts {counted} messages, there are {}: send the batch again, whole", batch.messages.len());
+            let stored = hold(device, bytes.clone(), Reason::Incomplete { detail: detail.clone() }, received, peer).await;
+            let headers = batch.messages.iter().filter_map(|range| Header::salvage(&bytes[range.clone()]));
+            let verdict = verdict(stored, Some(Fault { code: "100", place: "BTS-1".to_owned(), text: detail }));
+            headers.for_each(|header| answers.extend(answer(device, &header, &verdict)));
+        }
+        None => {
+            for range in &batch.messages {
+                answers.extend(one(device, bytes.slice(range.clone()), received, peer).await);
+            }
+        }
     }
     if !batch.is_batch || batch.messages.len() == 1 {
         return answers.into_iter().flat_map(|answer| mllp::frame(&answer)).collect();

@@ -11,7 +11,8 @@ use crate::actor::Failure;
 use crate::actor::device::{Intake, Kept};
 use crate::domain::quarantine::Reason;
 use crate::kernel::{CommandId, Timestamp};
-use crate::routing::Understood;
+use crate::profile::Kind;
+use crate::routing::{Routed, Understood};
 use crate::telemetry::Answered;
 
 /// How long a message may wait for a place before the device is told to come again.
@@ -43,8 +44,16 @@ pub(super) struct Arrived {
 }
 
 /// Stores a message and what it asks for; says how it ended, and counts it.
-pub(super) async fn store(device: &Device, arrived: Arrived) -> Result<Kept, Failure> {
+pub(super) async fn store(device: &Device, mut arrived: Arrived) -> Result<Kept, Failure> {
     let started = Instant::now();
+    if device.profile.kind == Kind::Analyzer
+        && !arrived.is_replay
+        && let Some(hosts) = device.peers.several()
+    {
+        let detail =
+            format!("{hosts} are connected to the listener of {}: nobody can say which of them sent this; give each analyzer a listener of its own, then retry", device.id);
+        arrived.understood = Understood { items: vec![Routed::Hold(Reason::Ambiguous { detail })], ..arrived.understood };
+    }
     let device_time = arrived.understood.device_time;
     let result = tokio::time::timeout(ANSWER, with_patience(device, arrived, started)).await.unwrap_or(Err(Failure::Busy));
     let answer = match &result {

@@ -12,6 +12,7 @@ mod hl7;
 mod intake;
 mod line;
 mod mqtt;
+mod peers;
 mod replay;
 pub mod transcript;
 
@@ -19,4 +20,5 @@ pub use device::{Device, Serving, serve};
 pub use drawers::{DrawerBoard, DrawerCommands};
 pub use line::LastScan;
 pub use mqtt::{serve_broker, topics};
+pub use peers::Peers;
 pub use replay::{Selection, replay};

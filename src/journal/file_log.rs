@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -62,6 +63,7 @@ pub struct FileLog {
     head: watch::Receiver<u64>,
     committed: broadcast::Sender<Arc<StoredBatch>>,
     failure: watch::Receiver<Option<String>>,
+    is_full: Arc<AtomicBool>,
     requests: Option<SyncSender<Request>>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// Where snapshots are kept; without it there are none.
@@ -109,6 +111,7 @@ impl FileLog {
         let (committed, _) = broadcast::channel(FOLLOWERS_BEHIND);
         let (state, index) = State::new(directory, resume, options.disk.as_ref())?;
         let index = Arc::new(RwLock::new(index));
+        let is_full = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = std::sync::mpsc::sync_channel(limits::JOURNAL_QUEUE);
         let writer = Writer {
             directory: directory.to_owned(),
@@ -119,11 +122,12 @@ impl FileLog {
             head: head_sender,
             committed: committed.clone(),
             failure: failure_sender,
+            is_full: is_full.clone(),
             state,
         };
         let thread =
             std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(&receiver)).map_err(JournalError::io(directory, "start the writer's thread"))?;
-        let log = Self { keys, index, head, committed, failure, requests: Some(sender), thread: Mutex::new(Some(thread)), snapshots: OnceLock::new(), _lock: lock };
+        let log = Self { keys, index, head, committed, failure, is_full, requests: Some(sender), thread: Mutex::new(Some(thread)), snapshots: OnceLock::new(), _lock: lock };
         Ok((log, opened))
     }
 
@@ -272,6 +276,10 @@ impl Log for FileLog {
 
     fn head(&self) -> u64 {
         *self.head.borrow()
+    }
+
+    fn is_accepting(&self) -> bool {
+        !self.is_full.load(Ordering::Relaxed) && self.failure.borrow().is_none()
     }
 
     fn tail(&self, from_sequence: u64) -> Tail {

@@ -27,6 +27,19 @@ pub enum KeyError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// It is there already.
+    #[error(
+        "WD-0114 key ring {0} exists already: it is kept, since what it sealed can be read with nothing else; name another file for a new one, or use `wardctl keyring rotate`"
+    )]
+    Exists(PathBuf),
+    /// It cannot be written.
+    #[error("key ring {path}: {source}: name a file in a folder that can be written")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
     /// Others can read it.
     #[error("WD-0111 key ring {0} can be read by others (mode {1:o}): chmod 600 it")]
     Open(PathBuf, u32),
@@ -147,7 +160,10 @@ impl KeyRing {
     }
 
     fn write_new(path: &Path, current: u32, old: &[(String, String)]) -> Result<(), KeyError> {
-        let failed = |source| KeyError::Missing { path: path.to_owned(), source };
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => KeyError::Exists(path.to_owned()),
+            _ => KeyError::Write { path: path.to_owned(), source },
+        };
         let mut key: [u8; 32] = random()?;
         let mut text = format!("# wardd key ring: whoever has this file can read the journal; whoever loses it cannot.\ncurrent = {current}\n\n[keys]\n");
         for (id, hex) in old {
@@ -225,7 +241,7 @@ mod tests {
         let _ = std::fs::remove_file(&path);
         assert!(KeyRing::load(&path).unwrap_err().to_string().contains("wardctl keyring new"));
         KeyRing::create(&path).unwrap();
-        assert!(KeyRing::create(&path).is_err(), "never overwritten");
+        assert!(matches!(KeyRing::create(&path), Err(KeyError::Exists(_))), "never overwritten");
         let old = KeyRing::load(&path).unwrap();
         let mut text = b"secret".to_vec();
         let nonce = Nonces::new().unwrap().next();

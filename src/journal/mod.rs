@@ -108,6 +108,9 @@ pub trait Log: Send + Sync {
     /// The sequence of the last durable event, 0 when there is none.
     fn head(&self) -> u64;
 
+    /// Whether appends can be taken: not while the disk is full or after a failure.
+    fn is_accepting(&self) -> bool;
+
     /// Follows the log from an event's sequence on.
     fn tail(&self, from_sequence: u64) -> Tail;
 

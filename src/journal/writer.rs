@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -55,6 +56,8 @@ pub(super) struct Writer {
     pub(super) head: watch::Sender<u64>,
     pub(super) committed: broadcast::Sender<Arc<StoredBatch>>,
     pub(super) failure: watch::Sender<Option<String>>,
+    /// Whether the last try to make room failed.
+    pub(super) is_full: Arc<AtomicBool>,
     pub(super) state: State,
 }
 
@@ -227,11 +230,13 @@ impl Writer {
         };
         let prepared = prepared.map_err(|error| {
             telemetry::journal_full(&error);
+            self.is_full.store(true, Ordering::Relaxed);
             match error.kind() {
                 std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => AppendError::Full,
                 _ => self.fail(format!("creating a segment failed: {error}")),
             }
         })?;
+        self.is_full.store(false, Ordering::Relaxed);
         let result = self.close_active().and_then(|()| self.begin(&prepared));
         result.map_err(|error| self.fail(error.to_string()))?;
         self.prepare_next();

@@ -42,6 +42,11 @@ impl History {
         self.log.head()
     }
 
+    /// Whether the log takes what comes: not while the disk is full or after a failure.
+    pub fn is_accepting(&self) -> bool {
+        self.log.is_accepting()
+    }
+
     /// What a command caused in a stream; none when nothing of it is found.
     pub fn of_command(&self, stream: &StreamId, command: CommandId) -> Option<Done> {
         let newest = self.log.version(stream);

@@ -82,6 +82,11 @@ impl Hospital {
         }
     }
 
+    /// Another story on the same devices: other patients and another course of things.
+    pub fn reseed(&mut self, seed: u64) {
+        self.wiring.seed = seed;
+    }
+
     /// Runs people and devices until `shutdown` turns true, then lets the devices finish what they hold for a bounded
     /// time (5 to 30 s). `endpoints` replaces addresses of the wiring by device name (cabinet id for cabinets); the name
     /// `broker` stands for all MQTT devices.

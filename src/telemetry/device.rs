@@ -14,6 +14,8 @@ metric!(bytes_in: IntCounterVec, "wardd_link_received_bytes_total", "Bytes recei
 metric!(messages: IntCounterVec, "wardd_gateway_messages_total", "Messages by how they were answered.", ["device", "answer"]);
 metric!(noise: IntCounterVec, "wardd_gateway_noise_total", "Things on the line that are no message.", ["device", "kind"]);
 metric!(skew: IntGaugeVec, "wardd_gateway_clock_skew_seconds", "The device's clock less ours at its last message.", ["device"]);
+metric!(is_silent: IntGaugeVec, "wardd_device_silent", "1 while a device has been silent for longer than its profile expects.", ["device"]);
+metric!(is_clock_off: IntGaugeVec, "wardd_device_clock_off", "1 while a device's clock differs by more than its profile expects.", ["device"]);
 metric!(last_seen: IntGaugeVec, "wardd_gateway_last_message_timestamp_seconds", "When the last message came.", ["device"]);
 metric!(
     answer_seconds: HistogramVec,
@@ -58,10 +60,22 @@ pub struct DeviceFigures {
     last_message: AtomicI64,
     last_byte: AtomicI64,
     skew_seconds: AtomicI64,
+    expected: OnceLock<Expected>,
     answered: [AtomicU64; 5],
     noise: AtomicU64,
     failures: AtomicU64,
     counters: Option<Counters>,
+}
+
+/// What a device's profile expects of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expected {
+    /// Seconds of silence before somebody should look; 0 for never.
+    pub silence_seconds: i64,
+    /// Seconds that its clock may differ; 0 for any.
+    pub skew_seconds: i64,
+    /// Since when it is expected.
+    pub since: Timestamp,
 }
 
 /// Handles that are looked up once, since every message uses them.
@@ -87,6 +101,10 @@ pub struct DeviceSnapshot {
     pub last_message: Option<Timestamp>,
     /// The device's clock less ours, in seconds.
     pub clock_skew_seconds: i64,
+    /// Whether its clock differs by more than its profile expects.
+    pub is_clock_off: bool,
+    /// Whether it has been silent for longer than its profile expects.
+    pub is_silent: bool,
     /// Messages taken.
     pub accepted: u64,
     /// Messages of which something waits for a person.
@@ -119,9 +137,9 @@ pub fn device(name: &str) -> Arc<DeviceFigures> {
     })
 }
 
-/// All devices at this moment, by name.
-pub fn devices() -> Vec<DeviceSnapshot> {
-    all().read().unwrap_or_else(std::sync::PoisonError::into_inner).values().map(|figures| figures.snapshot()).collect()
+/// All devices at this moment, by name; the gauges of silence and clocks are set by the way.
+pub fn devices(now: Timestamp) -> Vec<DeviceSnapshot> {
+    all().read().unwrap_or_else(std::sync::PoisonError::into_inner).values().map(|figures| figures.snapshot(now)).collect()
 }
 
 const ANSWERS: [Answered; 5] = [Answered::Accepted, Answered::Held, Answered::Repeated, Answered::Refused, Answered::Failed];
@@ -144,11 +162,26 @@ impl DeviceFigures {
             last_message: AtomicI64::new(0),
             last_byte: AtomicI64::new(0),
             skew_seconds: AtomicI64::new(0),
+            expected: OnceLock::new(),
             answered: Default::default(),
             noise: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             counters: counters(),
         }
+    }
+
+    /// Says what the device's profile expects; the first call decides.
+    pub fn expect(&self, expected: Expected) {
+        self.expected.get_or_init(|| expected);
+    }
+
+    /// Whether its clock is off by more than expected, and whether it is silent for longer.
+    fn worries(&self, now: Timestamp) -> (bool, bool) {
+        let Some(expected) = self.expected.get() else { return (false, false) };
+        let skew = self.skew_seconds.load(Ordering::Relaxed).abs();
+        let last = self.last_byte.load(Ordering::Relaxed).max(expected.since.micros());
+        let silent = now.seconds_since(Timestamp::from_micros(last));
+        (expected.skew_seconds > 0 && skew > expected.skew_seconds, expected.silence_seconds > 0 && silent > expected.silence_seconds)
     }
 
     /// A connection was made.
@@ -205,7 +238,11 @@ impl DeviceFigures {
         self.answered[index].fetch_add(1, Ordering::Relaxed);
         let skew = device_time.map(|time| time.seconds_since(now));
         if let Some(skew) = skew {
+            let (was_off, _) = self.worries(now);
             self.skew_seconds.store(skew, Ordering::Relaxed);
+            if self.worries(now).0 && !was_off {
+                tracing::warn!(device = self.device, skew, "the device's clock is off: set it; wardd keeps its own time beside the device's");
+            }
         }
         if let Some(counters) = &self.counters {
             counters.answered[index].inc();
@@ -218,7 +255,13 @@ impl DeviceFigures {
         tracing::debug!(device = self.device, answer = answer.word(), "message answered");
     }
 
-    fn snapshot(&self) -> DeviceSnapshot {
+    fn snapshot(&self, now: Timestamp) -> DeviceSnapshot {
+        let (is_clock_off, is_silent) = self.worries(now);
+        for (metric, value) in [(self::is_clock_off(), is_clock_off), (self::is_silent(), is_silent)] {
+            if let Some(metric) = metric {
+                metric.with_label_values(&[&self.device]).set(value.into());
+            }
+        }
         let time = |stored: &AtomicI64| Some(stored.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Timestamp::from_micros);
         let [accepted, held, repeated, refused, failed] = [0, 1, 2, 3, 4].map(|index: usize| self.answered[index].load(Ordering::Relaxed));
         DeviceSnapshot {
@@ -227,6 +270,8 @@ impl DeviceFigures {
             last_byte: time(&self.last_byte),
             last_message: time(&self.last_message),
             clock_skew_seconds: self.skew_seconds.load(Ordering::Relaxed),
+            is_clock_off,
+            is_silent,
             accepted,
             held,
             repeated,
@@ -234,6 +279,26 @@ impl DeviceFigures {
             failed,
             noise: self.noise.load(Ordering::Relaxed),
             link_failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_12_and_18_a_clock_that_is_off_and_a_silence_are_told_apart_from_what_is_expected() {
+        let start: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let figures = DeviceFigures::new("rule-12");
+        assert_eq!(figures.worries(start.plus_seconds(1 << 30)), (false, false), "nothing is expected of it");
+        figures.expect(Expected { silence_seconds: 600, skew_seconds: 300, since: start });
+        assert_eq!((figures.worries(start.plus_seconds(600)), figures.worries(start.plus_seconds(601))), ((false, false), (false, true)), "never heard since the start");
+        figures.received(1, start.plus_seconds(700));
+        assert_eq!(figures.worries(start.plus_seconds(1_300)), (false, false), "one byte is a sign of life, such as EOT alone");
+        for (device_seconds, is_off) in [(700 + 300, false), (700 + 516, true), (700 - 16_200, true), (700, false)] {
+            figures.answered(Answered::Accepted, Some(start.plus_seconds(device_seconds)), start.plus_seconds(700), std::time::Duration::ZERO);
+            assert_eq!(figures.snapshot(start.plus_seconds(700)).is_clock_off, is_off, "{device_seconds}");
         }
     }
 }

@@ -203,3 +203,24 @@ fn wrong_queries_and_quantities_are_problems_and_nothing_breaks() {
     let (_, problem) = daemon.post("/api/v1/cabinets/CAB1/vend", json!({ "pocket": 7 }));
     assert!(!problem["detail"].as_str().unwrap().contains("target type"), "{problem}");
 }
+
+#[test]
+fn a_resolved_discrepancy_waits_for_nobody_any_more() {
+    let site = Site::new();
+    let daemon = site.start();
+    let cabinet = |what: &str, body: serde_json::Value| daemon.post(&format!("/api/v1/cabinets/CAB1/{what}"), body);
+    assert_eq!(cabinet("load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "10" })).0, 200);
+    let open = |daemon: &Daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().len();
+    for (found, number) in [("9", 1), ("8", 2)] {
+        assert_eq!(cabinet("count", json!({ "pocket": "1-1", "quantity": found })).0, 200);
+        assert_eq!(open(&daemon), number);
+    }
+    assert_eq!(cabinet("resolve", json!({ "pocket": "1-1", "explanation": "two broke", "user": "a", "witness": "b" })).0, 200);
+    daemon.until("both items are closed", |daemon| open(daemon) == 0);
+    assert_eq!(cabinet("count", json!({ "pocket": "1-1", "quantity": "7" })).0, 200);
+    assert_eq!(open(&daemon), 1);
+    assert_eq!(cabinet("count", json!({ "pocket": "1-1", "quantity": "8" })).0, 200);
+    daemon.until("a count that agrees closes it too", |daemon| open(daemon) == 0);
+    daemon.terminate();
+    assert_eq!(count(&site.events(), "Retried"), 3);
+}

@@ -255,3 +255,61 @@ fn the_answer_to_a_repeated_message_is_the_first_one_also_after_a_restart() {
     let events = site.events();
     assert_eq!((count(&events, "PatientAdmitted"), count(&events, "Held"), count(&events, "ResultFiled")), (1, 3, 1));
 }
+
+#[test]
+fn rule_11_two_analyzers_on_one_listener_are_ambiguous_and_held() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["6690-2"], true);
+    let records = |value: &str| {
+        let order = format!("O|1||^^{accession:>22}^M|^^^^WBC|R");
+        [
+            "H|\\^&|||    XN-550^00-01^11001^^^^AP123456||||||||E1394-97".to_owned(),
+            "P|1".to_owned(),
+            order,
+            format!("R|1|^^^^WBC^1|{value}|10*3/uL||N||F||||20260101120000"),
+            "L|1|N".to_owned(),
+        ]
+    };
+    let send = |stream: &mut std::net::TcpStream, value: &str| astm_send(stream, &records(value).iter().map(String::as_str).collect::<Vec<_>>());
+    let mut first = daemon.connect("xn");
+    // Another host of the loopback network.
+    let socket = std::process::Command::new("python3")
+        .args([
+            "-c",
+            "import socket,sys,time\ns=socket.socket()\ns.bind(('127.0.0.2',0))\ns.connect(('127.0.0.1',int(sys.argv[1])))\ntime.sleep(60)",
+            &daemon.endpoints["xn"].port().to_string(),
+        ])
+        .spawn();
+    let mut second = socket.unwrap();
+    let connections = |daemon: &Daemon| daemon.get("/api/v1/devices").as_array().unwrap().iter().find(|device| device["device"] == "xn").unwrap()["connections"].clone();
+    daemon.until("both are there", |daemon| connections(daemon) == 2);
+    send(&mut first, "5.24");
+    let items = daemon.get("/api/v1/quarantine");
+    assert_eq!((items.as_array().unwrap().len(), items[0]["reason"]["reason"].as_str()), (1, Some("ambiguous")), "{items}");
+    second.kill().unwrap();
+    second.wait().unwrap();
+    daemon.until("one is there", |daemon| connections(daemon) == 1);
+    // A person says whose it is.
+    let item = items[0]["item"].as_str().unwrap();
+    assert_eq!(daemon.post(&format!("/api/v1/quarantine/{item}/retry"), serde_json::json!({})).0, 200);
+    assert_eq!(daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"], "resulted");
+}
+
+#[test]
+fn what_is_too_large_and_a_batch_that_is_not_whole_are_refused_aloud() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["718-7"], true);
+    let mut feed = daemon.connect("feed");
+    let large = oru("BIG", &accession, "13.2") + &"NTE|1||".to_owned() + &"x".repeat(2 << 20) + "\r";
+    let answer = mllp(&mut feed, &large).unwrap();
+    assert!(answer.contains("|BIG") && answer.contains("larger than"), "{answer}");
+    let mut feed = daemon.connect("feed");
+    let batch = |count: u8| format!("BHS|^~\\&|LIS\r{}{}BTS|{count}\r", oru("B1", &accession, "13.2"), oru("B2", &accession, "13.3"));
+    let answer = mllp(&mut feed, &batch(3)).unwrap();
+    assert!(answer.contains("MSA|AE|B1") && answer.contains("MSA|AE|B2") && answer.contains("BTS-1"), "{answer}");
+    assert_eq!(daemon.get(&format!("/api/v1/specimens/{accession}"))["tests"]["718-7"].as_array().unwrap().len(), 0, "nothing of it is done");
+    let answer = mllp(&mut feed, &batch(2)).unwrap();
+    assert!(answer.contains("MSA|AA|B1") && answer.contains("MSA|AA|B2"), "{answer}");
+}

@@ -33,17 +33,22 @@ fn a_new_profile_is_begun_and_checked() {
 
 #[test]
 fn the_reference_configuration_and_wrong_ones_are_checked() {
-    let check = |path: &str| std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["check", "--config", path]).output().unwrap();
-    let reference = format!("{}/config/wardd.toml", env!("CARGO_MANIFEST_DIR"));
-    let output = check(&reference);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let site = Site::new();
+    let wardd = || std::process::Command::new(env!("CARGO_BIN_EXE_wardd"));
+    let check = |path: &str| wardd().args(["check", "--config", path]).output().unwrap();
+    // As under systemd, which hands over the key ring.
+    std::fs::copy(site.folder.join("keyring.toml"), site.folder.join("wardd-keyring")).unwrap();
+    let reference = format!("{}/config/wardd.toml", env!("CARGO_MANIFEST_DIR"));
+    let output = wardd().args(["check", "--config", &reference]).env("CREDENTIALS_DIRECTORY", &site.folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let path = site.folder.join("wardd.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     for (wrong, part) in [
         (text.replace("facility", "facilty"), "did you mean `facility`?"),
         (text.replace("sysmex/xn-550", "sysmex/xn-505"), "did you mean \"sysmex/xn-550\"?"),
         (text.replacen("version = 1", "version = 9", 1), "pinned to 9"),
+        (text.replace("keyring.toml", "no-keyring.toml"), "wardctl keyring new"),
+        (text.replace("purpose = \"collect\"\n", ""), "purpose = \"collect\""),
     ] {
         std::fs::write(&path, wrong).unwrap();
         let output = check(path.to_str().unwrap());
@@ -95,10 +100,16 @@ fn damaged_views_are_set_aside_and_rebuilt() {
 
 #[test]
 fn the_demo_s_counts_agree_with_its_journal() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["demo", "--for", "12s", "--seed", "7", "--pace", "4", "--http", "127.0.0.1:0"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("the counts agree"), "{text}");
+    let site = Site::new();
+    let data = site.folder.join("demo");
+    // Twice on the same data: the second run goes on where the first ended.
+    for _ in 0..2 {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_wardd"));
+        let output = command.args(["demo", "--for", "7s", "--seed", "7", "--pace", "4", "--http", "127.0.0.1:0", "--data"]).arg(&data).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains("the counts agree"), "{text}");
+    }
 }
 
 #[test]
@@ -124,4 +135,11 @@ fn codes_are_decoded_with_exit_codes_for_scripts() {
     assert_eq!(decode("astm", "H|\\^&\rL|1|N\r").0, Some(0));
     assert_eq!(decode("astm", "H|\\^&\rR|1\r").0, Some(1));
     assert_eq!(decode("nothing", "").0, Some(2));
+}
+
+#[test]
+fn codes_are_explained() {
+    let said = |code: &str| String::from_utf8(wardctl(&["explain", code]).stdout).unwrap();
+    assert!(said("wd-0108").contains("accept-end"));
+    assert!(!wardctl(&["explain", "WD-9999"]).status.success());
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod client;
 mod decode;
+mod explain;
 mod journal;
 mod out;
 mod profile;
@@ -34,6 +35,11 @@ enum Command {
     /// Creates and rotates key rings.
     #[command(subcommand)]
     Keyring(Keyring),
+    /// Says what a code such as WD-0106 means and what to do; without one, lists all.
+    Explain {
+        /// The code.
+        code: Option<String>,
+    },
     /// What waits for a person.
     Quarantine(quarantine::Arguments),
     /// Measures a running wardd.
@@ -60,6 +66,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Profile(command) => profile::run(command),
         Command::Journal(command) => journal::run(command),
+        Command::Explain { code } => explain::run(code.as_deref()),
         Command::Quarantine(arguments) => quarantine::run(arguments),
         Command::Bench(command) => bench::run(command),
         Command::Keyring(Keyring::New { file }) => {

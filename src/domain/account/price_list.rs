@@ -34,6 +34,14 @@ pub enum PriceListError {
         /// Where the other begins.
         second: Date,
     },
+    /// A price below zero.
+    #[error("code {code}: the price from {from} is below zero: what is brought back is charged with a negative quantity, never a negative price")]
+    Negative {
+        /// Which code.
+        code: String,
+        /// Its first day.
+        from: Date,
+    },
     /// A price that ends before it begins.
     #[error("code {code}: the price from {from} ends on {until}, before it begins")]
     Backwards {
@@ -53,6 +61,9 @@ impl PriceList {
         for (code, price) in entries {
             if let Some(until) = price.until.filter(|until| *until < price.from) {
                 return Err(PriceListError::Backwards { code, from: price.from, until });
+            }
+            if price.price.amount() < rust_decimal::Decimal::ZERO {
+                return Err(PriceListError::Negative { code, from: price.from });
             }
             prices.entry(code).or_default().push(price);
         }
@@ -110,5 +121,6 @@ mod tests {
         assert!(matches!(PriceList::new([price("1", "2026-01-01", Some("2026-07-01")), price("2", "2026-07-01", None)]), Err(PriceListError::Overlap { .. })));
         assert!(matches!(PriceList::new([price("1", "2026-01-01", None), price("2", "2026-01-01", None)]), Err(PriceListError::Overlap { .. })));
         assert!(matches!(PriceList::new([price("1", "2026-01-02", Some("2026-01-01"))]), Err(PriceListError::Backwards { .. })));
+        assert!(matches!(PriceList::new([price("-1", "2026-01-01", None)]), Err(PriceListError::Negative { .. })));
     }
 }

@@ -42,6 +42,11 @@ pub enum Reason {
         /// How it names itself.
         detail: String,
     },
+    /// Two devices speak on a line that belongs to one: nobody can say which of them sent this.
+    Ambiguous {
+        /// Who they are.
+        detail: String,
+    },
     /// The profile maps no test to the device's code, or the unit differs.
     NotMapped {
         /// Which code or unit.
@@ -95,6 +100,7 @@ impl Reason {
             Reason::Invalid { .. } => "invalid",
             Reason::NotPatient { .. } => "not_patient",
             Reason::UnknownSender { .. } => "unknown_sender",
+            Reason::Ambiguous { .. } => "ambiguous",
             Reason::NotMapped { .. } => "not_mapped",
             Reason::NoValue { .. } => "no_value",
             Reason::TestNotOrdered { .. } => "test_not_ordered",
@@ -114,6 +120,7 @@ impl Reason {
             | Reason::Invalid { detail }
             | Reason::NotPatient { detail }
             | Reason::UnknownSender { detail }
+            | Reason::Ambiguous { detail }
             | Reason::NotMapped { detail }
             | Reason::NoValue { detail }
             | Reason::Refused { detail, .. }

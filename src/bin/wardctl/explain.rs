@@ -1,0 +1,66 @@
+//! `wardctl explain`: what a code means and what to do.
+
+use std::process::ExitCode;
+
+use crate::out;
+
+/// Code, what it means, what to do.
+const CODES: &[(&str, &str, &str)] = &[
+    (
+        "WD-0100",
+        "A write or sync of the journal failed. wardd never tries a failed sync again, since the kernel may have thrown the data away: it stops, and nothing that was not durable was acknowledged.",
+        "Look at the disk (`dmesg`, SMART), then start wardd again: it recovers by itself, and senders repeat what had no answer.",
+    ),
+    ("WD-0101", "Another wardd has this data directory open.", "Stop that one, or give this one another data.directory."),
+    (
+        "WD-0102",
+        "The disk has no room for another segment of the journal. Devices are told to come again (NAK, AR, 503); reading goes on.",
+        "Free space: intake resumes by itself.",
+    ),
+    ("WD-0103", "More appends wait for the disk than are taken.", "Look at wardd_journal_sync_seconds: the disk is slow, or the load is above what it can sync."),
+    ("WD-0104", "The events of one command are larger than a record of the journal may be.", "Send it in parts."),
+    ("WD-0105", "A stored event cannot be read by this release.", "Start the release that wrote it, or a newer one."),
+    (
+        "WD-0106",
+        "The journal is damaged at a place that had been acknowledged. wardd does not start, so that nothing is built on it.",
+        "Keep the directory as it is, restore the named segment from a mirror or backup, run `wardctl journal verify`.",
+    ),
+    ("WD-0107", "The journal's writer does not answer; systemd's watchdog is not fed and will start wardd anew.", "Look at the disk: a sync hangs."),
+    (
+        "WD-0108",
+        "The file `high-water`, which says how far the journal was acknowledged, is missing or unreadable: a cut tail could not be told.",
+        "Restore it. When it is lost: `wardctl journal verify` says where the log ends, `wardctl journal accept-end --event N` takes that as the truth.",
+    ),
+    ("WD-0110", "The key ring's file is not there.", "Create one with `wardctl keyring new FILE` for new data; for old data bring back the one that sealed it."),
+    ("WD-0111", "Others than wardd's user can read the key ring.", "chmod 600 FILE"),
+    ("WD-0112", "The key ring's file has not the right form.", "Bring it back from its copy; do not edit it."),
+    ("WD-0113", "No key ring is named.", "Set journal.keyring, or give the systemd credential wardd-keyring."),
+    ("WD-0114", "There is a key ring of this name already, and it is never overwritten.", "Name another file, or use `wardctl keyring rotate`."),
+    (
+        "WD-0120",
+        "The store of views failed. It holds nothing that the journal does not.",
+        "Stop wardd, delete the `views` folder of the data directory, start again: it is rebuilt.",
+    ),
+    (
+        "WD-0201",
+        "A part of wardd cannot take more right now: its queue is full, or it is being started again after a failure.",
+        "Try again in a moment; look at wardd_actor_restarts_total.",
+    ),
+    ("WD-0202", "The command was lost in a failure inside wardd; nothing of it was done.", "Send it again with the same Idempotency-Key or control id; report the log."),
+    ("WD-0301", "The web server would be open to the network without encryption or credential.", "Set tls_certificate, tls_key and token_file, or bind to 127.0.0.1."),
+    ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
+    ("WD-0303", "The web server cannot listen on its address.", "Free the port, or set another (http.bind, or --http for the demo)."),
+    ("WD-0304", "Certificate or key of the web server cannot be used.", "Give PEM files that belong together."),
+    ("WD-0305", "A device's listener cannot be bound.", "Free the port, or set another in link.bind."),
+];
+
+pub(crate) fn run(code: Option<&str>) -> Result<ExitCode, String> {
+    let Some(code) = code else {
+        CODES.iter().for_each(|(code, meaning, _)| out::line(&format!("{code}  {meaning}")));
+        return Ok(ExitCode::SUCCESS);
+    };
+    let (code, meaning, way_out) =
+        CODES.iter().find(|(known, ..)| known.eq_ignore_ascii_case(code)).ok_or_else(|| format!("{code} is no code of wardd: `wardctl explain` lists them"))?;
+    out::line(&format!("{code}: {meaning}\nWhat to do: {way_out}"));
+    Ok(ExitCode::SUCCESS)
+}
