@@ -87,26 +87,29 @@ fn floor(tools: &Path, folder: &Path) -> (Server, String) {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("127.0.0.1:{port}");
     let child =
-        Command::new(tools.join("mllp-null")).args(["--mode", "group", "--addr", &address]).arg("--file").arg(folder.join("floor.log")).stdout(Stdio::null()).spawn().unwrap();
+        Command::new(tools.join("mllp-null")).args(["--mode", "group", "--listen", &address]).arg("--file").arg(folder.join("floor.log")).stdout(Stdio::null()).spawn().unwrap();
     let found = listening(|| std::net::TcpStream::connect(&address).ok().map(|_| address.clone()));
     (Server(child), found)
 }
 
-/// One run of the driver; its first line, and the messages a second that stand in it.
-fn drive(tools: Option<&Path>, address: &str, connections: &str) -> (String, f64) {
+/// What the driver found.
+struct Run {
+    messages_per_second: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+}
+
+/// One run of the driver; it fails when anything was refused, mismatched or unanswered.
+fn drive(tools: Option<&Path>, address: &str, connections: &str) -> Run {
     let output = match tools {
         Some(tools) => Command::new(tools.join("mllp-load")).args(["--addr", address, "--conns", connections, "--seconds", SECONDS]).output(),
-        None => Command::new(env!("CARGO_BIN_EXE_wardctl")).args(["bench", "ingest", address, "--connections", connections, "--seconds", SECONDS]).output(),
+        None => Command::new(env!("CARGO_BIN_EXE_wardctl")).args(["bench", "ingest", address, "--connections", connections, "--seconds", SECONDS, "--json"]).output(),
     };
     let output = output.unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let line = text.lines().next().unwrap_or_default().to_owned();
-    let rate = line.split_whitespace().zip(line.split_whitespace().skip(1)).find_map(|(before, after)| {
-        let number = |text: &str| text.trim_end_matches(',').replace(',', "").parse().ok();
-        if after.starts_with("messages/s") || after.starts_with("msg/s") { number(before) } else { before.strip_prefix("msgs_per_s=").and_then(number) }
-    });
-    (line, rate.unwrap_or(f64::NAN))
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let number = |name: &str| found[name].as_f64().unwrap();
+    Run { messages_per_second: number("msgs_s"), p50_ms: number("p50_us") / 1e3, p99_ms: number("p99_us") / 1e3 }
 }
 
 fn main() {
@@ -114,22 +117,19 @@ fn main() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-ingest");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
+    println!("connections  wardd msg/s   p50 ms   p99 ms  floor msg/s  ratio");
     for connections in CONNECTIONS {
-        let least = tools.as_deref().map(|tools| {
-            let (server, address) = floor(tools, &folder);
-            let (_, rate) = drive(Some(tools), &address, connections);
-            drop(server);
-            rate
-        });
         let place = folder.join(connections);
         std::fs::create_dir_all(&place).unwrap();
         let (server, address) = wardd(&place);
-        let (line, rate) = drive(tools.as_deref(), &address, connections);
+        let run = drive(tools.as_deref(), &address, connections);
         drop(server);
-        println!("{connections:>2} connections: {line}");
-        if let Some(least) = least {
-            println!("   floor {least:.0} messages/s, ratio {:.2}", rate / least);
-        }
+        let least = tools.as_deref().map(|tools| {
+            let (_server, address) = floor(tools, &folder);
+            drive(Some(tools), &address, connections).messages_per_second
+        });
+        let (floor, ratio) = least.map_or(("-".to_owned(), "-".to_owned()), |least| (format!("{least:.0}"), format!("{:.2}", run.messages_per_second / least)));
+        println!("{connections:>11}  {:>11.0}  {:>7.2}  {:>7.2}  {floor:>11}  {ratio:>5}", run.messages_per_second, run.p50_ms, run.p99_ms);
     }
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -188,13 +188,23 @@ impl Line<'_> {
         true
     }
 
+    /// The tests that are to be measured on a specimen; none at all when nobody can say.
+    async fn outstanding(&self, sample: &str) -> Option<Vec<Loinc>> {
+        let Ok(accession) = sample.parse::<Accession>() else { return Some(Vec::new()) };
+        for _ in 0..QUERY_TRIES {
+            if let Ok(tests) = self.device.hospital.outstanding(&accession).await {
+                return Some(tests);
+            }
+            tokio::time::sleep(QUERY_REST).await;
+        }
+        None
+    }
+
     async fn answer_query(&mut self, lis2: &Lis2, samples: &[String]) {
         let mut orders = Vec::new();
         for sample in samples {
-            let tests = match sample.parse::<Accession>() {
-                Ok(accession) => self.device.hospital.outstanding(&accession).await.unwrap_or_default(),
-                Err(_) => Vec::new(),
-            };
+            // "None" would be a lie when the actor cannot be asked now: then nothing is said, and the analyzer asks again.
+            let Some(tests) = self.outstanding(sample).await else { return self.device.figures.noise("query_not_answered") };
             orders.push((sample.clone(), tests));
         }
         let answer = query_answer(&self.device.profile, lis2, &orders, self.device.clock.now());
@@ -204,6 +214,10 @@ impl Line<'_> {
         }
     }
 }
+
+/// Tries to learn what is to be measured, and the rest between two of them.
+const QUERY_TRIES: u32 = 20;
+const QUERY_REST: Duration = Duration::from_millis(100);
 
 /// Orders for an analyzer, or the protocol's own "none".
 pub(super) fn query_answer(profile: &Profile, lis2: &Lis2, orders: &[(String, Vec<Loinc>)], now: Timestamp) -> Vec<u8> {

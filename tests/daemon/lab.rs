@@ -302,7 +302,7 @@ fn what_is_too_large_and_a_batch_that_is_not_whole_are_refused_aloud() {
     let daemon = site.start();
     let accession = daemon.order(&["718-7"], true);
     let mut feed = daemon.connect("feed");
-    let large = oru("BIG", &accession, "13.2") + &"NTE|1||".to_owned() + &"x".repeat(2 << 20) + "\r";
+    let large = oru("BIG", &accession, "13.2") + "NTE|1||" + &"x".repeat(2 << 20) + "\r";
     let answer = mllp(&mut feed, &large).unwrap();
     assert!(answer.contains("|BIG") && answer.contains("larger than"), "{answer}");
     let mut feed = daemon.connect("feed");

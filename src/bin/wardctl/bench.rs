@@ -12,16 +12,20 @@ use crate::out;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Sends HL7 results over MLLP and counts acknowledgements.
+    /// Sends HL7 results over MLLP and counts acknowledgements. Each becomes an item in that wardd's quarantine, since nobody
+    /// ordered it: aim this at a wardd of its own, never at a hospital's.
     Ingest {
         /// The listener, as `endpoints.json` names it.
-        address: SocketAddr,
+        address: String,
         /// How many connections.
         #[arg(long, default_value_t = 1)]
         connections: usize,
         /// How long, in seconds.
         #[arg(long, default_value_t = 3)]
         seconds: u64,
+        /// Prints one line of JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -31,7 +35,12 @@ fn message(control: &str) -> Vec<u8> {
 
 /// One connection until the end; the waits of its messages in microseconds.
 fn connection(address: SocketAddr, number: usize, start: u128, end: Instant) -> Result<Vec<u64>, String> {
-    let failed = |error: std::io::Error| format!("{address}: {error}");
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            format!("{address} gave no MLLP answer in 20 s: is it a listener of HL7 devices, as <data>/endpoints.json names them?")
+        }
+        _ => format!("{address}: {error}"),
+    };
     let mut stream = TcpStream::connect(address).map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
     stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(failed)?;
@@ -68,7 +77,9 @@ fn connection(address: SocketAddr, number: usize, start: u128, end: Instant) -> 
 }
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
-    let Command::Ingest { address, connections, seconds } = command;
+    let Command::Ingest { address, connections, seconds, json } = command;
+    let mut found = std::net::ToSocketAddrs::to_socket_addrs(&address).map_err(|error| format!("{address}: {error}: write it as host:port"))?;
+    let address = found.next().ok_or_else(|| format!("{address} has no address"))?;
     let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let began = Instant::now();
     let end = began + Duration::from_secs(seconds);
@@ -80,6 +91,10 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
     waits.sort_unstable();
     let at = |part: f64| waits.get(((waits.len().max(1) - 1) as f64 * part) as usize).copied().unwrap_or(0);
     let rate = waits.len() as f64 / began.elapsed().as_secs_f64();
-    out::line(&format!("{connections} connections: {rate:.0} messages/s, p50 {} us, p99 {} us, {} acknowledged", at(0.5), at(0.99), waits.len()));
+    if json {
+        out::line(&serde_json::json!({ "conns": connections, "msgs": waits.len(), "msgs_s": rate, "p50_us": at(0.5), "p99_us": at(0.99) }).to_string());
+    } else {
+        out::line(&format!("{connections} connections: {rate:.0} messages/s, p50 {} us, p99 {} us, {} acknowledged and now in quarantine there", at(0.5), at(0.99), waits.len()));
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -80,9 +80,11 @@ fn unframed(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let mut assembler = Assembler::new(limits::ASTM_MESSAGE_BYTES);
     let mut messages = Vec::new();
     session.receive(bytes, Tick::default());
+    let mut frames = 0;
     while let Some(output) = session.poll() {
         match output {
             Output::Frame { text, is_last } => {
+                frames += 1;
                 for piece in assembler.push(&text, is_last) {
                     match piece {
                         Assembled::Message(message) => messages.push(message),
@@ -93,7 +95,8 @@ fn unframed(bytes: &[u8]) -> Result<Vec<u8>, String> {
             }
             Output::Noticed(notice) => {
                 if let wardd::framing::astm::Notice::Bad(reason) = notice {
-                    return Err(format!("a frame is refused: {reason:?}"));
+                    let at = memchr::memmem::find_iter(bytes, b"\x02").nth(frames).unwrap_or(0);
+                    return Err(format!("frame {} (at byte {at}) is refused: {}", frames + 1, reason.words()));
                 }
             }
             Output::Transmit(_) | Output::End | Output::Silence | Output::Sent(_) | Output::Failed(..) => {}

@@ -82,8 +82,9 @@ fn show(batch: &StoredBatch) {
             &json!({
                 "sequence": event.sequence,
                 "stream": event.event.stream,
-                "version": event.stream_version,
+                "stream_version": event.stream_version,
                 "type": event.event.kind,
+                "type_version": event.event.version,
                 "meta": *batch.meta,
                 "payload": payload,
             })

@@ -31,6 +31,19 @@ pub enum BadFrame {
     Number,
 }
 
+impl BadFrame {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            BadFrame::Checksum => "its checksum does not hold",
+            BadFrame::Ending => "its checksum is not followed by carriage return and line feed",
+            BadFrame::TooLong => "it is longer than the profile allows",
+            BadFrame::Content => "it holds a character that may not stand inside a frame, or no frame number",
+            BadFrame::Number => "its number is neither the next one nor that of a repetition",
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Place {
     Outside,
