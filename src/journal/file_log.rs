@@ -94,8 +94,8 @@ pub fn accept_end(directory: &Path, keys: Option<&KeyRing>, named: u64) -> Resul
     if report.events != named {
         return Err(JournalError::OtherEnd { found: report.events, named });
     }
-    let mut mark = HighWater::open(directory)?;
-    mark.write(&Mark { sequence: named, chain: report.chain })?;
+    let mut mark = HighWater::open(directory, &RealDisk)?;
+    mark.write(&Mark { sequence: named, chain: report.chain }, &RealDisk)?;
     mark.sync(&RealDisk)
 }
 
@@ -312,3 +312,7 @@ impl Drop for FileLog {
 #[cfg(test)]
 #[path = "file_log_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "crash_tests.rs"]
+mod crash_tests;

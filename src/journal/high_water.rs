@@ -4,8 +4,7 @@
 //! It is written after every sync of the log and synced once a second: a kill leaves it exact, a loss of power
 //! at most a second behind, and then the records' own `durable` field says the rest.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::record::Chain;
@@ -58,10 +57,10 @@ pub(super) fn read(directory: &Path) -> Option<Mark> {
 
 impl HighWater {
     /// Opens or creates the file.
-    pub(super) fn open(directory: &Path) -> Result<Self, JournalError> {
+    pub(super) fn open(directory: &Path, disk: &dyn Disk) -> Result<Self, JournalError> {
         let path = directory.join("high-water");
         let failed = |action| JournalError::io(path.clone(), action);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed("open"))?;
+        let file = disk.create(&path).map_err(failed("open"))?;
         let bytes = std::fs::read(&path).map_err(failed("read"))?;
         let turn = bytes.chunks(SLOT).filter_map(read_slot).map(|(turn, _)| turn).max().unwrap_or(0);
         Ok(Self { file, path, turn, is_dirty: false })
@@ -73,11 +72,11 @@ impl HighWater {
     }
 
     /// Writes a mark; it is on stable storage after the next [`HighWater::sync`].
-    pub(super) fn write(&mut self, mark: &Mark) -> Result<(), JournalError> {
+    pub(super) fn write(&mut self, mark: &Mark, disk: &dyn Disk) -> Result<(), JournalError> {
         self.turn += 1;
         self.is_dirty = true;
         let offset = (self.turn % 2) * SLOT as u64;
-        self.file.write_all_at(&slot(mark, self.turn), offset).map_err(JournalError::io(&self.path, "write high-water mark"))
+        disk.write_at(&self.file, &slot(mark, self.turn), offset).map_err(JournalError::io(&self.path, "write high-water mark"))
     }
 
     /// Makes the last mark durable.

@@ -79,16 +79,16 @@ impl SegmentIndex {
         self.entries = Entries::Sorted(entries);
     }
 
-    /// Sorts the entries: the segment is full.
-    pub(super) fn seal(&mut self) -> &[Entry] {
-        if let Entries::Growing(map) = &mut self.entries {
-            let mut entries: Vec<Entry> = map.drain().flat_map(|(stream, places)| places.into_iter().map(move |(version, offset)| Entry { stream, version, offset })).collect();
-            entries.sort_unstable();
-            self.entries = Entries::Sorted(entries.into());
-        }
+    /// The entries in their order, for the footer.
+    pub(super) fn sorted(&self) -> Box<[Entry]> {
         match &self.entries {
-            Entries::Sorted(entries) => entries,
-            Entries::Growing(_) => &[],
+            Entries::Sorted(entries) => entries.clone(),
+            Entries::Growing(map) => {
+                let mut entries: Vec<Entry> =
+                    map.iter().flat_map(|(stream, places)| places.iter().map(|(version, offset)| Entry { stream: *stream, version: *version, offset: *offset })).collect();
+                entries.sort_unstable();
+                entries.into()
+            }
         }
     }
 

@@ -57,7 +57,7 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
         let bytes = segment::load(&path)?;
         // A segment that was being created when the power went has no head yet, and nothing in it.
         if is_last && number > 0 && bytes.iter().all(|byte| *byte == 0) && mark.sequence < first {
-            std::fs::remove_file(&path).map_err(JournalError::io(&path, "remove unused segment"))?;
+            disk.remove(&path).map_err(JournalError::io(&path, "remove unused segment"))?;
             continue;
         }
         let header = SegmentHeader::read(&bytes);
@@ -107,8 +107,8 @@ fn segment_in(loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &d
         resume.chain = header.chain;
     }
     if let End::Broken(broken) = walk.end {
-        // Whole records behind the broken place say that it was durable before they were written.
-        let was_durable = mark >= resume.next || segment::record_behind(&loaded.bytes, walk.at).is_some();
+        // The mark, or whole records behind the broken place, say that it was durable before they were written.
+        let was_durable = mark >= resume.next || segment::was_durable_behind(&loaded.bytes, walk.at, resume.next);
         if !is_last || was_durable {
             return Err(loaded.damage(walk.at, resume.next, broken.words()).into());
         }

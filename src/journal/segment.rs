@@ -1,12 +1,12 @@
 //! Segment files: named after their first sequence, filled with zeros in advance so that a sync moves no metadata.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::JournalError;
 use super::record::{self, Broken, Chain, Header};
+use super::{Disk, JournalError};
 
 const MAGIC: [u8; 8] = *b"WARDDLOG";
 const VERSION: u32 = 1;
@@ -66,18 +66,10 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError
     Ok(found)
 }
 
-/// Writes a file of zeros of this size under the name of the next segment to come.
-pub(super) fn prepare(directory: &Path, size: u64) -> io::Result<PathBuf> {
+/// Makes the file of the next segment to come: zeros, so that a sync moves no metadata.
+pub(super) fn prepare(disk: &dyn Disk, directory: &Path, size: u64) -> io::Result<PathBuf> {
     let path = directory.join(PREPARED);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    let zeros = vec![0_u8; 1 << 20];
-    let mut left = size;
-    while left > 0 {
-        let piece = left.min(zeros.len() as u64);
-        file.write_all(&zeros[..usize::try_from(piece).unwrap_or(zeros.len())])?;
-        left -= piece;
-    }
-    file.sync_all()?;
+    disk.fill(&path, size)?;
     Ok(path)
 }
 
@@ -139,8 +131,10 @@ pub(super) fn walk(bytes: &[u8]) -> Walk {
     }
 }
 
-/// The first whole record behind a broken place: proof that what lies before it was once durable.
-pub(super) fn record_behind(bytes: &[u8], at: usize) -> Option<Header> {
-    let rest = bytes.get(at + 1..)?;
-    memchr::memmem::find_iter(rest, &record::MAGIC).find_map(|found| record::read(&rest[found..]).ok())
+/// Whether a whole record behind a broken place says that the broken place was durable before it was written. Records of one
+/// write may reach the disk in any order, and then the later ones prove nothing.
+pub(super) fn was_durable_behind(bytes: &[u8], at: usize, sequence: u64) -> bool {
+    let rest = bytes.get(at + 1..).unwrap_or_default();
+    let whole = memchr::memmem::find_iter(rest, &record::MAGIC).filter_map(|found| record::read(&rest[found..]).ok());
+    whole.into_iter().any(|header| header.durable >= sequence)
 }

@@ -101,8 +101,8 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
             report.records += 1;
         }
         if let End::Broken(broken) = walk.end {
-            let behind = segment::record_behind(&bytes, walk.at);
-            let is_tail = number + 1 == count && behind.is_none() && mark.is_none_or(|mark| mark.sequence < next);
+            let was_durable = segment::was_durable_behind(&bytes, walk.at, next);
+            let is_tail = number + 1 == count && !was_durable && mark.is_none_or(|mark| mark.sequence < next);
             if !is_tail {
                 return Err(damage(walk.at, next, broken.words().to_owned()).into());
             }

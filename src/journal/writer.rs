@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -69,7 +70,7 @@ pub(super) struct State {
     next: u64,
     durable: u64,
     chain: Chain,
-    prepared: Option<Receiver<std::io::Result<PathBuf>>>,
+    prepared: Option<Receiver<io::Result<PathBuf>>>,
     /// The first failed write or sync; nothing is accepted after it.
     fatal: Option<String>,
     buffer: Vec<u8>,
@@ -79,10 +80,10 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(directory: &Path, resume: super::recovery::Resume, disk: &dyn Disk) -> Result<(Self, Index), JournalError> {
-        let mut high_water = HighWater::open(directory)?;
+        let mut high_water = HighWater::open(directory, disk)?;
         if high_water.is_new() {
             // Durable before the first event, so that a log without a mark is one that has lost it.
-            high_water.write(&Mark { sequence: resume.next - 1, chain: resume.chain })?;
+            high_water.write(&Mark { sequence: resume.next - 1, chain: resume.chain }, disk)?;
             high_water.sync(disk)?;
             disk.sync_directory(directory).map_err(JournalError::io(directory, "sync directory"))?;
         }
@@ -125,6 +126,10 @@ impl Writer {
             }
         }
         self.sync_mark();
+        // The helper must not write into this directory any more when somebody else may open it.
+        if let Some(prepared) = self.state.prepared.take() {
+            let _ = prepared.recv();
+        }
     }
 
     fn sync_mark(&mut self) {
@@ -225,42 +230,61 @@ impl Writer {
         // The new file first: when the disk is full the old segment stays as it is, and nothing is lost.
         let prepared = match self.state.prepared.take().map(|ready| ready.recv()) {
             Some(Ok(Ok(path))) => Ok(path),
-            Some(Ok(Err(error))) if error.kind() != std::io::ErrorKind::StorageFull => Err(error),
-            _ => segment::prepare(&self.directory, self.segment_bytes),
+            Some(Ok(Err(error))) if error.kind() != io::ErrorKind::StorageFull => Err(error),
+            _ => segment::prepare(self.disk.as_ref(), &self.directory, self.segment_bytes),
         };
-        let prepared = prepared.map_err(|error| {
-            telemetry::journal_full(&error);
-            self.is_full.store(true, Ordering::Relaxed);
-            match error.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => AppendError::Full,
-                _ => self.fail(format!("creating a segment failed: {error}")),
-            }
-        })?;
+        let prepared = prepared.map_err(|error| self.no_room(error))?;
+        // The footer may lie behind the segment's own room, and then it wants room of the disk.
+        if let Err(error) = self.close_active() {
+            let error = self.no_room(error);
+            self.give_back(prepared);
+            return Err(error);
+        }
         self.is_full.store(false, Ordering::Relaxed);
-        let result = self.close_active().and_then(|()| self.begin(&prepared));
-        result.map_err(|error| self.fail(error.to_string()))?;
+        self.begin(&prepared).map_err(|error| self.fail(error.to_string()))?;
         self.prepare_next();
         Ok(())
     }
 
-    fn close_active(&mut self) -> Result<(), JournalError> {
-        let Some(active) = self.state.active.take() else { return Ok(()) };
-        let body = {
-            let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            index.segments.last_mut().map(|segment| index::encode(segment.seal())).unwrap_or_default()
-        };
+    /// A full disk is waited for; anything else closes the log.
+    fn no_room(&mut self, error: io::Error) -> AppendError {
+        telemetry::journal_full(&error);
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                self.is_full.store(true, Ordering::Relaxed);
+                AppendError::Full
+            }
+            _ => self.fail(format!("a new segment cannot be begun: {error}")),
+        }
+    }
+
+    /// The prepared file was not used: the next try takes it.
+    fn give_back(&mut self, prepared: PathBuf) {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        // The channel has the one place that it needs.
+        let _ = sender.send(Ok(prepared));
+        self.state.prepared = Some(receiver);
+    }
+
+    /// Writes the active segment's footer. Nothing of the state has changed when it fails.
+    fn close_active(&mut self) -> io::Result<()> {
+        let Some(active) = &self.state.active else { return Ok(()) };
+        let entries = self.index.read().unwrap_or_else(PoisonError::into_inner).segments.last().map(SegmentIndex::sorted).unwrap_or_default();
+        let body = index::encode(&entries);
         let parts = Parts { kind: Kind::Footer, events: 0, first: self.state.next, durable: self.state.durable, recorded: 0, before: &self.state.chain };
         let mut footer = Vec::new();
         // A footer above the largest record is left out; then the start reads the segment itself.
-        let limit = limits::JOURNAL_RECORD_BYTES;
-        let body = if body.len() > limit { Vec::new() } else { body };
-        if let Some(chain) = record::write(&parts, &body, &self.keys, &mut self.state.nonces, &mut footer) {
-            self.state.chain = chain;
+        let body = if body.len() > limits::JOURNAL_RECORD_BYTES { Vec::new() } else { body };
+        let chain = record::write(&parts, &body, &self.keys, &mut self.state.nonces, &mut footer).unwrap_or(self.state.chain);
+        self.disk.write_at(&active.file, &footer, active.offset)?;
+        self.disk.set_length(&active.file, active.offset + footer.len() as u64)?;
+        self.disk.sync(&active.file)?;
+        if let Some(segment) = self.index.write().unwrap_or_else(PoisonError::into_inner).segments.last_mut() {
+            segment.seal_with(entries);
         }
-        let failed = |action| JournalError::io(active.path.clone(), action);
-        self.disk.write_at(&active.file, &footer, active.offset).map_err(failed("write footer"))?;
-        active.file.set_len(active.offset + footer.len() as u64).map_err(failed("cut to its length"))?;
-        self.disk.sync(&active.file).map_err(failed("sync footer"))
+        self.state.chain = chain;
+        self.state.active = None;
+        Ok(())
     }
 
     fn begin(&mut self, prepared: &Path) -> Result<(), JournalError> {
@@ -270,7 +294,7 @@ impl Writer {
         let header = SegmentHeader { first: self.state.next, before: self.state.chain };
         self.disk.write_at(&file, &header.bytes(), 0).map_err(failed("write head"))?;
         self.disk.sync(&file).map_err(failed("sync head"))?;
-        std::fs::rename(prepared, &path).map_err(failed("name"))?;
+        self.disk.rename(prepared, &path).map_err(failed("name"))?;
         self.disk.sync_directory(&self.directory).map_err(failed("sync directory"))?;
         let capacity = file.metadata().map_err(failed("read size"))?.len();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
@@ -282,10 +306,10 @@ impl Writer {
     /// Fills the next segment with zeros in the background, so that a roll costs no more than two syncs.
     fn prepare_next(&mut self) {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let (directory, size) = (self.directory.clone(), self.segment_bytes);
+        let (directory, size, disk) = (self.directory.clone(), self.segment_bytes, self.disk.clone());
         let spawned = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(move || {
             // The receiver is gone when wardd stops meanwhile; the file is made anew then.
-            let _ = sender.send(segment::prepare(&directory, size));
+            let _ = sender.send(segment::prepare(disk.as_ref(), &directory, size));
         });
         self.state.prepared = spawned.ok().map(|_| receiver);
     }
@@ -321,7 +345,7 @@ impl Writer {
         self.disk.sync(&active.file).map_err(failed("sync"))?;
         active.offset += state.buffer.len() as u64;
         state.durable = state.next - 1;
-        state.high_water.write(&Mark { sequence: state.durable, chain: state.chain })
+        state.high_water.write(&Mark { sequence: state.durable, chain: state.chain }, self.disk.as_ref())
     }
 
     fn publish(&mut self) {
