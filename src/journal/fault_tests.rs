@@ -1,0 +1,241 @@
+//! A disk that fails at its n-th operation, and a log that was changed behind wardd's back.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::atomic::AtomicU64;
+
+use super::*;
+use crate::journal::{Expected, KeyRing, NewEvent, RealDisk, Receipt};
+use crate::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
+
+const SEGMENT: u64 = 16 << 10;
+
+/// A folder in memory where there is one: these tests are about failures, not about this machine's disk.
+fn folder(name: &str) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let root = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let folder = root.join(format!("wardd-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
+}
+
+fn batch(command: u64, size: usize) -> Batch {
+    let id = CommandId::from_bytes([1; 16]);
+    let now = Timestamp::from_micros(1);
+    let principal = Principal::System("test".into());
+    let meta = Meta { command: id, principal, witness: None, place: None, correlation: id, causation: None, device_time: None, received: now, recorded: now, request: None };
+    let stream = StreamId::new(StreamKind::Specimen, format!("S{}", command % 7));
+    let event = NewEvent::new(stream.clone(), "Noted", 1, &format!("{command}:{}", "x".repeat(size))).unwrap();
+    Batch { expected: vec![(stream, Expected::Any)], meta: Arc::new(meta), events: vec![event] }
+}
+
+fn append(log: &FileLog, command: u64, size: usize) -> Result<Receipt, AppendError> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    log.append(batch(command, size), Box::new(move |result| sender.send(result).unwrap()));
+    receiver.recv().unwrap()
+}
+
+/// The commands of a log with their sequences, in order.
+fn commands(log: &FileLog) -> Vec<(u64, u64)> {
+    let batches = log.read_all(1, usize::MAX).unwrap();
+    let events = batches.iter().flat_map(|batch| &batch.events);
+    let number = |event: &StoredEvent| serde_json::from_str::<String>(event.event.payload.get()).unwrap().split(':').next().unwrap().parse().unwrap();
+    events.map(|event| (number(event), event.sequence)).collect()
+}
+
+/// Fails at an operation, once or from then on.
+struct Faulty {
+    at: u64,
+    is_forever: bool,
+    errno: i32,
+    count: AtomicU64,
+    hits: AtomicU64,
+}
+
+impl Faulty {
+    fn step(&self) -> io::Result<()> {
+        let number = self.count.fetch_add(1, Ordering::SeqCst);
+        if number == self.at || (self.is_forever && number > self.at) {
+            self.hits.fetch_add(1, Ordering::SeqCst);
+            return Err(io::Error::from_raw_os_error(self.errno));
+        }
+        Ok(())
+    }
+}
+
+impl Disk for Faulty {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.step().and_then(|()| RealDisk.create(path))
+    }
+    fn fill(&self, path: &Path, size: u64) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.fill(path, size))
+    }
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // A write that fails has written a part.
+        self.step().inspect_err(|_| drop(RealDisk.write_at(file, &bytes[..bytes.len() / 2], offset))).and_then(|()| RealDisk.write_at(file, bytes, offset))
+    }
+    fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.set_length(file, length))
+    }
+    fn sync(&self, file: &File) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.sync(file))
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.rename(from, to))
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.remove(path))
+    }
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.sync_directory(path))
+    }
+}
+
+/// One run: some commands on a disk that fails. What was acknowledged must be read at once and after a start on a good disk.
+fn run(folder: &Path, keys: &Arc<KeyRing>, disk: &Arc<Faulty>, number_of_commands: u64) {
+    let _ = std::fs::remove_dir_all(folder);
+    let what = format!("errno {} at {}{}", disk.errno, disk.at, if disk.is_forever { " for ever" } else { "" });
+    let mut acknowledged = Vec::new();
+    let mut was_full = false;
+    if let Ok((log, _)) = FileLog::open(folder, keys.clone(), Options { segment_bytes: SEGMENT, disk: disk.clone() }) {
+        for command in 0..number_of_commands {
+            match append(&log, command, usize::try_from(command * 37 % 400).unwrap()) {
+                Ok(receipt) => {
+                    assert!(log.is_accepting() || was_full, "{what}: what is acknowledged was taken");
+                    acknowledged.push((command, receipt.first));
+                }
+                Err(AppendError::Full) => {
+                    was_full = true;
+                    assert!(!log.is_accepting(), "{what}: the page says that the disk is full");
+                }
+                Err(AppendError::Fatal(_)) => {
+                    assert!(!log.is_accepting() && log.failure().borrow().is_some(), "{what}");
+                    assert!(matches!(append(&log, command, 1), Err(AppendError::Fatal(_))), "{what}: never again in this process");
+                    break;
+                }
+                Err(other) => panic!("{what}: {other}"),
+            }
+        }
+        assert_eq!(commands(&log), acknowledged, "{what}: reading goes on, and shows what is durable and nothing else");
+        if was_full && !disk.is_forever {
+            assert_eq!(acknowledged.len() as u64 + 1, number_of_commands, "{what}: one is refused, then it goes on by itself");
+        }
+    }
+    let (log, _) = FileLog::open(folder, keys.clone(), Options { segment_bytes: SEGMENT, ..Options::default() }).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let found = commands(&log);
+    let there: BTreeSet<_> = found.iter().collect();
+    assert!(acknowledged.iter().all(|command| there.contains(command)), "{what}: acknowledged means kept");
+    assert!(found.len() <= acknowledged.len() + 1, "{what}: only what was under way may be there besides");
+    append(&log, number_of_commands, 1).unwrap();
+}
+
+#[test]
+fn whichever_operation_of_the_disk_fails_nothing_false_is_acknowledged() {
+    let (folder, keys) = (folder("faults"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let faulty = |at, is_forever, errno| Arc::new(Faulty { at, is_forever, errno, count: AtomicU64::new(0), hits: AtomicU64::new(0) });
+    // Without a failure, to know how many operations there are.
+    let sound = faulty(u64::MAX, false, 0);
+    run(&folder, &keys, &sound, 330);
+    let operations = sound.count.load(Ordering::SeqCst);
+    assert!(operations > 1_000, "{operations}");
+    for errno in [libc::EIO, libc::ENOSPC] {
+        for is_forever in [false, true] {
+            for at in 0..=1_000 {
+                let disk = faulty(at, is_forever, errno);
+                run(&folder, &keys, &disk, 330);
+                assert!(disk.hits.load(Ordering::SeqCst) > 0, "operation {at} was reached");
+            }
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// A change of a log's files.
+#[derive(Debug)]
+enum Damage {
+    Flip(usize, usize, u8),
+    Delete(usize, usize, usize),
+    Insert(usize, usize, Vec<u8>),
+    Swap(usize, usize, usize, usize),
+    Truncate(usize, usize),
+}
+
+fn damaged(files: &[(PathBuf, Vec<u8>)], damage: &Damage) -> (usize, Vec<u8>) {
+    let (Damage::Flip(file, ..) | Damage::Delete(file, ..) | Damage::Insert(file, ..) | Damage::Swap(file, ..) | Damage::Truncate(file, _)) = damage;
+    let mut bytes = files[*file].1.clone();
+    match damage {
+        Damage::Flip(_, at, bit) => bytes[*at] ^= 1 << bit,
+        Damage::Delete(_, at, length) => drop(bytes.drain(*at..at + length)),
+        Damage::Insert(_, at, piece) => drop(bytes.splice(*at..*at, piece.iter().copied())),
+        Damage::Swap(_, one, other, length) => {
+            let piece: Vec<u8> = bytes[*one..one + length].to_vec();
+            let second: Vec<u8> = bytes[*other..other + length].to_vec();
+            bytes[*one..one + length].copy_from_slice(&second);
+            bytes[*other..other + length].copy_from_slice(&piece);
+        }
+        Damage::Truncate(_, length) => bytes.truncate(*length),
+    }
+    (*file, bytes)
+}
+
+#[test]
+fn whatever_is_changed_in_the_log_is_found_and_never_applied() {
+    let changes: usize = std::env::var("WARDD_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000);
+    let (folder, keys) = (folder("damage"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let options = || Options { segment_bytes: SEGMENT, ..Options::default() };
+    let whole = {
+        let (log, _) = FileLog::open(&folder, keys.clone(), options()).unwrap();
+        (0..120).for_each(|command| assert!(append(&log, command, usize::try_from(command * 37 % 400).unwrap()).is_ok()));
+        commands(&log)
+    };
+    let read = |path: PathBuf| std::fs::read(&path).map(|bytes| (path, bytes)).unwrap();
+    let mut files: Vec<(PathBuf, Vec<u8>)> = segment::list(&folder).unwrap().into_iter().map(|(_, path)| read(path)).collect();
+    let used: Vec<usize> = files.iter().map(|(_, bytes)| segment::walk(bytes).at).collect();
+    assert!(files.len() > 2);
+    files.push(read(folder.join("high-water")));
+    let used: Vec<usize> = used.into_iter().chain([128]).collect();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut below = |bound: usize| {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        usize::try_from(state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % bound.max(1)
+    };
+    let (mut found, mut harmless) = (0, 0);
+    for number in 0..changes {
+        let file = below(files.len());
+        let at = below(used[file]);
+        let length = (1 + below(300)).min(used[file] - at);
+        let damage = match number % 5 {
+            0 => Damage::Flip(file, at, u8::try_from(below(8)).unwrap()),
+            1 => Damage::Delete(file, at, length),
+            2 => Damage::Insert(file, at, (0..1 + below(200)).map(|_| u8::try_from(below(256)).unwrap()).collect()),
+            3 => Damage::Swap(file, at, below(used[file] - length + 1), length),
+            _ => Damage::Truncate(file, at),
+        };
+        let (index, bytes) = damaged(&files, &damage);
+        if bytes == files[index].1 {
+            continue;
+        }
+        std::fs::write(&files[index].0, bytes).unwrap();
+        let report = verify::verify(&folder, Some(&keys));
+        let is_found = report.as_ref().map_or(true, |report| report.torn_bytes > 0 || !report.has_mark);
+        // What verify lets pass must change nothing: one of the mark's two copies, or zeros behind the end.
+        match FileLog::open(&folder, keys.clone(), options()) {
+            Ok((log, _)) => {
+                assert_eq!(commands(&log), whole, "{damage:?}: applied");
+                drop(log);
+                harmless += usize::from(!is_found);
+                assert!(is_found || index + 1 == files.len(), "{damage:?}: not found");
+            }
+            Err(_) => assert!(is_found, "{damage:?}: the start stops, and verify finds nothing"),
+        }
+        found += usize::from(is_found);
+        // The start may have cut or made files: everything is put back.
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
+        files.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).unwrap());
+    }
+    assert!(found > changes / 2, "{found} found, {harmless} harmless");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
