@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sha2::{Digest, Sha256};
+
 use super::view_seal::{self, ViewSeal};
 use super::{JournalError, KeyRing};
 use crate::telemetry;
@@ -61,6 +63,8 @@ pub enum ViewsOpened {
 pub struct SledViews {
     tree: sled::Db,
     seal: ViewSeal,
+    /// The sum of all rows as the store holds it: sled 0.34 opens damaged stores with rows silently missing.
+    sum: Mutex<Sum>,
 }
 
 impl std::fmt::Debug for SledViews {
@@ -94,13 +98,39 @@ impl SledViews {
         let directory = directory.to_owned();
         let open = std::panic::AssertUnwindSafe(move || {
             let tree = sled::Config::new().path(&directory).cache_capacity(CACHE_BYTES).open().map_err(|error| error.to_string())?;
+            let (mut sum, mut stored_sum) = (Sum::default(), None);
             for row in tree.iter() {
                 let (name, stored) = row.map_err(|error| error.to_string())?;
-                seal.open(&name, &stored).map_err(|error| error.0)?;
+                let (_, value) = seal.open(&name, &stored).map_err(|error| error.0)?;
+                match &*name == SUM.as_bytes() {
+                    true => stored_sum = Some(Sum::read(&value)),
+                    false => sum.toggle(&name, &stored),
+                }
             }
-            Ok(Self { tree, seal })
+            if stored_sum.unwrap_or_default() != sum {
+                return Err("rows are missing, or older than others".to_owned());
+            }
+            Ok(Self { tree, seal, sum: Mutex::new(sum) })
         });
         std::panic::catch_unwind(open).unwrap_or_else(|_| Err("sled panicked while it was opened".to_owned()))
+    }
+}
+
+/// The row of the sum.
+const SUM: &str = "sum";
+
+/// Exclusive or of the hashes of all rows: a row is taken out and put in by the same step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Sum([u8; 16]);
+
+impl Sum {
+    fn read(bytes: &[u8]) -> Self {
+        Self(bytes.try_into().unwrap_or([0xFF; 16]))
+    }
+
+    fn toggle(&mut self, name: &[u8], stored: &[u8]) {
+        let hash = Sha256::new().chain_update((name.len() as u64).to_le_bytes()).chain_update(name).chain_update(stored).finalize();
+        self.0.iter_mut().zip(hash).for_each(|(byte, other)| *byte ^= other);
     }
 }
 
@@ -125,20 +155,47 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, ViewsE
     }
 }
 
+impl SledViews {
+    /// Takes what a row held out of the sum and puts in what it holds now. `replaced` are the rows of the same batch.
+    fn replace(&self, sum: &mut Sum, replaced: &mut BTreeMap<String, Option<Vec<u8>>>, name: String, stored: Option<Vec<u8>>) -> Result<(), ViewsError> {
+        let before = match replaced.get(&name) {
+            Some(before) => before.clone(),
+            None => guarded(|| self.tree.get(&name))?.map(|stored| stored.to_vec()),
+        };
+        for row in [before.as_deref(), stored.as_deref()].into_iter().flatten() {
+            sum.toggle(name.as_bytes(), row);
+        }
+        replaced.insert(name, stored);
+        Ok(())
+    }
+}
+
 impl Views for SledViews {
     fn apply(&self, changes: &[Change]) -> Result<(), ViewsError> {
+        // One writer at a time: the sum goes with its rows, in the same batch.
+        let mut kept = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         for rows in changes.chunks(BATCH_ROWS) {
             let mut batch = sled::Batch::default();
+            let mut sum = *kept;
+            let mut replaced: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
             for change in rows {
                 match change {
                     Change::Put(key, value) => {
                         let name = self.seal.name(key);
-                        batch.insert(name.as_bytes(), self.seal.seal(&name, key, value)?);
+                        let stored = self.seal.seal(&name, key, value)?;
+                        batch.insert(name.as_bytes(), stored.as_slice());
+                        self.replace(&mut sum, &mut replaced, name, Some(stored))?;
                     }
-                    Change::Remove(key) => batch.remove(self.seal.name(key).as_bytes()),
+                    Change::Remove(key) => {
+                        let name = self.seal.name(key);
+                        batch.remove(name.as_bytes());
+                        self.replace(&mut sum, &mut replaced, name, None)?;
+                    }
                 }
             }
+            batch.insert(SUM.as_bytes(), self.seal.seal(SUM, SUM, &sum.0)?);
             guarded(|| self.tree.apply_batch(batch))?;
+            *kept = sum;
         }
         Ok(())
     }
@@ -258,6 +315,78 @@ mod tests {
         drop(views);
         std::fs::remove_dir_all(&path).unwrap();
         std::fs::remove_dir_all(&aside).unwrap();
+    }
+
+    /// All files of a store.
+    fn files(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).unwrap().flatten() {
+            match entry.path().is_dir() {
+                true => found.extend(files(&entry.path())),
+                false => found.push((entry.path(), std::fs::read(entry.path()).unwrap())),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_thousand_damages_are_found_or_harmless() {
+        let count: usize = std::env::var("WARDD_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
+        let (path, keys) = (directory("thousand"), keys());
+        let rows = |views: &SledViews| -> Vec<(String, Vec<u8>)> { views.scan("", "", usize::MAX).unwrap().into_iter().filter(|(key, _)| key != SUM).collect() };
+        // A consumer: it follows a log of twelve rounds from its cursor on.
+        let follow = |views: &SledViews| {
+            for round in cursor(views, "projection").unwrap()..12 {
+                let put = |row: u64| Change::Put(format!("row/specimen/{row:04}"), vec![u8::try_from(round).unwrap(); 60]);
+                let mut changes: Vec<Change> = (0..120).map(|row| put(row * round % 131)).collect();
+                changes.push(Change::Remove(format!("row/specimen/{:04}", round * 3)));
+                changes.push(advance("projection", round + 1));
+                views.apply(&changes).unwrap();
+                views.flush().unwrap();
+            }
+            rows(views)
+        };
+        let whole = follow(&SledViews::open(&path, &keys).unwrap().0);
+        assert!(whole.len() > 100);
+        let saved = files(&path);
+        let mut state = 0x1234_5678_9ABC_DEF1_u64;
+        let mut below = |bound: usize| {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            usize::try_from(state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % bound.max(1)
+        };
+        let (mut aside_count, mut harmless) = (0, 0);
+        for number in 0..count {
+            let (file, bytes) = &saved[below(saved.len())];
+            let mut bytes = bytes.clone();
+            let at = below(bytes.len());
+            match number % 4 {
+                0 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (number % 8)),
+                1 => bytes.iter_mut().skip(at / 512 * 512).take(512).for_each(|byte| *byte = 0),
+                2 => bytes.truncate(at),
+                _ => bytes.iter_mut().skip(at).take(40).for_each(|byte| *byte = 0xA5),
+            }
+            std::fs::write(file, bytes).unwrap();
+            let (views, opened) = SledViews::open(&path, &keys).unwrap();
+            match &opened {
+                ViewsOpened::Whole => harmless += 1,
+                ViewsOpened::SetAside(_) => aside_count += 1,
+            }
+            // It may be an older state; then its cursor is older too, and the consumer makes it whole.
+            assert!(follow(&views) == whole, "damage {number} at {at} of {} ({opened:?}): rows are missing, and nobody says so", file.display());
+            drop(views);
+            if let ViewsOpened::SetAside(aside) = opened {
+                std::fs::remove_dir_all(aside).unwrap();
+            }
+            std::fs::remove_dir_all(&path).unwrap();
+            for (file, bytes) in &saved {
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::write(file, bytes).unwrap();
+            }
+        }
+        assert!(aside_count > 0 && harmless > 0, "{aside_count} set aside, {harmless} harmless");
+        std::fs::remove_dir_all(&path).unwrap();
     }
 
     fn conformance(views: &dyn Views) {
