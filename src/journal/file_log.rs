@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::{broadcast, watch};
 
@@ -23,6 +24,10 @@ use crate::kernel::{StreamId, limits};
 const FOLLOWERS_BEHIND: usize = 4_096;
 /// Bytes read at a time while following a segment.
 const READ_AHEAD: usize = 256 << 10;
+
+/// Tries to take a directory's lock, and the rest between two of them.
+const LOCK_TRIES: u32 = 50;
+const LOCK_REST: Duration = Duration::from_millis(10);
 
 /// How a log is kept.
 #[derive(Clone)]
@@ -79,11 +84,17 @@ impl std::fmt::Debug for FileLog {
 }
 
 /// Takes the lock file of a directory.
-fn lock(directory: &Path) -> Result<File, JournalError> {
+pub(super) fn lock(directory: &Path) -> Result<File, JournalError> {
     let path = directory.join("lock");
     let file = File::options().write(true).create(true).truncate(false).open(&path).map_err(JournalError::io(&path, "open"))?;
-    file.try_lock().map_err(|_| JournalError::Locked(directory.to_owned()))?;
-    Ok(file)
+    // One that is just ending may hold it a moment longer.
+    for _ in 0..LOCK_TRIES {
+        if file.try_lock().is_ok() {
+            return Ok(file);
+        }
+        std::thread::sleep(LOCK_REST);
+    }
+    Err(JournalError::Locked(directory.to_owned()))
 }
 
 /// Takes the log's end as the truth when its high-water mark is lost; `named` must be the last event, so that whoever does

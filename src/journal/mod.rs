@@ -6,6 +6,7 @@
 //! **Invariant**: views ([`views`]) never decide what was acknowledged; they can be thrown away at any time.
 //! Start reading at [`event`], then `writer`, then [`recovery`].
 
+pub mod backup;
 mod disk;
 pub mod event;
 mod file_log;

@@ -21,7 +21,7 @@ pub struct Damage {
     pub what: String,
 }
 
-const WAY_OUT: &str = "keep this directory as it is, restore the segment from a mirror or backup, and run `wardctl journal verify` again; nothing behind this place is read";
+const WAY_OUT: &str = "keep this directory as it is, run `wardctl heal` with a backup (or restore one into another data directory), and `wardctl journal verify` again; nothing behind this place is read";
 
 /// What a whole scrub found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -83,7 +83,7 @@ fn the_journal_is_shown_verified_and_its_damage_stops_the_start() {
     let damaged = journal("verify");
     assert!(!damaged.status.success() && String::from_utf8_lossy(&damaged.stdout).contains("WD-0106"));
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["run", "--config"]).arg(site.folder.join("wardd.toml")).output().unwrap();
-    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("restore the segment"), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("wardctl heal"), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -142,4 +142,48 @@ fn codes_are_explained() {
     let said = |code: &str| String::from_utf8(wardctl(&["explain", code]).stdout).unwrap();
     assert!(said("wd-0108").contains("accept-end"));
     assert!(!wardctl(&["explain", "WD-9999"]).status.success());
+}
+
+#[test]
+fn the_drill_a_backup_under_load_is_restored_and_nothing_of_it_is_lost() {
+    let site = Site::new();
+    let daemon = site.start();
+    let (data, ring, copy) = (site.data(), site.folder.join("keyring.toml"), site.folder.join("copy"));
+    let wardctl_at = |what: &str, data: &std::path::Path| wardctl(&[what, "--data", data.to_str().unwrap(), "--keyring", ring.to_str().unwrap(), copy.to_str().unwrap()]);
+    let accession = daemon.order(&["718-7"], true);
+    let mut feed = daemon.connect("feed");
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    let (acknowledged, backups) = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut count = 0;
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                assert!(mllp(&mut feed, &oru(&format!("D{count}"), &accession, "13.2")).unwrap().contains("MSA|AA"));
+                count += 1;
+            }
+            count
+        });
+        let backups: Vec<std::process::Output> = (0..4)
+            .map(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                wardctl_at("backup", &data)
+            })
+            .collect();
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        (sending.join().unwrap(), backups)
+    });
+    assert!(acknowledged > 50 && backups.iter().all(|output| output.status.success()), "{backups:?}");
+    let last = wardctl_at("backup", &data);
+    let head = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).trim().rsplit(' ').next().unwrap().to_owned();
+    assert!(!wardctl_at("restore", &data).status.success(), "never over a journal");
+    daemon.kill();
+    let events = site.events();
+    std::fs::remove_dir_all(&data).unwrap();
+    let restored = wardctl_at("restore", &data);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    assert_eq!(head(&restored), head(&last));
+    let daemon = site.start();
+    assert_eq!(daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"], "resulted");
+    daemon.terminate();
+    let again = site.events();
+    assert_eq!(again[..events.len()], events[..], "every event is there, as it was");
 }

@@ -41,6 +41,9 @@ const CODES: &[(&str, &str, &str)] = &[
         "The store of views failed. It holds nothing that the journal does not.",
         "Stop wardd, delete the `views` folder of the data directory, start again: it is rebuilt.",
     ),
+    ("WD-0130", "There is no journal to copy.", "Name the data directory of a wardd that has run."),
+    ("WD-0131", "The folder of the backup holds a copy of another journal.", "Name an empty folder, or the one of this journal."),
+    ("WD-0132", "A restore never overwrites a journal.", "Move the old one away, or restore into another data directory."),
     (
         "WD-0201",
         "A part of wardd cannot take more right now: its queue is full, or it is being started again after a failure.",

@@ -1,5 +1,6 @@
 //! `wardctl`: the operator's command.
 
+mod backup;
 mod bench;
 mod client;
 mod decode;
@@ -32,6 +33,12 @@ enum Command {
     /// Verifies and shows the journal; wardd need not run.
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Copies the journal, while wardd runs; a later one into the same folder copies only what is new.
+    Backup(backup::Arguments),
+    /// Makes the journal of an empty data directory from a copy.
+    Restore(backup::Arguments),
+    /// Replaces damaged segments by those of a copy. wardd must not run.
+    Heal(backup::Arguments),
     /// Creates and rotates key rings.
     #[command(subcommand)]
     Keyring(Keyring),
@@ -67,6 +74,9 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Profile(command) => profile::run(command),
         Command::Journal(command) => journal::run(command),
         Command::Explain { code } => explain::run(code.as_deref()),
+        Command::Backup(arguments) => backup::backup(&arguments),
+        Command::Restore(arguments) => backup::restore(&arguments),
+        Command::Heal(arguments) => backup::heal(&arguments),
         Command::Quarantine(arguments) => quarantine::run(arguments),
         Command::Bench(command) => bench::run(command),
         Command::Keyring(Keyring::New { file }) => {
