@@ -291,6 +291,12 @@ impl Hospital {
         charging::run(self, charging, log.as_ref(), views.as_ref(), now).await;
     }
 
+    /// Ends all actors at once, as the death of the process does; what is in their queues is lost.
+    pub async fn kill(&self) {
+        // Nobody is left to be told when it does not end.
+        let _ = self.root.kill_and_wait(None).await;
+    }
+
     /// Stops all actors once their queues are empty.
     pub async fn stop(&self) {
         // Every message that has a place is still handled: wait until all places are free again.

@@ -10,6 +10,7 @@ mod error;
 mod openers;
 pub mod profiles;
 mod run;
+pub mod simulation;
 mod wiring;
 
 pub use check::check;

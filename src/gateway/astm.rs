@@ -64,6 +64,13 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
         let pause = deadline.map(|deadline| Duration::from_millis(deadline.ms().saturating_sub(device.clock.tick().ms())));
         buffer.clear();
         tokio::select! {
+            biased;
+            () = device.stopped(), if stopping_until.is_none() => {
+                // The sender is asked to stop after its frame, and new bids are refused.
+                line.session.set_ready(false);
+                line.session.request_interrupt();
+                stopping_until = Some(device.clock.tick().plus_ms(u64::try_from(FAREWELL.as_millis()).unwrap_or(2_000)));
+            }
             count = reader.read_buf(&mut buffer) => match count {
                 Ok(0) => break "the peer closed".to_owned(),
                 Err(error) => break error.to_string(),
@@ -74,12 +81,6 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
                 }
             },
             () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => line.session.timeout(device.clock.tick()),
-            () = device.stopped(), if stopping_until.is_none() => {
-                // The sender is asked to stop after its frame, and new bids are refused.
-                line.session.set_ready(false);
-                line.session.request_interrupt();
-                stopping_until = Some(device.clock.tick().plus_ms(u64::try_from(FAREWELL.as_millis()).unwrap_or(2_000)));
-            }
         }
         if let Err(error) = line.work(&mut writer).await {
             break error.to_string();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::drawers::DrawerBoard;
@@ -62,6 +62,8 @@ pub enum Serving {
     Connect(TcpConnector),
     /// A serial line.
     Serial(SerialLink),
+    /// Connections that somebody else makes: the simulation.
+    Given(mpsc::Receiver<Connection>),
 }
 
 impl Serving {
@@ -69,7 +71,7 @@ impl Serving {
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
             Serving::Listen(server) => server.address().ok(),
-            Serving::Connect(_) | Serving::Serial(_) => None,
+            Serving::Connect(_) | Serving::Serial(_) | Serving::Given(_) => None,
         }
     }
 }
@@ -78,37 +80,64 @@ impl Serving {
 pub async fn serve(device: Arc<Device>, serving: Serving) {
     match serving {
         Serving::Listen(server) => listen(device, server).await,
+        Serving::Given(connections) => given(device, connections).await,
         Serving::Connect(mut connector) => loop {
             let connection = tokio::select! {
-                connection = connector.connect() => connection,
+                biased;
                 () = device.stopped() => return,
+                connection = connector.connect() => connection,
             };
             if session(&device, connection).await {
                 connector.worked();
             }
             tokio::select! {
-                () = connector.rest() => {}
+                biased;
                 () = device.stopped() => return,
+                () = connector.rest() => {}
             }
         },
         Serving::Serial(mut serial) => loop {
             let connection = tokio::select! {
-                connection = serial.connect() => connection,
+                biased;
                 () = device.stopped() => return,
+                connection = serial.connect() => connection,
             };
             session(&device, connection).await;
             tokio::select! {
-                () = serial.rest() => {}
+                biased;
                 () = device.stopped() => return,
+                () = serial.rest() => {}
             }
         },
     }
+}
+
+async fn given(device: Arc<Device>, mut connections: mpsc::Receiver<Connection>) {
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = device.stopped() => break,
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
+            connection = connections.recv() => match connection {
+                None => break,
+                Some(connection) => {
+                    let device = device.clone();
+                    sessions.spawn(async move { session(&device, connection).await });
+                }
+            },
+        }
+    }
+    while sessions.join_next().await.is_some() {}
 }
 
 async fn listen(device: Arc<Device>, server: TcpServer) {
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
+            () = device.stopped() => break,
+            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
             (connection, place) = server.accept() => {
                 let device = device.clone();
                 sessions.spawn(async move {
@@ -116,8 +145,6 @@ async fn listen(device: Arc<Device>, server: TcpServer) {
                     drop(place);
                 });
             }
-            Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
-            () = device.stopped() => break,
         }
     }
     while sessions.join_next().await.is_some() {}

@@ -37,8 +37,9 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
             }
         };
         let count = tokio::select! {
-            count = read => count,
+            biased;
             () = device.stopped() => break "wardd stops".to_owned(),
+            count = read => count,
         };
         match count {
             Ok(0) => break "the peer closed".to_owned(),

@@ -1,10 +1,11 @@
 //! Handing a message to its device's actor, with patience: busy is tried again, lost is tried once more and then held.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Device;
 use crate::actor::Failure;

@@ -82,6 +82,14 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
         buffer.clear();
         let gap = decoder.is_inside().then_some(GAP);
         let found = tokio::select! {
+            biased;
+            () = device.stopped() => break "wardd stops".to_owned(),
+            Some(opening) = next_opening(device) => {
+                if let Err(error) = open(&mut writer, opening).await {
+                    break error.to_string();
+                }
+                None
+            }
             count = reader.read_buf(&mut buffer) => match count {
                 Ok(0) => break "the peer closed".to_owned(),
                 Err(error) => break error.to_string(),
@@ -93,13 +101,6 @@ pub(super) async fn session(device: &Arc<Device>, connection: Connection) -> End
                 }
             },
             () = tokio::time::sleep(gap.unwrap_or(Duration::MAX)), if gap.is_some() => decoder.finish(),
-            Some(opening) = next_opening(device) => {
-                if let Err(error) = open(&mut writer, opening).await {
-                    break error.to_string();
-                }
-                None
-            }
-            () = device.stopped() => break "wardd stops".to_owned(),
         };
         let mut lines: Vec<Line> = found.into_iter().collect();
         while let Some(line) = decoder.next() {

@@ -35,8 +35,9 @@ pub async fn serve_broker(devices: BTreeMap<String, Arc<Device>>, receiver: Rece
     let Some(any) = devices.values().next().cloned() else { return };
     loop {
         let received = tokio::select! {
-            received = messages.recv() => received,
+            biased;
             () = any.stopped() => return,
+            received = messages.recv() => received,
         };
         let Some(received) = received else { return };
         let Some(device) = devices.get(&received.topic) else {
@@ -54,8 +55,9 @@ pub async fn serve_broker(devices: BTreeMap<String, Arc<Device>>, receiver: Rece
         // A broker sends again only to a new connection: what cannot be stored now is tried until it can.
         while !take(device, &received).await {
             tokio::select! {
-                () = tokio::time::sleep(AGAIN) => {}
+                biased;
                 () = any.stopped() => return,
+                () = tokio::time::sleep(AGAIN) => {}
             }
         }
         receiver.acknowledge(&received);

@@ -22,7 +22,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(committed: Receiver<Arc<StoredBatch>>, from: u64) -> Self {
+    pub(crate) fn new(committed: Receiver<Arc<StoredBatch>>, from: u64) -> Self {
         Self { committed, next: from.max(1), page: std::collections::VecDeque::new(), is_behind: true }
     }
 

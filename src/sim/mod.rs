@@ -54,5 +54,6 @@ pub use broker::Broker;
 pub use counts::Counts;
 pub use hospital::Hospital;
 pub use pty::Pty;
+pub use random::Random;
 pub use tally::Tally;
 pub use wiring::{Assay, BedPlace, CabinetPlace, Device, ScanPurpose, Wiring};
