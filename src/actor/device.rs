@@ -17,6 +17,7 @@ use super::request::{Failure, Origin, Outcome};
 use crate::domain::device::{Event, Sightings};
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::journal::{Batch, Log, NewEvent};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{CommandId, DeviceId, Principal, RawBytes, StreamId, StreamKind, Timestamp, limits};
 use crate::routing::{Routed, Understood};
 use crate::telemetry;
@@ -174,6 +175,9 @@ impl Memory {
 
     /// The identities of the last messages, so that one that is sent again after a restart is known.
     fn remember_last_messages(&mut self) -> Result<(), ActorProcessingErr> {
+        if planted::is(Bug::MessagesForgotten) {
+            return Ok(());
+        }
         let stream = self.stream();
         let version = self.settings.log.version(&stream);
         let from = version.saturating_sub(limits::MESSAGES_REMEMBERED as u64 / 4) + 1;

@@ -11,6 +11,7 @@ use super::request::{Failure, Outcome, Request};
 use crate::domain::quarantine::{self, Reason};
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::{Batch, Expected, Log, NewEvent, Receipt, Snapshot};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{CommandId, StreamId, StreamKind, limits};
 use crate::telemetry;
 
@@ -132,7 +133,9 @@ impl<A: Aggregate> Memory<A> {
             let event: A::Event = serde_json::from_str(stored.event.payload.get()).map_err(|error| unreadable(&error))?;
             kept.state.apply(&event);
             kept.version = stored.stream_version;
-            remember(&mut kept.answers, meta.command);
+            if !planted::is(Bug::CommandsForgotten) {
+                remember(&mut kept.answers, meta.command);
+            }
             last = Some((stored.sequence, meta.command));
         }
         if let Some((sequence, command)) = last.filter(|_| kept.version >= resumed + limits::SNAPSHOT_AFTER) {
@@ -239,6 +242,10 @@ impl<A: Aggregate> Memory<A> {
         telemetry::command_decided(A::KIND.word(), started.elapsed());
         let (myself, place) = held;
         let batch = Batch { expected, meta: origin.meta(), events: carried };
+        if planted::is(Bug::AckBeforeSync) {
+            self.settings.log.append(batch, Box::new(|_| ()));
+            return reply(outcome(Receipt { first: 0, last: 0 }, reason));
+        }
         self.settings.log.append(
             batch,
             Box::new(move |result| match result {
@@ -248,7 +255,9 @@ impl<A: Aggregate> Memory<A> {
                 }
                 Err(error) => {
                     // The state in memory is ahead of the log: forget it before the sender tries again.
-                    let _ = myself.cast(Placed::with(Message::Forget { key }, place));
+                    if !planted::is(Bug::StateKeptAfterFailure) {
+                        let _ = myself.cast(Placed::with(Message::Forget { key }, place));
+                    }
                     reply(Outcome::Failed(error.into()));
                 }
             }),
@@ -281,6 +290,9 @@ pub(super) fn quarantine_item(command: &CommandId, number: usize) -> String {
 
 /// The event that holds something for a person.
 pub(super) fn hold(item: String, reason: Reason, origin: &super::Origin, raw_at: Option<u64>) -> Option<NewEvent> {
+    if planted::is(Bug::DeadLetterSwallowed) {
+        return None;
+    }
     telemetry::held(reason.word(), origin.device.as_ref().map_or("none", |device| device.as_str()));
     let event = quarantine::Event::Held { reason, device: origin.device.clone(), raw_at, part: origin.part, at: origin.now };
     NewEvent::new(StreamId::new(StreamKind::Quarantine, item), "Held", 1, &event).ok()

@@ -9,6 +9,7 @@ pub mod command;
 pub mod id;
 pub mod limits;
 pub mod money;
+pub mod planted;
 pub mod quantity;
 pub mod raw;
 pub mod time;

@@ -187,3 +187,12 @@ fn the_drill_a_backup_under_load_is_restored_and_nothing_of_it_is_lost() {
     let again = site.events();
     assert_eq!(again[..events.len()], events[..], "every event is there, as it was");
 }
+
+#[test]
+fn a_seed_is_the_same_history_in_another_process() {
+    let sim = || std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["sim", "--seed", "17", "--seeds", "3"]).output().unwrap();
+    let (first, second) = (sim(), sim());
+    let text = String::from_utf8_lossy(&first.stdout);
+    assert!(first.status.success() && text.lines().count() == 3 && text.contains("promises"), "{text}");
+    assert_eq!(first.stdout, second.stdout);
+}

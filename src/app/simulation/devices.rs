@@ -114,7 +114,9 @@ pub(super) async fn feed(floor: Floor, name: String, mut random: Random, mut wor
     let mut line = None;
     let mut number = 0;
     while let Some(measured) = work.pop_front() {
-        floor.until_collected(&measured.accession).await;
+        if !measured.is_stray {
+            floor.until_collected(&measured.accession).await;
+        }
         number += 1;
         let control = format!("{name}-{number}");
         let message = format!(
@@ -212,6 +214,8 @@ async fn transmission(floor: &Floor, random: &mut Random, stream: &mut DuplexStr
             }
             write(floor, random, stream, &sent).await?;
             match byte(stream, Duration::from_secs(15)).await? {
+                // An answer that was not heard: the frame comes again.
+                Some(0x06) if tries < 6 && random.chance(floor.faults().deaf / 3) => {}
                 Some(0x06) => break,
                 Some(0x15) if tries < 6 => {}
                 // Silence, or a frame that nobody wants: the transmission is given up and begun anew.

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, broadcast};
 use crate::journal::views::ViewsError;
 use crate::journal::{AppendError, Batch, Completion, Expected, JournalError, Log, Meta, Receipt, Snapshot, StoredBatch, StoredEvent, Tail};
 use crate::kernel::StreamId;
+use crate::kernel::planted::{self, Bug};
 use crate::sim::Random;
 
 /// How often things go wrong, in thousandths.
@@ -123,6 +124,16 @@ impl SimLog {
         }
     }
 
+    /// The planted bug: the kernel has dropped the pages, and everybody is told that all is well.
+    fn pretend(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let pending = std::mem::take(&mut state.pending);
+        drop(state);
+        for Pending { batch, done } in pending {
+            done(Ok(Receipt { first: batch.first(), last: batch.last() }));
+        }
+        true
+    }
+
     fn sync(&self) -> bool {
         let (pending, barriers, result) = {
             let mut state = self.state();
@@ -130,6 +141,10 @@ impl SimLog {
                 return false;
             }
             let rate = state.faults.sync_error;
+            if !state.pending.is_empty() && state.random.chance(rate) && planted::is(Bug::SyncErrorIgnored) {
+                // What was to be written is gone, and nobody says so.
+                return self.pretend(state);
+            }
             if !state.pending.is_empty() && state.random.chance(rate) {
                 state.dead = Some("a sync failed".to_owned());
             }

@@ -28,6 +28,7 @@ use crate::domain::specimen::{Command as SpecimenCommand, Priority};
 use crate::gateway::{self, LastScan, Peers, Serving};
 use crate::journal::views::{MemoryViews, Views};
 use crate::journal::{Log, StoredBatch};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, Currency, DeviceId, Invalid, ItemId, Loinc, Money, Mrn, PocketId, Principal, Tick, Timestamp};
 use crate::profile::Profile;
 use crate::routing::Purpose;
@@ -258,13 +259,19 @@ fn people(world: &World, desk: &Desk, random: &Random) -> JoinSet<()> {
     let accessions: Vec<Accession> = (1..).take(TUBES).map(|number| Accession::issue(day.short(), number)).collect();
     let tubes: Vec<String> = accessions.iter().map(ToString::to_string).collect();
     // A value occurs once, so that it says where it belongs.
-    let measured = |(at, tube): (usize, &String), test: usize| Measured { accession: tube.clone(), test: TESTS[test], value: format!("{}.{}", 10 + at, 10 + test) };
+    let measured =
+        |(at, tube): (usize, &String), test: usize| Measured { accession: tube.clone(), test: TESTS[test], value: format!("{}.{}", 10 + at, 10 + test), is_stray: false };
     let results = |from: usize, to: usize, test: usize| -> VecDeque<Measured> { tubes.iter().enumerate().skip(from).take(to - from).map(|tube| measured(tube, test)).collect() };
+    let mut with_strays = results(0, TUBES / 2, 0);
+    for number in 1..=2_u32 {
+        let stray = Measured { accession: Accession::issue(day.short(), 900 + number).to_string(), test: TESTS[0], value: format!("90.{number}7"), is_stray: true };
+        with_strays.insert(usize::try_from(number).unwrap_or(1), stray);
+    }
     let mut people = JoinSet::new();
     let floor = || world.floor.clone();
     people.spawn(devices::scanner(floor(), "scanner".to_owned(), random.fork("scanner"), tubes.clone().into()));
     people.spawn(devices::feed(floor(), "feed".to_owned(), random.fork("feed"), results(0, TUBES, 1)));
-    people.spawn(devices::feed(floor(), "feed-2".to_owned(), random.fork("feed-2"), results(0, TUBES / 2, 0)));
+    people.spawn(devices::feed(floor(), "feed-2".to_owned(), random.fork("feed-2"), with_strays));
     people.spawn(devices::analyzer(floor(), "xn".to_owned(), random.fork("xn"), results(TUBES / 2, TUBES, 0)));
     people.spawn(desk.clone().clerk(accessions));
     people.spawn(desk.clone().nurse(random.fork("nurse")));
@@ -275,7 +282,8 @@ async fn live(seed: u64) -> Result<History, AppError> {
     let plan = Plan::of(seed);
     let random = Random::new(seed);
     let start = Instant::now();
-    let since = move || start.elapsed().as_micros();
+    let wall = std::time::Instant::now();
+    let since = move || if planted::is(Bug::WallClock) { wall.elapsed().as_micros() } else { start.elapsed().as_micros() };
     let clock = Clock::new(
         move || Timestamp::from_micros(BEGIN + i64::try_from(since()).unwrap_or(i64::MAX)),
         move || Tick::from_ms(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)),
@@ -357,6 +365,23 @@ mod tests {
             promises += history.promises;
         }
         assert!(crashes > 50 && panics > 50 && promises > 5_000, "{crashes} crashes, {panics} panics, {promises} promises: the seeds try too little");
+    }
+
+    /// Whether a seed shows that something is wrong: a promise is broken, or the history is not the same twice.
+    fn shows(seed: u64) -> bool {
+        let history = run(seed).unwrap();
+        !history.faults.is_empty() || run(seed).unwrap() != history
+    }
+
+    #[test]
+    fn every_planted_bug_is_found_within_two_thousand_seeds() {
+        // Without one there is nothing to find, and every history is the same twice.
+        assert_eq!((0..100).find(|seed| shows(*seed)), None);
+        for bug in planted::ALL {
+            let found = planted::with(bug, || (0..2_000).find(|seed| shows(*seed)));
+            println!("{bug:?}: seed {found:?}");
+            assert!(found.is_some(), "{bug:?} is not found: the simulation is blind to it");
+        }
     }
 
     #[test]

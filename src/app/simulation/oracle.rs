@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
 use crate::domain::{account, cabinet, device, specimen};
-use crate::journal::StoredBatch;
+use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{CommandId, StreamKind};
 
 /// A result that a device has: its value occurs once in a whole history.
@@ -17,6 +17,8 @@ pub(super) struct Measured {
     pub(super) accession: String,
     pub(super) test: &'static str,
     pub(super) value: String,
+    /// Of a tube that nobody knows: it is filed nowhere, and must wait for a person.
+    pub(super) is_stray: bool,
 }
 
 /// What was promised to devices and people.
@@ -90,11 +92,30 @@ fn sequences(log: &[Arc<StoredBatch>], faults: &mut Vec<String>) {
     }
 }
 
+/// The device and the bytes of a message.
+fn raw_of(event: &StoredEvent) -> Option<(String, String)> {
+    match serde_json::from_str(event.event.payload.get()) {
+        Ok(device::Event::MessageReceived { raw, .. }) if event.event.stream.kind() == StreamKind::Device => {
+            Some((event.event.stream.key().to_owned(), String::from_utf8_lossy(&raw.0).into_owned()))
+        }
+        _ => None,
+    }
+}
+
 /// Each result that was accepted is filed once, on its own specimen; and a device's results in its order.
 fn results(claims: &Claims, log: &[Arc<StoredBatch>], faults: &mut Vec<String>) {
     let mut filed: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
     let mut collected = BTreeMap::new();
     let mut received: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    // What waits for a person: the messages that stand in one batch with a hold.
+    let mut held: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for batch in log {
+        let raws = || batch.events.iter().filter_map(raw_of);
+        if batch.events.iter().any(|event| event.event.kind == "Held") {
+            raws().for_each(|(device, raw)| held.entry(device).or_default().push(raw));
+        }
+        raws().for_each(|(device, raw)| received.entry(device).or_default().push(raw));
+    }
     for event in log.iter().flat_map(|batch| &batch.events) {
         let (kind, key) = (event.event.stream.kind(), event.event.stream.key().to_owned());
         match (kind, event.event.kind.as_ref()) {
@@ -108,19 +129,28 @@ fn results(claims: &Claims, log: &[Arc<StoredBatch>], faults: &mut Vec<String>) 
                     filed.entry(value).or_default().push((key, event.sequence));
                 }
             }
-            (StreamKind::Device, "MessageReceived") => {
-                if let Ok(device::Event::MessageReceived { raw, .. }) = serde_json::from_str(event.event.payload.get()) {
-                    received.entry(key).or_default().push(String::from_utf8_lossy(&raw.0).into_owned());
-                }
-            }
             _ => {}
         }
     }
     for (name, measured) in &claims.accepted {
+        let of_it = received.get(name).map(Vec::as_slice).unwrap_or_default();
+        let distinct: BTreeSet<&String> = of_it.iter().collect();
+        if distinct.len() < of_it.len() {
+            faults.push(format!("{name}: a message is kept twice"));
+        }
+        let waits = |value: &str| held.get(name).is_some_and(|raws| raws.iter().any(|raw| raw.contains(value)));
         let mut last = 0;
         for measured in measured {
+            if of_it.iter().any(|raw| raw.matches(measured.value.as_str()).count() > 1) {
+                faults.push(format!("{name}: the message with result {} holds it twice", measured.value));
+            }
+            if !of_it.iter().any(|raw| raw.contains(&measured.value)) {
+                faults.push(format!("{name}: the message with result {} is not kept", measured.value));
+            }
             let places = filed.remove(&measured.value).unwrap_or_default();
             match places.as_slice() {
+                // Of an unknown tube, or what failed twice inside: a person is told.
+                [] if waits(&measured.value) => {}
                 [(accession, sequence)] => {
                     if *accession != measured.accession {
                         faults.push(format!("result {} of specimen {} was filed on {accession}", measured.value, measured.accession));
@@ -132,10 +162,6 @@ fn results(claims: &Claims, log: &[Arc<StoredBatch>], faults: &mut Vec<String>) 
                 }
                 [] => faults.push(format!("{name}: result {} was accepted and is lost", measured.value)),
                 several => faults.push(format!("{name}: result {} is filed {} times", measured.value, several.len())),
-            }
-            let of_it = received.get(name).map(Vec::as_slice).unwrap_or_default();
-            if !of_it.iter().any(|raw| raw.contains(&measured.value)) {
-                faults.push(format!("{name}: the message with result {} is not kept", measured.value));
             }
         }
     }

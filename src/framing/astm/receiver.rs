@@ -2,6 +2,7 @@
 
 use super::Checksum;
 use super::control::{ACK, CR, ENQ, EOT, ETB, ETX, LF, NAK, STX};
+use crate::kernel::planted::{self, Bug};
 
 /// What a byte completed.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,7 +157,7 @@ impl FrameReader {
         if let Some(reason) = self.spoilt {
             return self.bad(reason);
         }
-        if !self.checksum.holds(&self.body, &self.tail[..digits]) {
+        if !self.checksum.holds(&self.body, &self.tail[..digits]) && !planted::is(Bug::ChecksumIgnored) {
             return self.bad(BadFrame::Checksum);
         }
         let (Some((&number, rest)), true) = (self.body.split_first(), self.body.len() >= 2) else {
