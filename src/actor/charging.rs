@@ -3,7 +3,10 @@
 //!
 //! The cursor may be behind after a loss of power; the account knows each causing event, so nothing is charged twice.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::discrepancies;
 use super::hospital::Hospital;
@@ -28,8 +31,22 @@ const REST: Duration = Duration::from_millis(10);
 /// What charging needs to know.
 #[derive(Debug, Clone)]
 pub struct Charging {
-    /// The prices.
-    pub prices: PriceList,
+    /// The prices, and those that take their place while wardd runs.
+    pub prices: watch::Receiver<Arc<PriceList>>,
+}
+
+impl Charging {
+    /// The prices of this moment.
+    fn prices(&self) -> Arc<PriceList> {
+        self.prices.borrow().clone()
+    }
+
+    /// Waits for other prices; for ever when none can come.
+    async fn changed(&mut self) {
+        if self.prices.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
 }
 
 /// The command's identity follows from what is done and the causing event, so that a repetition is one.
@@ -139,7 +156,21 @@ async fn note_waiting(views: &dyn Views, batch: &StoredBatch) -> Result<(), Dela
     Ok(())
 }
 
-pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, views: &dyn Views, now: impl Fn() -> Timestamp) {
+/// Posts what waited for a price and has one now; false when wardd stops.
+async fn post_all_waiting(hospital: &Hospital, prices: &PriceList, views: &dyn Views, now: &impl Fn() -> Timestamp) -> bool {
+    let waiting = unpriced::all(views).unwrap_or_else(|error| {
+        telemetry::consumer_failed(CONSUMER, &error.to_string());
+        Vec::new()
+    });
+    for waiting in waiting {
+        if !persist(|| post_waiting(hospital, prices, &waiting, now())).await {
+            return false;
+        }
+    }
+    true
+}
+
+pub(super) async fn run(hospital: &Hospital, mut charging: Charging, log: &dyn Log, views: &dyn Views, now: impl Fn() -> Timestamp) {
     let start = views::cursor(views, CONSUMER).unwrap_or(0);
     // A cursor ahead of the log belongs to another log.
     let start = if start > log.head() { 0 } else { start };
@@ -147,14 +178,8 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
     let mut tail = log.tail(start + 1);
     let mut written = start;
     let mut rested_at = start;
-    let waiting = unpriced::all(views).unwrap_or_else(|error| {
-        telemetry::consumer_failed(CONSUMER, &error.to_string());
-        Vec::new()
-    });
-    for waiting in waiting {
-        if !persist(|| post_waiting(hospital, &charging.prices, &waiting, now())).await {
-            return;
-        }
+    if !post_all_waiting(hospital, &charging.prices(), views, &now).await {
+        return;
     }
     loop {
         // After what was there a short rest: it wakes for many batches at once, and no charge is waited for.
@@ -162,7 +187,17 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
             rested_at = tail.next_sequence();
             tokio::time::sleep(REST).await;
         }
-        let batch = match tail.next(log).await {
+        let next = tokio::select! {
+            biased;
+            () = charging.changed() => {
+                if !post_all_waiting(hospital, &charging.prices(), views, &now).await {
+                    return;
+                }
+                continue;
+            }
+            next = tail.next(log) => next,
+        };
+        let batch = match next {
             Ok(Some(batch)) => batch,
             Ok(None) => return,
             Err(error) => {
@@ -171,9 +206,10 @@ pub(super) async fn run(hospital: &Hospital, charging: Charging, log: &dyn Log, 
                 continue;
             }
         };
+        let prices = charging.prices();
         // What cannot be charged now is tried again until it can: the cursor waits here.
         for event in &batch.events {
-            if !persist(|| post(hospital, &charging.prices, &batch, event, now())).await {
+            if !persist(|| post(hospital, &prices, &batch, event, now())).await {
                 return;
             }
         }

@@ -9,6 +9,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use tokio::sync::watch;
 
 use super::problem::Problem;
 use super::quarantine::Replay;
@@ -31,14 +32,14 @@ pub struct Api {
     pub history: History,
     /// The time.
     pub clock: Clock,
-    /// Tests that can be ordered: LOINC and name.
-    pub catalogue: Arc<BTreeMap<String, String>>,
+    /// Tests that can be ordered, LOINC and name, and those that take their place while wardd runs.
+    pub catalogue: watch::Receiver<Arc<BTreeMap<String, String>>>,
     /// The token that clients send, where one is configured.
     pub token: Option<Arc<str>>,
     /// Handles a message of the quarantine again.
     pub replay: Arc<dyn Replay>,
     /// Becomes true when wardd stops.
-    pub stop: tokio::sync::watch::Receiver<bool>,
+    pub stop: watch::Receiver<bool>,
 }
 
 /// All routes.

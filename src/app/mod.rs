@@ -9,6 +9,7 @@ mod endpoints;
 mod error;
 mod openers;
 pub mod profiles;
+mod reload;
 mod run;
 pub mod simulation;
 mod wiring;

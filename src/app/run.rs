@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::openers::{BoardOpener, MqttOpener};
+use super::reload::{self, Live};
 use super::{AppError, check, endpoints, profiles, real_clock, wiring};
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -43,6 +44,8 @@ pub struct Running {
     pub hospital: Arc<Hospital>,
     /// The read models.
     pub rows: Arc<Rows>,
+    /// What can be replaced while it runs.
+    pub(super) live: Live,
     log: Arc<FileLog>,
     directory: PathBuf,
     stop: watch::Sender<bool>,
@@ -58,7 +61,7 @@ pub(super) fn keys(config: &Config) -> Result<KeyRing, AppError> {
 }
 
 /// A folder that only wardd's user can look into.
-fn make_private(path: &std::path::Path) -> Result<(), AppError> {
+fn make_private(path: &Path) -> Result<(), AppError> {
     let failed = |source| AppError::File { path: path.to_owned(), source };
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
@@ -89,7 +92,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
             return Err(AppError::Setting(format!("device {}: {why}", device.id)));
         }
     }
-    let prices = wiring::prices(config)?;
+    let live = Live::new(config)?;
     let directory = config.data.directory.clone();
     make_private(&directory)?;
     make_private(&directory.join("views"))?;
@@ -111,7 +114,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     consumers.spawn(Projector::new(rows.clone()).run(shared.clone()));
     {
         let (hospital, log, views, clock) = (hospital.clone(), shared.clone(), views.clone(), clock.clone());
-        let charging = crate::actor::Charging { prices };
+        let charging = crate::actor::Charging { prices: live.prices.subscribe() };
         consumers.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
     }
 
@@ -134,14 +137,14 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         rows: rows.clone(),
         history: History::new(shared.clone()),
         clock,
-        catalogue: Arc::new(config.tests.iter().map(|test| (test.loinc.to_string(), test.name.clone())).collect()),
+        catalogue: live.catalogue.subscribe(),
         token,
         replay: Arc::new(Replays { devices: wired.devices }),
         stop: stopping.clone(),
     };
     wired.tasks.spawn(server.serve(api::router(api), stopping));
     endpoints::write(&directory, &wired.endpoints)?;
-    Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, log, directory, stop, tasks: wired.tasks, consumers })
+    Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, live, log, directory, stop, tasks: wired.tasks, consumers })
 }
 
 /// Devices on their links.
@@ -311,8 +314,8 @@ pub async fn until_signal() {
     }
 }
 
-/// Runs wardd until it is told to stop, or its journal fails.
-pub async fn run(config: &Config) -> Result<(), AppError> {
+/// Runs wardd until it is told to stop, or its journal fails. `path` is read again at SIGHUP.
+pub async fn run(path: &Path, config: &Config) -> Result<(), AppError> {
     let running = start(config, &profiles::Source::Folder(config.profiles.clone()), None).await?;
     tracing::info!(events = running.opened.events, segments = running.opened.segments, cut_bytes = running.opened.cut_bytes, endpoints = ?running.endpoints, "wardd is ready");
     notify(&[sd_notify::NotifyState::Ready]);
@@ -325,10 +328,17 @@ pub async fn run(config: &Config) -> Result<(), AppError> {
             }
         }
     };
+    let reloads = async {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+        while hangup.recv().await.is_some() {
+            reload::reload(path, config, &running.live);
+        }
+    };
     let failed = tokio::select! {
         () = until_signal() => None,
         cause = failure.wait_for(Option::is_some) => cause.ok().and_then(|cause| cause.clone()),
         () = beat => None,
+        () = reloads => None,
     };
     notify(&[sd_notify::NotifyState::Stopping]);
     running.stop().await;

@@ -104,10 +104,10 @@ fn simulate(first: u64, count: u64) -> Result<ExitCode, String> {
 fn run(command: Command) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("the runtime cannot start: {error}"))?;
     match command {
-        Command::Run { config } => {
-            let config = Config::load(&config).map_err(|error| error.to_string())?;
+        Command::Run { config: path } => {
+            let config = Config::load(&path).map_err(|error| error.to_string())?;
             telemetry::start_logging(config.log.target, &config.log.filter);
-            runtime.block_on(app::run(&config)).map_err(|error| error.to_string())?;
+            runtime.block_on(app::run(&path, &config)).map_err(|error| error.to_string())?;
         }
         Command::Check { config: path } => {
             let config = Config::load(&path).map_err(|error| error.to_string())?;

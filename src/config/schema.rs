@@ -9,7 +9,7 @@ use crate::kernel::{BedId, CabinetId, DeviceId, Gtin, ItemId, Loinc, PocketId, W
 use crate::telemetry::LogTarget;
 
 /// The whole configuration.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Whose it is.
@@ -53,7 +53,7 @@ fn profiles_folder() -> PathBuf {
 }
 
 /// Whose configuration it is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hospital {
     /// The hospital's name, shown on pages.
@@ -63,7 +63,7 @@ pub struct Hospital {
 }
 
 /// Where data is kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
     /// The folder of journal and views, relative to this file.
@@ -71,7 +71,7 @@ pub struct Data {
 }
 
 /// How the journal is kept.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Journal {
     /// The key ring, relative to this file; without it the credential `wardd-keyring` of systemd.
@@ -87,7 +87,7 @@ impl Default for Journal {
 }
 
 /// The web server.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// Address and port; port 0 takes a free one. Other than loopback needs certificate, key and token.
@@ -107,7 +107,7 @@ impl Default for Http {
 }
 
 /// Log lines.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Log {
     /// `auto`, `json`, `text` or `journald`.
@@ -123,7 +123,7 @@ impl Default for Log {
 }
 
 /// The MQTT broker.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mqtt {
     /// Host and port.
@@ -144,7 +144,7 @@ fn client_id() -> String {
 }
 
 /// A ward.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ward {
     /// Its code in messages (PV1-3.1).
@@ -163,7 +163,7 @@ impl Ward {
 }
 
 /// A dispensing cabinet.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cabinet {
     /// Its code; `SYSTEM.DEVICE` for one of another system that reports by HL7.
@@ -180,7 +180,7 @@ pub struct Cabinet {
 }
 
 /// A pocket.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pocket {
     /// `DRAWER-POCKET`.
@@ -196,7 +196,7 @@ pub struct Pocket {
 }
 
 /// A test that can be ordered.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogueTest {
     /// Its code.
@@ -206,7 +206,7 @@ pub struct CatalogueTest {
 }
 
 /// A device.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
     /// Its name, unique.

@@ -12,6 +12,7 @@ metric!(decided: HistogramVec, "wardd_actor_decide_seconds", "Load, decide and h
 metric!(passivated: IntCounterVec, "wardd_actor_passivated_total", "Times that cold streams were let go of.", ["aggregate"]);
 metric!(repeated: IntCounterVec, "wardd_actor_messages_repeated_total", "Messages that had come before and changed nothing.", ["device"]);
 metric!(held_total: IntCounterVec, "wardd_quarantine_held_total", "Things held for a person.", ["reason", "device"]);
+metric!(reloads: IntCounterVec, "wardd_config_reloads_total", "Reloads of the configuration, by whether it was taken over.", ["outcome"]);
 metric!(charges: IntCounter, "wardd_billing_charges_total", "Charges written.");
 metric!(consumer_lag: IntGaugeVec, "wardd_consumer_lag_events", "Events that a consumer of the log is behind.", ["consumer"]);
 metric!(consumer_failures: IntCounterVec, "wardd_consumer_failures_total", "Tries of a consumer that failed and are repeated.", ["consumer"]);
@@ -97,6 +98,13 @@ pub fn held(reason: &str, device: &str) {
         metric.with_label_values(&[reason, device]).inc();
     }
     tracing::debug!(reason, device, "held for a person");
+}
+
+/// The configuration was read again.
+pub fn reloaded(is_taken: bool) {
+    if let Some(metric) = reloads() {
+        metric.with_label_values(&[if is_taken { "taken" } else { "refused" }]).inc();
+    }
 }
 
 /// A charge was written.

@@ -182,6 +182,29 @@ impl Daemon {
         self.child.wait().unwrap();
     }
 
+    /// SIGHUP; whether the configuration was taken over.
+    pub fn reload(&self) -> bool {
+        let counts = || {
+            let metrics = self.raw("GET", "/metrics", None, "").2;
+            let of = |outcome: &str| {
+                let line = format!("wardd_config_reloads_total{{outcome=\"{outcome}\"}} ");
+                metrics.lines().find_map(|found| found.strip_prefix(&line)?.parse::<u64>().ok()).unwrap_or(0)
+            };
+            (of("taken"), of("refused"))
+        };
+        let before = counts();
+        assert!(Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().unwrap().success());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let now = counts();
+            if now != before {
+                return now.0 > before.0;
+            }
+            assert!(Instant::now() < deadline, "the signal was not heard");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// SIGTERM; how long it took and the exit code.
     pub fn terminate(mut self) -> (Duration, Option<i32>) {
         let started = Instant::now();

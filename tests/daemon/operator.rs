@@ -196,3 +196,53 @@ fn a_seed_is_the_same_history_in_another_process() {
     assert!(first.status.success() && text.lines().count() == 3 && text.contains("promises"), "{text}");
     assert_eq!(first.stdout, second.stdout);
 }
+
+#[test]
+fn a_thousand_mutated_configurations_are_taken_whole_or_not_at_all() {
+    let site = Site::new();
+    let path = site.folder.join("wardd.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let daemon = site.start();
+    let is_orderable = |test: &str| daemon.post("/api/v1/lab-orders", serde_json::json!({ "patient": { "mrn": "1" }, "tests": [test] })).0 == 201;
+    // A good one, with one test more and one less.
+    let other = text.replace("loinc = \"718-7\"", "loinc = \"789-8\"");
+    std::fs::write(&path, &other).unwrap();
+    assert!(daemon.reload() && is_orderable("789-8") && !is_orderable("718-7"));
+    std::fs::write(&path, text.replace("beds = [\"101:A\", \"101:B\"]", "beds = [\"101:A\"]")).unwrap();
+    assert!(!daemon.reload(), "beds want a restart");
+    assert!(site.log().contains("WD-0306") && is_orderable("789-8"));
+    let mut feed = daemon.connect("feed");
+    let mut state = 0x2545_F491_4F6C_DD1D_u64;
+    let mut below = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % bound
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for number in 0..1_000 {
+        let mut bytes = text.clone().into_bytes();
+        for _ in 0..1 + below(3) {
+            let at = below(bytes.len());
+            match below(4) {
+                0 => bytes[at] = u8::try_from(below(256)).unwrap(),
+                1 => drop(bytes.drain(at..(at + 1 + below(40)).min(bytes.len()))),
+                2 => bytes.insert(at, b"\"[]=\n#{},x0"[below(11)]),
+                _ => bytes.truncate(at.max(1)),
+            }
+        }
+        std::fs::write(&path, &bytes).unwrap();
+        if daemon.reload() {
+            taken += 1;
+        } else {
+            refused += 1;
+        }
+        if number % 20 == 0 {
+            assert!(mllp(&mut feed, &oru(&format!("M{number}"), "NONE", "1")).unwrap().contains("MSA|AA"), "work goes on, on the same connection");
+        }
+    }
+    assert!(refused > 500, "{taken} taken, {refused} refused");
+    std::fs::write(&path, &text).unwrap();
+    assert!(daemon.reload() && is_orderable("718-7") && !is_orderable("789-8"));
+    assert_eq!(daemon.terminate().1, Some(0));
+}

@@ -102,6 +102,7 @@ struct World {
     views: Arc<dyn Views>,
     profiles: BTreeMap<&'static str, Arc<Profile>>,
     names: Names,
+    prices: watch::Sender<Arc<PriceList>>,
     is_quiet: bool,
 }
 
@@ -173,7 +174,7 @@ impl World {
             };
             tasks.spawn(gateway::serve(Arc::new(served), Serving::Given(door)));
         }
-        let (charging, clock) = (Charging { prices: self.names.prices.clone() }, self.clock.clone());
+        let (charging, clock) = (Charging { prices: self.prices.subscribe() }, self.clock.clone());
         let (billing, views) = (hospital.clone(), self.views.clone());
         tasks.spawn(async move { billing.charge(charging, shared, views, move || clock.now()).await });
         self.hospital.send_replace(Some(hospital.clone()));
@@ -296,7 +297,18 @@ async fn live(seed: u64) -> Result<History, AppError> {
     let floor = Floor { doors: Doors::default(), faults: Arc::new(Mutex::new(plan.line)), claims: Arc::new(Mutex::new(Claims::default())) };
     let names = Names::new()?;
     let desk = Desk { names: names.clone(), hospital: current, clock: clock.clone(), floor: floor.clone() };
-    let mut world = World { plan, random: random.fork("world"), clock, floor: floor.clone(), hospital, views: Arc::new(MemoryViews::default()), profiles, names, is_quiet: false };
+    let mut world = World {
+        plan,
+        random: random.fork("world"),
+        clock,
+        floor: floor.clone(),
+        hospital,
+        views: Arc::new(MemoryViews::default()),
+        profiles,
+        prices: watch::Sender::new(Arc::new(names.prices.clone())),
+        names,
+        is_quiet: false,
+    };
     let mut process = world.start(Vec::new()).await?;
     let mut people = people(&world, &desk, &random);
     let (mut crashes, mut panics) = (0, 0);

@@ -45,6 +45,11 @@ const CODES: &[(&str, &str, &str)] = &[
     ("WD-0131", "The folder of the backup holds a copy of another journal.", "Name an empty folder, or the one of this journal."),
     ("WD-0132", "A restore never overwrites a journal.", "Move the old one away, or restore into another data directory."),
     (
+        "WD-0306",
+        "The configuration was read again at SIGHUP and not taken over, since it has a fault or changes more than prices and tests. Everything is as it was.",
+        "Run `wardd check`, mend what it says, and reload; or restart wardd for devices, beds, cabinets and listeners.",
+    ),
+    (
         "WD-0201",
         "A part of wardd cannot take more right now: its queue is full, or it is being started again after a failure.",
         "Try again in a moment; look at wardd_actor_restarts_total.",

@@ -129,7 +129,9 @@ impl Reason {
                 format!("test {test} was not ordered on this specimen: add it to the order and retry, bind the result to another specimen, or discard it")
             }
             Reason::Discrepancy { pocket, expected, found } => format!("pocket {pocket}: {expected} expected, {found} found: two persons must resolve it"),
-            Reason::Unpriced { code } => format!("the price list has no price for {code} on that day: add one and start wardd again, the charge is then written by itself"),
+            Reason::Unpriced { code } => {
+                format!("the price list has no price for {code} on that day: add one and reload wardd (`systemctl reload wardd`, or SIGHUP), the charge is then written by itself")
+            }
         }
     }
 }
