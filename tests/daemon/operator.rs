@@ -246,3 +246,34 @@ fn a_thousand_mutated_configurations_are_taken_whole_or_not_at_all() {
     assert!(daemon.reload() && is_orderable("718-7") && !is_orderable("789-8"));
     assert_eq!(daemon.terminate().1, Some(0));
 }
+
+#[test]
+fn the_systemd_units_are_sound_and_hardened() {
+    let Some(analyze) = has("systemd-analyze") else {
+        println!("skipped: no systemd-analyze (tests/run installs it)");
+        return;
+    };
+    let site = Site::new();
+    let source = format!("{}/systemd", env!("CARGO_MANIFEST_DIR"));
+    let run = |arguments: &[&str]| std::process::Command::new(&analyze).args(arguments).output().unwrap();
+    for (unit, most) in [("wardd.service", 2.0), ("wardd-backup.service", 2.0)] {
+        let text = std::fs::read_to_string(format!("{source}/{unit}")).unwrap();
+        let here = text.replace("/usr/bin/wardd ", &format!("{} ", env!("CARGO_BIN_EXE_wardd"))).replace("/usr/bin/wardctl", env!("CARGO_BIN_EXE_wardctl"));
+        let path = site.folder.join(unit);
+        std::fs::write(&path, here).unwrap();
+        let path = path.to_str().unwrap();
+        let verified = run(&["verify", "--man=no", path]);
+        let said = String::from_utf8_lossy(&verified.stderr).into_owned();
+        // What other units of this machine lack is not ours.
+        assert!(!said.lines().any(|line| line.contains(unit)), "{said}");
+        let security = run(&["security", "--offline=true", "--no-pager", path]);
+        let text = String::from_utf8_lossy(&security.stdout).into_owned();
+        let exposure: f64 =
+            text.lines().find(|line| line.contains("Overall exposure level")).and_then(|line| line.split(": ").nth(1)?.split_whitespace().next()?.parse().ok()).expect(&text);
+        assert!(exposure <= most, "{unit}: {exposure}");
+    }
+    let unit = std::fs::read_to_string(format!("{source}/wardd.service")).unwrap();
+    for line in ["DeviceAllow=char-ttyUSB rw", "SupplementaryGroups=dialout", "WatchdogSec=30", "ExecReload=/bin/kill -HUP $MAINPID"] {
+        assert!(unit.contains(line), "{line}");
+    }
+}
