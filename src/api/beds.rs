@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
 use super::problem::Problem;
-use super::router::Api;
+use super::state::Api;
 use crate::domain::bed::{Command, Leaving};
 use crate::kernel::{BedId, Mrn, StreamId, StreamKind};
 use crate::projection::BedRow;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
 use super::problem::Problem;
-use super::router::Api;
+use super::state::Api;
 use crate::actor::Outcome;
 use crate::domain::cabinet::{Command, Pocket, Withdrawn};
 use crate::kernel::{CabinetId, Date, Gtin, Mrn, PocketId, StreamId, StreamKind};

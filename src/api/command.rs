@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use super::router::Api;
+use super::state::Api;
 use crate::actor::{Origin, Outcome};
 use crate::kernel::{CommandId, Invalid, Principal, StreamId, limits};
 

@@ -5,8 +5,8 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::lab::keyed;
-use super::router::Api;
+use super::list::keyed;
+use super::state::Api;
 use crate::projection::TagRow;
 use crate::telemetry::{self, DeviceSnapshot};
 

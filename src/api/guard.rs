@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 
 use super::problem::Problem;
-use super::router::Api;
+use super::state::Api;
 
 /// Whether two texts are equal, in a time that does not tell where they differ.
 fn is_equal(a: &[u8], b: &[u8]) -> bool {

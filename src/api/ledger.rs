@@ -9,9 +9,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
-use super::lab::{Page, keyed};
+use super::list::{Page, keyed};
 use super::problem::Problem;
-use super::router::Api;
+use super::state::Api;
 use crate::domain::account::Command;
 use crate::kernel::{AccountId, Currency, Money, Mrn, StreamId, StreamKind};
 use crate::projection::AccountRow;

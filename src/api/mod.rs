@@ -11,13 +11,16 @@ mod devices;
 mod guard;
 mod lab;
 mod ledger;
+mod list;
 mod openapi;
 mod page;
 mod problem;
 mod quarantine;
 mod router;
 mod server;
+mod state;
 
 pub use quarantine::{Replay, Replayed};
-pub use router::{Api, router};
+pub use router::router;
 pub use server::{BoundServer, ServerError, bind};
+pub use state::Api;

@@ -11,7 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 
 use super::devices::configured;
-use super::router::Api;
+use super::state::Api;
 use crate::domain::specimen::Stage;
 use crate::kernel::Timestamp;
 use crate::projection::{BedRow, CabinetRow, ItemRow};

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
-use super::lab::{Page, keyed};
+use super::list::{Page, keyed};
 use super::problem::Problem;
-use super::router::Api;
+use super::state::Api;
 use crate::domain::quarantine::{Command, Reason};
 use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind};
 use crate::projection::{HeldItem, ItemRow};

@@ -1,46 +1,17 @@
 //! Which path leads where.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use tokio::sync::watch;
 
 use super::problem::Problem;
-use super::quarantine::Replay;
+use super::state::Api;
 use super::{beds, cabinets, command, devices, guard, lab, ledger, openapi, page, quarantine};
-use crate::actor::Hospital;
-use crate::kernel::{Clock, limits};
-use crate::projection::{History, Rows};
+use crate::kernel::limits;
 use crate::telemetry;
-
-/// What handlers need; cheap to clone.
-#[derive(Clone)]
-pub struct Api {
-    /// The hospital's name, shown on pages.
-    pub name: Arc<str>,
-    /// The actors.
-    pub hospital: Arc<Hospital>,
-    /// The read models.
-    pub rows: Arc<Rows>,
-    /// The log, for reading.
-    pub history: History,
-    /// The time.
-    pub clock: Clock,
-    /// Tests that can be ordered, LOINC and name, and those that take their place while wardd runs.
-    pub catalogue: watch::Receiver<Arc<BTreeMap<String, String>>>,
-    /// The token that clients send, where one is configured.
-    pub token: Option<Arc<str>>,
-    /// Handles a message of the quarantine again.
-    pub replay: Arc<dyn Replay>,
-    /// Becomes true when wardd stops.
-    pub stop: watch::Receiver<bool>,
-}
 
 /// All routes.
 pub fn router(api: Api) -> Router {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{profiles, run, wiring};
+use super::{profiles, wiring};
 use crate::config::{Config, Device, Link};
 use crate::kernel::DeviceId;
 use crate::profile::{Codec, Framing, Profile};
@@ -24,7 +24,7 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
     }
     faults.extend(drawers(config, &known));
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
-    faults.extend(run::keys(config).err().map(|error| error.to_string()));
+    faults.extend(wiring::keys(config).err().map(|error| error.to_string()));
     let http = &config.http;
     let files = [&http.token_file, &http.tls_certificate, &http.tls_key].into_iter().flatten();
     let password = config.mqtt.as_ref().and_then(|mqtt| mqtt.password_file.as_ref());

@@ -53,13 +53,6 @@ pub struct Running {
     consumers: JoinSet<()>,
 }
 
-pub(super) fn keys(config: &Config) -> Result<KeyRing, AppError> {
-    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join("wardd-keyring")).filter(|path| path.exists());
-    // What systemd hands over is nearer to the machine than a file that is named for all of them.
-    let path = credential.or_else(|| config.journal.keyring.clone()).ok_or(AppError::NoKeys)?;
-    Ok(KeyRing::load(&path)?)
-}
-
 /// A folder that only wardd's user can look into.
 fn make_private(path: &Path) -> Result<(), AppError> {
     let failed = |source| AppError::File { path: path.to_owned(), source };
@@ -85,7 +78,7 @@ impl Replay for Replays {
 /// Starts everything and says what was bound. `keys` is none for the configured key ring.
 pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<KeyRing>) -> Result<Running, AppError> {
     let clock = real_clock();
-    let ring = ring.map_or_else(|| keys(config), Ok)?;
+    let ring = ring.map_or_else(|| wiring::keys(config), Ok)?;
     let device_profiles = wiring::load_profiles(config, profiles)?;
     for device in &config.devices {
         if let Some(why) = device_profiles.get(&device.id).and_then(|profile| check::misfits(device, profile).next()) {

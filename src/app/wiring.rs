@@ -1,6 +1,7 @@
 //! From the configuration to values: prices, layout, device settings, links.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{AppError, profiles};
@@ -8,6 +9,7 @@ use crate::actor::Layout;
 use crate::config::{Config, Device, Link, Mqtt, ScanPurpose};
 use crate::domain::account::{Price, PriceList};
 use crate::gateway::Serving;
+use crate::journal::KeyRing;
 use crate::kernel::DeviceId;
 use crate::link::mqtt::Broker;
 use crate::link::serial::{LineFlow, LineParity, Parameters};
@@ -15,6 +17,14 @@ use crate::link::{SerialLink, TcpConnector, TcpServer};
 use crate::profile::{Flow, Parity, Profile};
 use crate::routing::Purpose;
 use crate::telemetry;
+
+/// The key ring: what systemd hands over, or the configured file.
+pub(super) fn keys(config: &Config) -> Result<KeyRing, AppError> {
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| PathBuf::from(folder).join("wardd-keyring")).filter(|path| path.exists());
+    // What systemd hands over is nearer to the machine than a file that is named for all of them.
+    let path = credential.or_else(|| config.journal.keyring.clone()).ok_or(AppError::NoKeys)?;
+    Ok(KeyRing::load(&path)?)
+}
 
 pub(super) fn prices(config: &Config) -> Result<PriceList, AppError> {
     let Some(file) = config.price_file()? else { return Ok(PriceList::default()) };

@@ -1,8 +1,8 @@
 //! A hospital under faults, from a seed: the real gateways, routing, actors and rules on a paused clock, with simulated
 //! lines, disk, crashes and planted failures inside actors. Two runs of a seed are the same history, event for event.
 //!
-//! Flow: seed → [`Plan`] → world (clerk, scanner, feeds, analyzer, nurse) → faults until the sixtieth second → quiet →
-//! everything must drain within 120 simulated seconds → [`oracle`] holds the log against what everybody was told.
+//! Flow: seed → `Plan` → world (clerk, scanner, feeds, analyzer, nurse) → faults until the sixtieth second → quiet →
+//! everything must drain within 120 simulated seconds → `oracle` holds the log against what everybody was told.
 
 mod devices;
 mod log;

@@ -1,0 +1,34 @@
+//! What every handler is given.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::quarantine::Replay;
+use crate::actor::Hospital;
+use crate::kernel::Clock;
+use crate::projection::{History, Rows};
+
+/// What handlers need; cheap to clone.
+#[derive(Clone)]
+pub struct Api {
+    /// The hospital's name, shown on pages.
+    pub name: Arc<str>,
+    /// The actors.
+    pub hospital: Arc<Hospital>,
+    /// The read models.
+    pub rows: Arc<Rows>,
+    /// The log, for reading.
+    pub history: History,
+    /// The time.
+    pub clock: Clock,
+    /// Tests that can be ordered, LOINC and name, and those that take their place while wardd runs.
+    pub catalogue: watch::Receiver<Arc<BTreeMap<String, String>>>,
+    /// The token that clients send, where one is configured.
+    pub token: Option<Arc<str>>,
+    /// Handles a message of the quarantine again.
+    pub replay: Arc<dyn Replay>,
+    /// Becomes true when wardd stops.
+    pub stop: watch::Receiver<bool>,
+}
