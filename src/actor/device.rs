@@ -269,7 +269,7 @@ impl Memory {
         };
         let stream = self.stream();
         let mut holds = Vec::new();
-        let mut carried: Vec<NewEvent> = self.event(&stream, &received(targets.len() <= 1)).into_iter().filter(|_| !is_replay).collect();
+        let mut carried: Vec<NewEvent> = self.event(&stream, &received(targets.len() <= 1)).into_iter().filter(|_| !is_replay && !planted::is(Bug::RawNotKept)).collect();
         for item in own {
             match item {
                 Own::Event(event) => carried.extend(self.event(&stream, &event)),

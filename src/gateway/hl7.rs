@@ -16,6 +16,7 @@ use crate::codec::hl7::ack::{self, Code, Fault, Header};
 use crate::codec::hl7::{Message, split_batch};
 use crate::domain::quarantine::Reason;
 use crate::framing::mllp::{self, Block, Cut, Decoder};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{Timestamp, limits};
 use crate::link::Connection;
 use crate::profile::{Acknowledgement, Codec, Hl7};
@@ -163,6 +164,9 @@ async fn one(device: &Arc<Device>, raw: Bytes, received: Timestamp, peer: &str) 
     let device_time = understood.device_time;
     let arrived = Arrived { message: identity(device.id.as_str(), &raw), raw, understood, received, peer: peer.to_owned(), is_replay: false };
     let stored = store(device, arrived).await;
+    if planted::is(Bug::RepetitionUnanswered) && stored.as_ref().is_ok_and(|kept| kept.is_repeated) {
+        return Vec::new();
+    }
     if fault.is_some() {
         device.figures.answered(Answered::Refused, device_time, device.clock.now(), Duration::ZERO);
     }

@@ -28,10 +28,18 @@ pub enum Bug {
     BacklogNotCharged,
     /// A part of the system looks at the wall's clock.
     WallClock,
+    /// The unit of a result is not held against its code.
+    UnitNotCompared,
+    /// More is taken out than there is.
+    StockUnchecked,
+    /// A message is handled and its bytes are not kept.
+    RawNotKept,
+    /// A message that comes again is not answered.
+    RepetitionUnanswered,
 }
 
 /// Every bug.
-pub const ALL: [Bug; 12] = [
+pub const ALL: [Bug; 16] = [
     Bug::AckBeforeSync,
     Bug::SyncErrorIgnored,
     Bug::StateKeptAfterFailure,
@@ -44,6 +52,10 @@ pub const ALL: [Bug; 12] = [
     Bug::DeadLetterSwallowed,
     Bug::BacklogNotCharged,
     Bug::WallClock,
+    Bug::UnitNotCompared,
+    Bug::StockUnchecked,
+    Bug::RawNotKept,
+    Bug::RepetitionUnanswered,
 ];
 
 /// Whether a bug is planted: never, but in tests.

@@ -13,6 +13,7 @@ use crate::domain::bed::Leaving;
 use crate::domain::cabinet::{Reported, ReportedKind};
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::time::parse_device_time;
 use crate::kernel::{BedId, Loinc, Mrn, Timestamp, Unit};
 use crate::profile::lint::contradicts;
@@ -253,7 +254,7 @@ fn by_loinc(written: &Written<'_>, kind: &str, unit_text: &str) -> Result<Result
         }
         unit => Some(unit.parse().map_err(|error: crate::kernel::Invalid| not_mapped(format!("{test}: {error}")))?),
     };
-    if unit.as_ref().is_some_and(|unit| contradicts(test.as_str(), unit.as_str())) {
+    if unit.as_ref().is_some_and(|unit| contradicts(test.as_str(), unit.as_str())) && !planted::is(Bug::UnitNotCompared) {
         return Err(not_mapped(format!("{test} cannot be measured in {}: check code and unit", written.unit)));
     }
     Ok(ResultLine {

@@ -121,10 +121,7 @@ pub(super) async fn feed(floor: Floor, name: String, mut random: Random, mut wor
         let control = format!("{name}-{number}");
         let message = format!(
             "\x0bMSH|^~\\&|{name}|LAB|WARDD|SIM|20260101120000||ORU^R01^ORU_R01|{control}|P|2.5.1\rOBR|1||{}|P\rOBX|1|NM|{}^X^LN||{}|{}|||||F|||20260101115900\r\x1c\r",
-            measured.accession,
-            measured.test,
-            measured.value,
-            if measured.test == "718-7" { "g/dL" } else { "10*3/uL" }
+            measured.accession, measured.test, measured.value, measured.unit
         );
         loop {
             let stream = match &mut line {

@@ -43,6 +43,7 @@ const WITHDRAWALS: usize = 12;
 /// 2026-01-01T00:00:00Z.
 const BEGIN: i64 = 1_767_225_600_000_000;
 const TESTS: [&str; 2] = ["718-7", "6690-2"];
+const UNITS: [&str; 2] = ["g/dL", "10*3/uL"];
 
 /// Which faults a seed brings, and how often.
 #[derive(Debug, Clone)]
@@ -260,14 +261,21 @@ fn people(world: &World, desk: &Desk, random: &Random) -> JoinSet<()> {
     let accessions: Vec<Accession> = (1..).take(TUBES).map(|number| Accession::issue(day.short(), number)).collect();
     let tubes: Vec<String> = accessions.iter().map(ToString::to_string).collect();
     // A value occurs once, so that it says where it belongs.
-    let measured =
-        |(at, tube): (usize, &String), test: usize| Measured { accession: tube.clone(), test: TESTS[test], value: format!("{}.{}", 10 + at, 10 + test), is_stray: false };
+    let measured = |(at, tube): (usize, &String), test: usize| Measured {
+        accession: tube.clone(),
+        test: TESTS[test],
+        value: format!("{}.{}", 10 + at, 10 + test),
+        unit: UNITS[test],
+        is_stray: false,
+    };
     let results = |from: usize, to: usize, test: usize| -> VecDeque<Measured> { tubes.iter().enumerate().skip(from).take(to - from).map(|tube| measured(tube, test)).collect() };
     let mut with_strays = results(0, TUBES / 2, 0);
     for number in 1..=2_u32 {
-        let stray = Measured { accession: Accession::issue(day.short(), 900 + number).to_string(), test: TESTS[0], value: format!("90.{number}7"), is_stray: true };
+        let stray = Measured { accession: Accession::issue(day.short(), 900 + number).to_string(), test: TESTS[0], value: format!("90.{number}7"), unit: UNITS[0], is_stray: true };
         with_strays.insert(usize::try_from(number).unwrap_or(1), stray);
     }
+    // A count of cells that claims to be a part of a hundred.
+    with_strays.push_back(Measured { accession: tubes.first().cloned().unwrap_or_default(), test: TESTS[1], value: "91.7".to_owned(), unit: "%", is_stray: true });
     let mut people = JoinSet::new();
     let floor = || world.floor.clone();
     people.spawn(devices::scanner(floor(), "scanner".to_owned(), random.fork("scanner"), tubes.clone().into()));

@@ -17,7 +17,8 @@ pub(super) struct Measured {
     pub(super) accession: String,
     pub(super) test: &'static str,
     pub(super) value: String,
-    /// Of a tube that nobody knows: it is filed nowhere, and must wait for a person.
+    pub(super) unit: &'static str,
+    /// Of a tube that nobody knows, or in a unit that cannot be: it is filed nowhere, and must wait for a person.
     pub(super) is_stray: bool,
 }
 
@@ -149,6 +150,7 @@ fn results(claims: &Claims, log: &[Arc<StoredBatch>], faults: &mut Vec<String>) 
             }
             let places = filed.remove(&measured.value).unwrap_or_default();
             match places.as_slice() {
+                [..] if measured.is_stray && !places.is_empty() => faults.push(format!("{name}: result {} must wait for a person and was filed", measured.value)),
                 // Of an unknown tube, or what failed twice inside: a person is told.
                 [] if waits(&measured.value) => {}
                 [(accession, sequence)] => {

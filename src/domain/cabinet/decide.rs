@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 
 use super::command::{Command, Reported, ReportedKind, Withdrawn};
 use super::{Cabinet, Context, Event, LotAmount, Pocket, Rejection, Withdrawal};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{Date, Gtin, Mrn, PocketId, Principal};
 
 /// A cabinet's clock may be this far ahead before its reports are held.
@@ -134,7 +135,7 @@ fn take(lots: &[LotAmount], quantity: Decimal) -> Result<Vec<LotAmount>, Decimal
         taken.push(LotAmount { quantity: part, ..lot.clone() });
         left -= part;
     }
-    if left > Decimal::ZERO { Err(quantity - left) } else { Ok(taken) }
+    if left > Decimal::ZERO && !planted::is(Bug::StockUnchecked) { Err(quantity - left) } else { Ok(taken) }
 }
 
 fn vend(cabinet: &Cabinet, context: &Context, id: &PocketId, quantity: Decimal, patient: &Mrn, lot: Option<&str>) -> Decision {
