@@ -277,3 +277,14 @@ fn the_systemd_units_are_sound_and_hardened() {
         assert!(unit.contains(line), "{line}");
     }
 }
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let bash = String::from_utf8(wardctl(&["completions", "bash"]).stdout).unwrap();
+    assert!(bash.contains("accept-end") && bash.contains("quarantine"));
+    let site = Site::new();
+    let folder = site.folder.join("man");
+    assert!(wardctl(&["manual", folder.to_str().unwrap()]).status.success());
+    let page = std::fs::read_to_string(folder.join("wardctl-backup.1")).unwrap();
+    assert!(page.contains("Copies the journal, while wardd runs"), "{page}");
+}

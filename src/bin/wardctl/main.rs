@@ -13,11 +13,11 @@ mod quarantine;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Looks into wardd's data, codes and profiles.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "wardctl", version, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -47,6 +47,16 @@ enum Command {
         /// The code.
         code: Option<String>,
     },
+    /// Writes the completions of wardctl for a shell.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+    /// Writes the manual pages of wardctl and its commands into a folder.
+    Manual {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// What waits for a person.
     Quarantine(quarantine::Arguments),
     /// Measures a running wardd.
@@ -73,6 +83,16 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Profile(command) => profile::run(command),
         Command::Journal(command) => journal::run(command),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "wardctl", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Manual { folder } => {
+            let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+            std::fs::create_dir_all(&folder).map_err(failed)?;
+            clap_mangen::generate_to(Arguments::command(), &folder).map_err(failed)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Explain { code } => explain::run(code.as_deref()),
         Command::Backup(arguments) => backup::backup(&arguments),
         Command::Restore(arguments) => backup::restore(&arguments),
