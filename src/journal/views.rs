@@ -220,7 +220,7 @@ impl Views for SledViews {
                 break;
             }
             let (key, value) = self.seal.open(&name, &stored)?;
-            if key.as_str() >= from {
+            if key.as_str() >= from && key != SUM {
                 found.insert(key, value);
             }
             if found.len() > limit {
@@ -336,7 +336,7 @@ mod tests {
     fn a_thousand_damages_are_found_or_harmless() {
         let count: usize = std::env::var("WARDD_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000);
         let (path, keys) = (directory("thousand"), keys());
-        let rows = |views: &SledViews| -> Vec<(String, Vec<u8>)> { views.scan("", "", usize::MAX).unwrap().into_iter().filter(|(key, _)| key != SUM).collect() };
+        let rows = |views: &SledViews| -> Vec<(String, Vec<u8>)> { views.scan("", "", usize::MAX).unwrap() };
         // A consumer: it follows a log of twelve rounds from its cursor on.
         let follow = |views: &SledViews| {
             for round in cursor(views, "projection").unwrap()..12 {

@@ -183,8 +183,9 @@ impl Rows {
     pub fn open(views: Arc<dyn Views>, head: u64) -> Result<Self, ViewsError> {
         let mut applied = views::cursor(views.as_ref(), CONSUMER)?;
         if applied > head {
-            // The views belong to another log, or to a later state of this one: begin anew.
-            let stale: Vec<Change> = views.scan("row/", "", usize::MAX)?.into_iter().map(|(key, _)| Change::Remove(key)).collect();
+            // The views belong to another log, or to a later state of this one: begin anew, with every consumer's rows. A
+            // charge that waits for a price, say, names its cause by a sequence that is another event here.
+            let stale: Vec<Change> = views.scan("", "", usize::MAX)?.into_iter().map(|(key, _)| Change::Remove(key)).collect();
             views.apply(&stale)?;
             applied = 0;
         }
@@ -315,5 +316,24 @@ impl Rows {
             }
         }
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::views::MemoryViews;
+
+    #[test]
+    fn views_of_a_later_log_are_thrown_away_whole() {
+        let views: Arc<dyn Views> = Arc::new(MemoryViews::default());
+        let put = |key: &str| Change::Put(key.to_owned(), b"{}".to_vec());
+        let rows = ["row/bed/MED1:101:A", "unpriced/00000000000000000017", "snapshot/cabinet/CAB1"].map(put);
+        views.apply(&[rows.as_slice(), &[views::advance("billing", 90), views::advance(CONSUMER, 100)]].concat()).unwrap();
+        let kept = Rows::open(views.clone(), 100).unwrap();
+        assert_eq!((kept.applied(), views.scan("", "", 99).unwrap().len()), (100, 5), "of this log: kept");
+        let opened = Rows::open(views.clone(), 99).unwrap();
+        assert_eq!((opened.applied(), views.scan("", "", 99).unwrap()), (0, vec![]));
+        assert_eq!(views::cursor(views.as_ref(), "billing").unwrap(), 0);
     }
 }
