@@ -14,7 +14,7 @@ use super::devices::configured;
 use super::state::Api;
 use crate::domain::specimen::Stage;
 use crate::kernel::Timestamp;
-use crate::projection::{BedRow, CabinetRow, ItemRow};
+use crate::projection::{BedRow, CabinetRow};
 
 /// A page shows so many specimens and items.
 const SHOWN: usize = 12;
@@ -170,12 +170,11 @@ fn render(api: &Api) -> String {
         .collect();
     let items = api
         .rows
-        .open_item_keys("", SHOWN)
+        .open_item_keys(0, SHOWN)
         .into_iter()
         .filter_map(|item| {
-            let row: ItemRow = api.rows.get("quarantine", &item)?;
-            let reason = row.held()?.reason;
-            Some(ItemLine { item, reason: reason.word().replace('_', " "), age: age(now, Some(row.since)) })
+            let held = api.history.item(&item)?;
+            Some(ItemLine { item, reason: held.reason.word().replace('_', " "), age: age(now, Some(held.since)) })
         })
         .collect();
     let (open, _) = api.rows.open_items();

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
-use super::list::{Page, keyed};
+use super::list::Page;
 use super::problem::Problem;
 use super::state::Api;
 use crate::domain::quarantine::{Command, Reason};
-use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind};
-use crate::projection::{HeldItem, ItemRow};
+use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
+use crate::projection::HeldItem;
 
 /// How a message that was handled again came out: the reasons why something of it still waits, or that it could not be tried.
 pub type Replayed<'a> = Pin<Box<dyn Future<Output = Result<Vec<Reason>, String>> + Send + 'a>>;
@@ -26,34 +26,39 @@ pub trait Replay: Send + Sync {
     fn replay(&self, device: DeviceId, raw: RawBytes, item: HeldItem, bind: Option<Accession>) -> Replayed<'_>;
 }
 
-fn view(key: &str, row: &ItemRow, now: crate::kernel::Timestamp) -> serde_json::Value {
-    let mut value = keyed("item", (key.to_owned(), row));
-    if let Some(map) = value.as_object_mut() {
-        if let Some(HeldItem { reason, device, .. }) = row.held() {
-            map.insert("sentence".to_owned(), reason.sentence().into());
-            map.insert("reason".to_owned(), serde_json::to_value(reason).unwrap_or_default());
-            map.insert("device".to_owned(), serde_json::to_value(device).unwrap_or_default());
-        }
-        map.remove("held");
-        map.insert("age_seconds".to_owned(), now.seconds_since(row.since).into());
-    }
-    value
+fn view(key: &str, item: &HeldItem, now: Timestamp) -> serde_json::Value {
+    serde_json::json!({
+        "item": key,
+        "sequence": item.sequence,
+        "held_at": item.held_at,
+        "is_open": item.is_open,
+        "since": item.since,
+        "age_seconds": now.seconds_since(item.since),
+        "sentence": item.reason.sentence(),
+        "reason": item.reason,
+        "device": item.device,
+    })
 }
 
-/// Open items by key, from `from` on.
+fn missing(item: &str) -> Problem {
+    Problem::missing("item in quarantine", item)
+}
+
+/// Open items, the oldest first, from the item `from` on.
 #[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200)))]
 pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
     let now = api.clock.now();
-    let keys = api.rows.open_item_keys(&page.from, page.rows());
-    Json(keys.iter().filter_map(|key| api.rows.get::<ItemRow>("quarantine", key).map(|row| view(key, &row, now))).collect())
+    let held_at = api.history.item(&page.from).map_or(0, |item| item.held_at);
+    let keys = api.rows.open_item_keys(held_at, page.rows());
+    Json(keys.iter().filter_map(|key| api.history.item(key).map(|item| view(key, &item, now))).collect())
 }
 
 /// One item with its raw message.
 #[utoipa::path(get, path = "/api/v1/quarantine/{item}", responses((status = 200), (status = 404, body = Problem)))]
 pub(super) async fn show(State(api): State<Api>, Path(item): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
-    let row: ItemRow = api.rows.get("quarantine", &item).ok_or_else(|| Problem::missing("item in quarantine", &item))?;
-    let mut value = view(&item, &row, api.clock.now());
-    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), row.held().and_then(|held| api.history.raw(held.raw_at))) {
+    let held = api.history.item(&item).ok_or_else(|| missing(&item))?;
+    let mut value = view(&item, &held, api.clock.now());
+    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), api.history.raw(held.raw_at)) {
         map.insert("device".to_owned(), device.to_string().into());
         map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default());
     }
@@ -75,16 +80,16 @@ pub(super) struct ItemAction {
 /// `retry`, `discard` (with `because`) or `bind` (with `accession`).
 #[utoipa::path(post, path = "/api/v1/quarantine/{item}/{action}", request_body = ItemAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(State(api): State<Api>, Path((item, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<ItemAction>) -> Result<Response, Problem> {
-    let row: ItemRow = api.rows.get("quarantine", &item).ok_or_else(|| Problem::missing("item in quarantine", &item))?;
+    let held = api.history.item(&item).ok_or_else(|| missing(&item))?;
     let command = match action.as_str() {
         "discard" => Command::Discard { because: body.because },
         "retry" => {
-            replay(&api, &row, None).await?;
+            replay(&api, held, None).await?;
             Command::Retried
         }
         "bind" => {
             let accession: Accession = parse(&body.accession)?;
-            replay(&api, &row, Some(accession.clone())).await?;
+            replay(&api, held, Some(accession.clone())).await?;
             Command::Bound { accession }
         }
         other => return Err(Problem::missing("action", other)),
@@ -94,11 +99,10 @@ pub(super) async fn act(State(api): State<Api>, Path((item, action)): Path<(Stri
 }
 
 /// Handles the raw message again; the item is closed only when nothing of it waits any more.
-async fn replay(api: &Api, row: &ItemRow, bind: Option<Accession>) -> Result<(), Problem> {
-    if !row.is_open {
+async fn replay(api: &Api, item: HeldItem, bind: Option<Accession>) -> Result<(), Problem> {
+    if !item.is_open {
         return Err(Problem::new(StatusCode::CONFLICT, "already_closed", "the item has been dealt with already"));
     }
-    let item = row.held().ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "the item cannot be read: discard it"))?;
     let (device, raw) =
         api.history.raw(item.raw_at).ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_raw", "there is no raw message behind this item: discard it, or mend what it names"))?;
     let holds = api.replay.replay(device, raw, item, bind).await.map_err(|why| Problem::new(StatusCode::CONFLICT, "not_replayed", why))?;

@@ -80,10 +80,10 @@ impl Disk for Recorder {
         self.note(Step::Create { file: inode(&file), name: name(path) });
         Ok(file)
     }
-    fn fill(&self, path: &Path, size: u64) -> io::Result<()> {
+    fn fill(&self, path: &Path, size: u64, pace: Pace<'_>) -> io::Result<()> {
         // In one step with what comes after: the helper's thread and the writer's do not touch the same file.
         let mut steps = self.0.lock().unwrap();
-        RealDisk.fill(path, size)?;
+        RealDisk.fill(path, size, pace)?;
         steps.push(Step::Fill { file: std::fs::metadata(path)?.ino(), name: name(path), size });
         Ok(())
     }

@@ -67,8 +67,8 @@ impl Disk for Faulty {
     fn create(&self, path: &Path) -> io::Result<File> {
         self.step().and_then(|()| RealDisk.create(path))
     }
-    fn fill(&self, path: &Path, size: u64) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.fill(path, size))
+    fn fill(&self, path: &Path, size: u64, pace: Pace<'_>) -> io::Result<()> {
+        self.step().and_then(|()| RealDisk.fill(path, size, pace))
     }
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         // A write that fails has written a part.

@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, watch};
 use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, StoredEvent};
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index};
+use super::prepare::Preparer;
 use super::recovery::{self, Opened};
 use super::views::{Views, ViewsError};
 use super::writer::{Request, State, Writer};
@@ -120,7 +121,8 @@ impl FileLog {
         let (head_sender, head) = watch::channel(resume.next - 1);
         let (failure_sender, failure) = watch::channel(None);
         let (committed, _) = broadcast::channel(FOLLOWERS_BEHIND);
-        let (state, index) = State::new(directory, resume, options.disk.as_ref())?;
+        let preparer = Preparer::new(options.disk.clone(), directory.to_owned(), options.segment_bytes);
+        let (state, index) = State::new(directory, resume, options.disk.as_ref(), preparer)?;
         let index = Arc::new(RwLock::new(index));
         let is_full = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = std::sync::mpsc::sync_channel(limits::JOURNAL_QUEUE);

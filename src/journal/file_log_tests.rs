@@ -223,21 +223,6 @@ impl Failing {
 }
 
 impl Disk for Failing {
-    fn create(&self, path: &Path) -> io::Result<File> {
-        RealDisk.create(path)
-    }
-    fn fill(&self, path: &Path, size: u64) -> io::Result<()> {
-        RealDisk.fill(path, size)
-    }
-    fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
-        RealDisk.set_length(file, length)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
-    }
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         Self::count(&self.writes_left)?;
         RealDisk.write_at(file, bytes, offset)

@@ -13,6 +13,7 @@ mod file_log;
 mod high_water;
 mod index;
 pub mod keyring;
+mod prepare;
 mod reader;
 mod record;
 pub mod recovery;
@@ -24,7 +25,7 @@ mod view_seal;
 pub mod views;
 mod writer;
 
-pub use disk::{Disk, RealDisk};
+pub use disk::{Disk, Pace, RealDisk};
 pub use event::{AppendError, Batch, Completion, Expected, Meta, NewEvent, Receipt, StoredBatch, StoredEvent};
 pub use file_log::{FileLog, Options, Statistics, accept_end};
 pub use keyring::KeyRing;

@@ -6,14 +6,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::record::{self, Broken, Chain, Header};
-use super::{Disk, JournalError};
+use super::JournalError;
 
 const MAGIC: [u8; 8] = *b"WARDDLOG";
 const VERSION: u32 = 1;
 /// Bytes before the first record.
 pub(super) const HEADER_BYTES: usize = 64;
 const SUFFIX: &str = "wlog";
-const PREPARED: &str = "next.prepared";
+pub(super) const PREPARED: &str = "next.prepared";
 
 /// The head of a segment file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,13 +64,6 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// Makes the file of the next segment to come: zeros, so that a sync moves no metadata.
-pub(super) fn prepare(disk: &dyn Disk, directory: &Path, size: u64) -> io::Result<PathBuf> {
-    let path = directory.join(PREPARED);
-    disk.fill(&path, size)?;
-    Ok(path)
 }
 
 /// Opens a segment for reading and writing.

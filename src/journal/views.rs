@@ -42,7 +42,7 @@ pub trait Views: Send + Sync {
 pub struct ViewsError(String);
 
 impl ViewsError {
-    pub(super) fn new(why: String) -> Self {
+    pub(crate) fn new(why: String) -> Self {
         Self(why)
     }
 }

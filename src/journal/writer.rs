@@ -15,6 +15,7 @@ use super::event::{AppendError, Batch, Completion, Expected, Receipt, StoredBatc
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index, SegmentIndex};
 use super::keyring::Nonces;
+use super::prepare::Preparer;
 use super::record::{self, Chain, Kind, Parts};
 use super::segment::{self, SegmentHeader};
 use super::{Disk, JournalError, KeyRing};
@@ -70,7 +71,7 @@ pub(super) struct State {
     next: u64,
     durable: u64,
     chain: Chain,
-    prepared: Option<Receiver<io::Result<PathBuf>>>,
+    preparer: Preparer,
     /// The first failed write or sync; nothing is accepted after it.
     fatal: Option<String>,
     buffer: Vec<u8>,
@@ -79,7 +80,7 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(directory: &Path, resume: super::recovery::Resume, disk: &dyn Disk) -> Result<(Self, Index), JournalError> {
+    pub(super) fn new(directory: &Path, resume: super::recovery::Resume, disk: &dyn Disk, preparer: Preparer) -> Result<(Self, Index), JournalError> {
         let mut high_water = HighWater::open(directory, disk)?;
         if high_water.is_new() {
             // Durable before the first event, so that a log without a mark is one that has lost it.
@@ -95,7 +96,7 @@ impl State {
             next: resume.next,
             durable: resume.next - 1,
             chain: resume.chain,
-            prepared: None,
+            preparer,
             fatal: None,
             buffer: Vec::new(),
             group: Vec::new(),
@@ -108,7 +109,7 @@ impl State {
 impl Writer {
     /// Serves requests until all callers are gone.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
-        self.prepare_next();
+        self.state.preparer.begin();
         loop {
             match requests.recv_timeout(MARK_SYNC) {
                 Ok(first) => {
@@ -126,10 +127,7 @@ impl Writer {
             }
         }
         self.sync_mark();
-        // The helper must not write into this directory any more when somebody else may open it.
-        if let Some(prepared) = self.state.prepared.take() {
-            let _ = prepared.recv();
-        }
+        self.state.preparer.end();
     }
 
     fn sync_mark(&mut self) {
@@ -228,21 +226,17 @@ impl Writer {
     /// Closes the active segment by its footer and begins the next one.
     fn roll(&mut self) -> Result<(), AppendError> {
         // The new file first: when the disk is full the old segment stays as it is, and nothing is lost.
-        let prepared = match self.state.prepared.take().map(|ready| ready.recv()) {
-            Some(Ok(Ok(path))) => Ok(path),
-            Some(Ok(Err(error))) if error.kind() != io::ErrorKind::StorageFull => Err(error),
-            _ => segment::prepare(self.disk.as_ref(), &self.directory, self.segment_bytes),
-        };
+        let prepared = self.state.preparer.take();
         let prepared = prepared.map_err(|error| self.no_room(error))?;
         // The footer may lie behind the segment's own room, and then it wants room of the disk.
         if let Err(error) = self.close_active() {
             let error = self.no_room(error);
-            self.give_back(prepared);
+            self.state.preparer.give_back(prepared);
             return Err(error);
         }
         self.is_full.store(false, Ordering::Relaxed);
         self.begin(&prepared).map_err(|error| self.fail(error.to_string()))?;
-        self.prepare_next();
+        self.state.preparer.begin();
         Ok(())
     }
 
@@ -256,14 +250,6 @@ impl Writer {
             }
             _ => self.fail(format!("a new segment cannot be begun: {error}")),
         }
-    }
-
-    /// The prepared file was not used: the next try takes it.
-    fn give_back(&mut self, prepared: PathBuf) {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        // The channel has the one place that it needs.
-        let _ = sender.send(Ok(prepared));
-        self.state.prepared = Some(receiver);
     }
 
     /// Writes the active segment's footer. Nothing of the state has changed when it fails.
@@ -303,17 +289,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Fills the next segment with zeros in the background, so that a roll costs no more than two syncs.
-    fn prepare_next(&mut self) {
-        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-        let (directory, size, disk) = (self.directory.clone(), self.segment_bytes, self.disk.clone());
-        let spawned = std::thread::Builder::new().name("journal-prepare".to_owned()).spawn(move || {
-            // The receiver is gone when wardd stops meanwhile; the file is made anew then.
-            let _ = sender.send(segment::prepare(disk.as_ref(), &directory, size));
-        });
-        self.state.prepared = spawned.ok().map(|_| receiver);
-    }
-
     /// One write, one sync, then everybody hears.
     fn commit(&mut self) {
         if !self.state.buffer.is_empty() {
@@ -344,6 +319,7 @@ impl Writer {
         self.disk.write_at(&active.file, &state.buffer, active.offset).map_err(failed("append"))?;
         self.disk.sync(&active.file).map_err(failed("sync"))?;
         active.offset += state.buffer.len() as u64;
+        state.preparer.written(active.offset);
         state.durable = state.next - 1;
         state.high_water.write(&Mark { sequence: state.durable, chain: state.chain }, self.disk.as_ref())
     }

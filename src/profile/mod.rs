@@ -4,6 +4,8 @@
 //! **Invariant**: an unknown field is an error; a profile that lints badly is never used.
 
 pub mod lint;
+mod pattern;
 mod schema;
 
+pub use pattern::Pattern;
 pub use schema::*;

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::Pattern;
 use crate::kernel::{Loinc, Unit};
 
 /// One kind of device.
@@ -337,8 +338,8 @@ pub enum Acknowledgement {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Identity {
-    /// A regular expression that H.5 (or MSH-3) must match; empty for any name, since the link names the device first.
-    pub sender: String,
+    /// A regular expression that H.5 (or MSH-3) must match; absent for any name, since the link names the device first.
+    pub sender: Option<Pattern>,
 }
 
 /// What the device's clock is worth.
@@ -385,6 +386,13 @@ pub struct Test {
     /// Where the mapping comes from, when it is not the profile's own source.
     #[serde(default)]
     pub cite: Option<String>,
+}
+
+impl Identity {
+    /// What a sender should have called itself, when this is not it.
+    pub fn contradicts(&self, sender: &str) -> Option<&str> {
+        self.sender.as_ref().filter(|pattern| !pattern.matches(sender)).map(Pattern::as_str)
+    }
 }
 
 impl Profile {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::domain::device;
+use crate::domain::quarantine::{self, Part, Reason};
 use crate::journal::Log;
-use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind};
+use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
 
 /// Events that are looked through for what a command did, newest first, and how many at a time.
 const LOOK_BACK: u64 = 65_536;
@@ -17,6 +18,30 @@ pub struct Done {
     pub events: Vec<serde_json::Value>,
     /// The fingerprint of the request that it came with.
     pub request: Option<String>,
+}
+
+/// Events of an item that are read: it is held, and dealt with.
+const EVENTS_OF_AN_ITEM: usize = 64;
+
+/// An item of the quarantine, as its events say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldItem {
+    /// The last event of it.
+    pub sequence: u64,
+    /// The event that held it.
+    pub held_at: u64,
+    /// Whether a person must still look.
+    pub is_open: bool,
+    /// Since when it is held.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// From which device.
+    pub device: Option<DeviceId>,
+    /// An event of the batch where the raw message stands.
+    pub raw_at: u64,
+    /// Which part of the message waits.
+    pub part: Option<Part>,
 }
 
 /// The log, for reading.
@@ -68,6 +93,24 @@ impl History {
             end = from - 1;
         }
         None
+    }
+
+    /// An item of the quarantine; none when there never was such a one, or it cannot be read.
+    pub fn item(&self, key: &str) -> Option<HeldItem> {
+        let stream = StreamId::new(StreamKind::Quarantine, key);
+        let mut item = None;
+        for (meta, stored) in self.log.read_stream(&stream, 1, EVENTS_OF_AN_ITEM).ok()? {
+            let (held_at, sequence) = (stored.sequence, stored.sequence);
+            item = match serde_json::from_str(stored.event.payload.get()).ok()? {
+                quarantine::Event::Held { reason, device, raw_at, part, .. } => {
+                    Some(HeldItem { sequence, held_at, is_open: true, since: meta.recorded, reason, device, raw_at: raw_at.unwrap_or(held_at), part })
+                }
+                quarantine::Event::Retried { .. } | quarantine::Event::Discarded { .. } | quarantine::Event::Bound { .. } => {
+                    item.map(|item| HeldItem { sequence, is_open: false, ..item })
+                }
+            };
+        }
+        item
     }
 
     /// The raw message in the batch of an event, and the device that sent it.

@@ -1,13 +1,14 @@
-//! Read models folded from the journal: beds, cabinets, specimens, accounts, quarantine, tags.
+//! Read models folded from the journal: beds, cabinets, specimens, accounts, tags, what waits in quarantine.
 //!
 //! Flow: durable batches → [`Projector`] → [`Rows`] (in memory first, written to the views once a second) → pages and API.
 //! **Invariant**: a row says which event it reflects last, so that an event that comes again changes nothing.
 //! **Invariant**: everything here can be thrown away and is rebuilt from the log.
 
 mod history;
+mod open_items;
 mod projector;
 mod rows;
 
-pub use history::History;
+pub use history::{HeldItem, History};
 pub use projector::Projector;
-pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, HeldItem, ItemRow, ResultRow, Rows, SpecimenRow, TagRow};
+pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ResultRow, Rows, SpecimenRow, TagRow};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ItemRow, ResultRow, Rows, SpecimenRow, TagRow};
+use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ResultRow, Rows, SpecimenRow, TagRow};
 use crate::domain::{Aggregate, account, bed, cabinet, device, specimen};
 use crate::journal::{Log, StoredBatch, StoredEvent};
 use crate::kernel::{Money, StreamKind, Timestamp};
@@ -189,19 +189,12 @@ impl Projector {
         });
     }
 
-    /// A held item is new as a rule, and there may be many: its event is kept as it stands and read when somebody asks.
+    /// Only what waits is kept here; what an item says is read from the log when somebody asks.
     fn item(&self, key: &str, event: &StoredEvent, batch: &StoredBatch) {
-        let sequence = event.sequence;
-        if event.event.kind == "Held" {
-            let since = batch.meta.recorded;
-            self.rows.set("quarantine", key, &ItemRow { sequence, held_at: sequence, is_open: true, since, batch: batch.first(), held: event.event.payload.clone() });
-            return self.rows.item_changed(key, Some(since));
+        match event.event.kind == "Held" {
+            true => self.rows.item_held(key, event.sequence, batch.meta.recorded),
+            false => self.rows.item_closed(key),
         }
-        self.rows.update("quarantine", key, |row: Option<ItemRow>| {
-            let row = row.filter(|row| row.sequence < sequence)?;
-            self.rows.item_changed(key, None);
-            Some(ItemRow { sequence, is_open: false, ..row })
-        });
     }
 
     fn tag(&self, reader: &str, sequence: u64, event: &device::Event, recorded: Timestamp) {

@@ -2,23 +2,26 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use crate::domain::cabinet::Cabinet;
-use crate::domain::quarantine::{self, Part, Reason};
 use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
 use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
+
+use super::open_items::{self, OpenItems};
 
 /// The consumer's name.
 pub(super) const CONSUMER: &str = "projection";
 /// The row of the specimens that changed last, and how many it names.
 const RECENT: &str = "recent/specimens";
 const RECENT_SPECIMENS: usize = 100;
+/// Rows that are written in one go.
+const SLICE: usize = 64;
 
 /// A bed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -103,46 +106,6 @@ pub struct AccountRow {
     pub balance: Option<Money>,
 }
 
-/// An item of the quarantine.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ItemRow {
-    /// The last event that the row reflects.
-    pub sequence: u64,
-    /// The event that held it.
-    pub held_at: u64,
-    /// Whether a person must still look.
-    pub is_open: bool,
-    /// Since when.
-    pub since: Timestamp,
-    /// The first sequence of the batch that held it, where the raw message stands unless the event says otherwise.
-    pub batch: u64,
-    /// The event that held it, as stored: read when somebody asks.
-    pub held: Box<RawValue>,
-}
-
-/// What the event that held an item says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldItem {
-    /// Why.
-    pub reason: Reason,
-    /// From which device.
-    pub device: Option<DeviceId>,
-    /// The sequence where the raw message stands.
-    pub raw_at: u64,
-    /// Which part of the message waits.
-    pub part: Option<Part>,
-}
-
-impl ItemRow {
-    /// Why it is held, from which device, and where the raw message stands.
-    pub fn held(&self) -> Option<HeldItem> {
-        match serde_json::from_str(self.held.get()).ok()? {
-            quarantine::Event::Held { reason, device, raw_at, part, .. } => Some(HeldItem { reason, device, raw_at: raw_at.unwrap_or(self.batch), part }),
-            quarantine::Event::Retried { .. } | quarantine::Event::Discarded { .. } | quarantine::Event::Bound { .. } => None,
-        }
-    }
-}
-
 /// Where a tag was seen last.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagRow {
@@ -158,11 +121,20 @@ pub struct TagRow {
 
 #[derive(Debug, Default)]
 struct Cache {
+    /// Rows that changed since the last write began.
     dirty: BTreeMap<String, Vec<u8>>,
+    /// Rows that are being written: some of them may not be in the store yet.
+    writing: Arc<BTreeMap<String, Vec<u8>>>,
     applied: u64,
-    open_items: BTreeMap<String, Timestamp>,
+    open_items: OpenItems,
     /// Specimens in the order in which something happened to them, the latest last.
     recent: VecDeque<String>,
+}
+
+impl Cache {
+    fn newest(&self, key: &str) -> Option<&Vec<u8>> {
+        self.dirty.get(key).or_else(|| self.writing.get(key))
+    }
 }
 
 /// All rows.
@@ -190,12 +162,8 @@ impl Rows {
             applied = 0;
         }
         let mut cache = Cache { applied, ..Cache::default() };
-        for (key, bytes) in views.scan("row/quarantine/", "", usize::MAX)? {
-            if let Ok(item) = serde_json::from_slice::<ItemRow>(&bytes)
-                && item.is_open
-            {
-                cache.open_items.insert(key.trim_start_matches("row/quarantine/").to_owned(), item.since);
-            }
+        for (_, page) in views.scan(open_items::PREFIX, "", usize::MAX)? {
+            cache.open_items.load(&page).map_err(ViewsError::new)?;
         }
         let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
@@ -215,7 +183,7 @@ impl Rows {
     /// A row.
     pub fn get<R: DeserializeOwned>(&self, kind: &str, key: &str) -> Option<R> {
         let key = format!("row/{kind}/{key}");
-        let cached = self.cache.read().unwrap_or_else(PoisonError::into_inner).dirty.get(&key).cloned();
+        let cached = self.cache.read().unwrap_or_else(PoisonError::into_inner).newest(&key).cloned();
         let bytes = cached.or_else(|| self.views.get(&key).ok().flatten())?;
         serde_json::from_slice(&bytes).ok()
     }
@@ -227,8 +195,10 @@ impl Rows {
         let mut found: BTreeMap<String, Vec<u8>> = self.views.scan(&prefix, &start, limit).unwrap_or_default().into_iter().collect();
         {
             let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-            let newer = cache.dirty.range(start..).take_while(|(key, _)| key.starts_with(&prefix)).take(limit);
-            found.extend(newer.map(|(key, bytes)| (key.clone(), bytes.clone())));
+            for rows in [cache.writing.as_ref(), &cache.dirty] {
+                let newer = rows.range(start.clone()..).take_while(|(key, _)| key.starts_with(&prefix)).take(limit);
+                found.extend(newer.map(|(key, bytes)| (key.clone(), bytes.clone())));
+            }
         }
         found.into_iter().take(limit).filter_map(|(key, bytes)| Some((key.strip_prefix(&prefix)?.to_owned(), serde_json::from_slice(&bytes).ok()?))).collect()
     }
@@ -236,25 +206,18 @@ impl Rows {
     /// Open items of the quarantine: how many, and since when the oldest waits.
     pub fn open_items(&self) -> (usize, Option<Timestamp>) {
         let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        (cache.open_items.len(), cache.open_items.values().min().copied())
+        cache.open_items.count()
     }
 
-    /// The keys of open items from a key on, at most `limit`.
-    pub fn open_item_keys(&self, from: &str, limit: usize) -> Vec<String> {
-        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.range(from.to_owned()..).map(|(key, _)| key).take(limit).cloned().collect()
+    /// The keys of open items that were held at an event or later, the oldest first, at most `limit`.
+    pub fn open_item_keys(&self, held_at: u64, limit: usize) -> Vec<String> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.from(held_at, limit)
     }
 
     /// Replaces a row by what an event makes of it; a row that reflects the event already stays.
     pub(super) fn update<R: Serialize + DeserializeOwned>(&self, kind: &str, key: &str, change: impl FnOnce(Option<R>) -> Option<R>) {
         let Some(row) = change(self.get(kind, key)) else { return };
         if let Ok(bytes) = serde_json::to_vec(&row) {
-            self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(format!("row/{kind}/{key}"), bytes);
-        }
-    }
-
-    /// Sets a row without a look at what was there.
-    pub(super) fn set<R: Serialize>(&self, kind: &str, key: &str, row: &R) {
-        if let Ok(bytes) = serde_json::to_vec(row) {
             self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(format!("row/{kind}/{key}"), bytes);
         }
     }
@@ -278,12 +241,14 @@ impl Rows {
         keys.into_iter().filter_map(|key| Some((key.clone(), self.get("specimen", &key)?))).collect()
     }
 
-    pub(super) fn item_changed(&self, key: &str, open_since: Option<Timestamp>) {
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        match open_since {
-            Some(since) => cache.open_items.insert(key.to_owned(), since),
-            None => cache.open_items.remove(key),
-        };
+    /// Something was held.
+    pub(super) fn item_held(&self, key: &str, held_at: u64, since: Timestamp) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.open(key, held_at, since);
+    }
+
+    /// Somebody has dealt with an item.
+    pub(super) fn item_closed(&self, key: &str) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.close(key);
     }
 
     pub(super) fn advance(&self, sequence: u64) {
@@ -295,27 +260,46 @@ impl Rows {
         self.changed.send_replace(self.applied());
     }
 
-    /// Writes what has changed to the store, the cursor last.
+    /// Writes what has changed to the store, the cursor last; one call at a time.
     pub fn write(&self) -> Result<(), ViewsError> {
-        let (dirty, applied, recent) = {
+        let (rows, last) = {
             let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-            (std::mem::take(&mut cache.dirty), cache.applied, serde_json::to_vec(&cache.recent))
+            let mut last = cache.open_items.take_changes();
+            if cache.dirty.is_empty() && last.is_empty() {
+                return Ok(());
+            }
+            cache.writing = Arc::new(std::mem::take(&mut cache.dirty));
+            last.extend(serde_json::to_vec(&cache.recent).ok().map(|row| Change::Put(RECENT.to_owned(), row)));
+            last.push(views::advance(CONSUMER, cache.applied));
+            (cache.writing.clone(), last)
         };
-        if dirty.is_empty() {
-            return Ok(());
-        }
-        let mut changes: Vec<Change> = dirty.iter().map(|(key, bytes)| Change::Put(key.clone(), bytes.clone())).collect();
-        changes.extend(recent.map(|row| Change::Put(RECENT.to_owned(), row)));
-        changes.push(views::advance(CONSUMER, applied));
-        let result = self.views.apply(&changes);
+        let result = self.write_rows(&rows, &last);
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        cache.writing = Arc::default();
         if result.is_err() {
             // What is newer stays; the rest is tried again.
-            let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-            for (key, bytes) in dirty {
-                cache.dirty.entry(key).or_insert(bytes);
+            for (key, bytes) in rows.iter() {
+                cache.dirty.entry(key.clone()).or_insert_with(|| bytes.clone());
             }
+            cache.open_items.not_written(&last);
         }
         result
+    }
+
+    fn write_rows(&self, rows: &BTreeMap<String, Vec<u8>>, last: &[Change]) -> Result<(), ViewsError> {
+        let mut changes = Vec::with_capacity(SLICE);
+        for (key, bytes) in rows {
+            changes.push(Change::Put(key.clone(), bytes.clone()));
+            if changes.len() == SLICE {
+                let started = Instant::now();
+                self.views.apply(&changes)?;
+                changes.clear();
+                // Readers and the journal come first: the store is written half of the time at most.
+                std::thread::sleep(started.elapsed());
+            }
+        }
+        changes.extend_from_slice(last);
+        self.views.apply(&changes)
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
-
 use super::lis2::bind;
 use super::value::{Written, checked, line};
 use super::{Routed, Understood};
@@ -56,8 +54,8 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
         return Err(invalid("101", "MSH-10", "MSH-10 is missing: give the message a control id".to_owned()));
     }
     let sender = message.field(b"MSH", 3, 0).unwrap_or_default();
-    if !profile.identity.sender.is_empty() && !Regex::new(&profile.identity.sender).is_ok_and(|pattern| pattern.is_match(&sender)) {
-        let detail = format!("the sender names itself {sender:?}, profile {} expects {:?}", profile.id, profile.identity.sender);
+    if let Some(expected) = profile.identity.contradicts(&sender) {
+        let detail = format!("the sender names itself {sender:?}, profile {} expects {expected:?}", profile.id);
         return Err((Reason::UnknownSender { detail }, None));
     }
     if hl7.training.iter().any(|mark| mark.is_borne_by(&text(message, &mark.at))) {

@@ -1,7 +1,5 @@
 //! LIS2-A2 messages of analyzers: results, controls, queries.
 
-use regex::Regex;
-
 use super::value::{Written, line};
 use super::{Routed, Understood};
 use crate::codec::lis2::{Message, Record, RecordKind};
@@ -50,9 +48,8 @@ pub fn understand(profile: &Profile, lis2: &Lis2, message: &Message<'_>) -> Unde
     let device_time = time(profile, &header.text(14, 1));
     let control_id = header.text(3, 1).into_owned();
     let sender = header.whole(5);
-    let is_known = profile.identity.sender.is_empty() || Regex::new(&profile.identity.sender).is_ok_and(|pattern| pattern.is_match(&sender));
-    if !is_known {
-        let detail = format!("the sender names itself {sender:?}, profile {} expects {:?}", profile.id, profile.identity.sender);
+    if let Some(expected) = profile.identity.contradicts(&sender) {
+        let detail = format!("the sender names itself {sender:?}, profile {} expects {expected:?}", profile.id);
         return Understood { items: vec![Routed::Hold(Reason::UnknownSender { detail })], control_id, device_time };
     }
     let mut above = Above { header: &header, order: None, result: None };
