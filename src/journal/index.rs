@@ -1,9 +1,9 @@
 //! Which records hold which stream's events: in memory for the segment that is written, in a footer for full ones.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 
+use super::growing::{ByHash, Growing};
 use super::record::Header;
 use crate::kernel::StreamId;
 
@@ -42,7 +42,7 @@ pub(super) struct SegmentIndex {
 #[derive(Debug)]
 enum Entries {
     /// Still growing: by stream.
-    Growing(HashMap<u64, Vec<(u32, u32)>>),
+    Growing(Growing),
     /// Full: sorted.
     Sorted(Box<[Entry]>),
 }
@@ -51,7 +51,7 @@ impl SegmentIndex {
     /// The index of an empty segment.
     pub(super) fn new(file: Arc<File>, path: std::path::PathBuf, first: u64) -> Self {
         let end = super::segment::HEADER_BYTES as u64;
-        Self { file, path, first, end, entries: Entries::Growing(HashMap::new()), sparse: Vec::new(), records: 0 }
+        Self { file, path, first, end, entries: Entries::Growing(Growing::default()), sparse: Vec::new(), records: 0 }
     }
 
     /// Notes a record: its header, its offset and the streams and versions of its events.
@@ -62,9 +62,9 @@ impl SegmentIndex {
         }
         self.records += 1;
         self.end = offset + size;
-        if let Entries::Growing(map) = &mut self.entries {
+        if let Entries::Growing(growing) = &mut self.entries {
             for (stream, version) in events {
-                map.entry(stream).or_default().push((u32::try_from(version).unwrap_or(u32::MAX), place));
+                growing.add(Entry { stream, version: u32::try_from(version).unwrap_or(u32::MAX), offset: place });
             }
         }
     }
@@ -83,21 +83,13 @@ impl SegmentIndex {
     pub(super) fn sorted(&self) -> Box<[Entry]> {
         match &self.entries {
             Entries::Sorted(entries) => entries.clone(),
-            Entries::Growing(map) => {
-                let mut entries: Vec<Entry> =
-                    map.iter().flat_map(|(stream, places)| places.iter().map(|(version, offset)| Entry { stream: *stream, version: *version, offset: *offset })).collect();
-                entries.sort_unstable();
-                entries.into()
-            }
+            Entries::Growing(growing) => growing.sorted(),
         }
     }
 
     fn places(&self, stream: u64, from_version: u32) -> Vec<u32> {
         match &self.entries {
-            Entries::Growing(map) => {
-                let places = map.get(&stream).map(Vec::as_slice).unwrap_or_default();
-                places[places.partition_point(|(version, _)| *version < from_version)..].iter().map(|(_, offset)| *offset).collect()
-            }
+            Entries::Growing(growing) => growing.places(stream, from_version),
             Entries::Sorted(entries) => {
                 let start = entries.partition_point(|entry| (entry.stream, entry.version) < (stream, from_version));
                 entries[start..].iter().take_while(|entry| entry.stream == stream).map(|entry| entry.offset).collect()
@@ -114,10 +106,10 @@ impl SegmentIndex {
     /// The last version of each stream that this segment holds.
     pub(super) fn heads(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         let (growing, sorted) = match &self.entries {
-            Entries::Growing(map) => (Some(map), None),
+            Entries::Growing(growing) => (Some(growing), None),
             Entries::Sorted(entries) => (None, Some(entries)),
         };
-        let growing = growing.into_iter().flat_map(|map| map.iter().filter_map(|(stream, places)| places.last().map(|(version, _)| (*stream, u64::from(*version)))));
+        let growing = growing.into_iter().flat_map(Growing::heads);
         let sorted = sorted.into_iter().flat_map(|entries| {
             entries
                 .iter()
@@ -138,7 +130,7 @@ impl SegmentIndex {
 pub(super) struct Index {
     pub(super) segments: Vec<SegmentIndex>,
     /// Events of each stream, those that wait for their sync included.
-    versions: HashMap<u64, u64>,
+    versions: ByHash<u64>,
 }
 
 impl Index {
@@ -190,7 +182,13 @@ impl Index {
 
 /// The entries of a footer as bytes.
 pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
-    entries.iter().flat_map(|entry| [&entry.stream.to_le_bytes()[..], &entry.version.to_le_bytes(), &entry.offset.to_le_bytes()].concat()).collect()
+    let mut bytes = Vec::with_capacity(entries.len() * 16);
+    for entry in entries {
+        bytes.extend_from_slice(&entry.stream.to_le_bytes());
+        bytes.extend_from_slice(&entry.version.to_le_bytes());
+        bytes.extend_from_slice(&entry.offset.to_le_bytes());
+    }
+    bytes
 }
 
 /// The entries of a footer; `None` when the bytes are none.

@@ -10,6 +10,7 @@ pub mod backup;
 mod disk;
 pub mod event;
 mod file_log;
+mod growing;
 mod high_water;
 mod index;
 pub mod keyring;

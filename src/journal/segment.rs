@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::record::{self, Broken, Chain, Header};
 use super::JournalError;
+use super::record::{self, Broken, Chain, Header};
 
 const MAGIC: [u8; 8] = *b"WARDDLOG";
 const VERSION: u32 = 1;

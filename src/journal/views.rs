@@ -12,6 +12,8 @@ use crate::telemetry;
 
 /// Rows that go into one atomic batch; larger ones make sled 0.34 hold on to memory.
 const BATCH_ROWS: usize = 64;
+/// What is in memory goes to the disk this often: a loss costs a longer replay, a flush costs the log a wait.
+const FLUSH_MS: u64 = 3_000;
 /// sled's cache in bytes.
 const CACHE_BYTES: u64 = 16 << 20;
 
@@ -95,7 +97,7 @@ impl SledViews {
         remove_half_snapshots(directory);
         let directory = directory.to_owned();
         let open = std::panic::AssertUnwindSafe(move || {
-            let tree = sled::Config::new().path(&directory).cache_capacity(CACHE_BYTES).open().map_err(|error| error.to_string())?;
+            let tree = sled::Config::new().path(&directory).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_MS)).open().map_err(|error| error.to_string())?;
             let (mut sum, mut stored_sum) = (Sum::default(), None);
             for row in tree.iter() {
                 let (name, stored) = row.map_err(|error| error.to_string())?;
