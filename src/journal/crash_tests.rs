@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Mutex;
 
 use super::*;
-use crate::journal::{Expected, KeyRing, NewEvent, RealDisk};
+use crate::journal::{Expected, KeyRing, NewEvent, Pace, RealDisk};
 use crate::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
 
 const SECTOR: usize = 512;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::AtomicU64;
 
 use super::*;
-use crate::journal::{Expected, KeyRing, NewEvent, RealDisk, Receipt};
+use crate::journal::{Expected, KeyRing, NewEvent, Pace, RealDisk, Receipt};
 use crate::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
 
 const SEGMENT: u64 = 16 << 10;

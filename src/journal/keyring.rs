@@ -188,6 +188,12 @@ impl KeyRing {
         cipher.encrypt_in_place(&XNonce::from(*nonce), associated, buffer).ok()
     }
 
+    /// Seals `buffer` in place under the current key and gives the tag. `None` when there is no such key.
+    pub fn seal_in_place(&self, nonce: &[u8; NONCE_BYTES], associated: &[u8], buffer: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
+        let cipher = self.ciphers.get(&self.current)?;
+        cipher.encrypt_inout_detached(&XNonce::from(*nonce), associated, buffer.into()).ok().map(Into::into)
+    }
+
     /// Opens `buffer` in place under a key; `None` when the key is missing or the seal is broken.
     pub fn open(&self, key: u32, nonce: &[u8; NONCE_BYTES], associated: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
         let cipher = self.ciphers.get(&key)?;

@@ -147,10 +147,12 @@ pub(super) struct Parts<'a> {
     pub(super) before: &'a Chain,
 }
 
-/// Seals a body into a record and appends it to `out`; gives the record's chain value.
-pub(super) fn write(parts: &Parts<'_>, body: &[u8], keys: &KeyRing, nonces: &mut Nonces, out: &mut Vec<u8>) -> Option<Chain> {
+/// Seals a body, given in pieces, into a record and appends it to `out`; gives the record's chain value. When it cannot,
+/// `out` holds a part of it.
+pub(super) fn write(parts: &Parts<'_>, body: &[&[u8]], keys: &KeyRing, nonces: &mut Nonces, out: &mut Vec<u8>) -> Option<Chain> {
     let start = out.len();
-    let length = u32::try_from(HEADER_BYTES - PREFIX_BYTES + body.len() + TAG_BYTES).ok()?;
+    let size: usize = body.iter().map(|piece| piece.len()).sum();
+    let length = u32::try_from(HEADER_BYTES - PREFIX_BYTES + size + TAG_BYTES).ok()?;
     let mut head = [0_u8; HEADER_BYTES];
     head[..4].copy_from_slice(&MAGIC);
     head[4..8].copy_from_slice(&length.to_le_bytes());
@@ -166,11 +168,11 @@ pub(super) fn write(parts: &Parts<'_>, body: &[u8], keys: &KeyRing, nonces: &mut
     head[36..44].copy_from_slice(&parts.recorded.to_le_bytes());
     let nonce = nonces.next();
     head[76..100].copy_from_slice(&nonce);
-    let mut sealed = Vec::with_capacity(body.len() + TAG_BYTES);
-    sealed.extend_from_slice(body);
-    keys.seal(&nonce, &head[PREFIX_BYTES..44], &mut sealed)?;
     out.extend_from_slice(&head);
-    out.extend_from_slice(&sealed);
+    body.iter().for_each(|piece| out.extend_from_slice(piece));
+    let sealed = out.get_mut(start + HEADER_BYTES..)?;
+    let tag = keys.seal_in_place(&nonce, &head[PREFIX_BYTES..44], sealed)?;
+    out.extend_from_slice(&tag);
     let record = out.get_mut(start..)?;
     let link = chain(parts.before, record);
     record[44..76].copy_from_slice(&link);
@@ -190,7 +192,7 @@ mod tests {
         let before = [7; 32];
         let parts = Parts { kind: Kind::Events, events: 1, first: 9, durable: 8, recorded: 1, before: &before };
         let mut record = Vec::new();
-        let link = write(&parts, b"a body", &keys, &mut nonces, &mut record).unwrap();
+        let link = write(&parts, &[b"a ", b"body"], &keys, &mut nonces, &mut record).unwrap();
         let header = read(&record).unwrap();
         assert_eq!((header.first, header.durable, header.chain), (9, 8, link));
         assert_eq!(chain(&before, &record), link);

@@ -164,13 +164,13 @@ impl Writer {
             Ok(versions) => versions,
             Err(error) => return Err((done, error)),
         };
-        let mut plain = Vec::with_capacity(versions.len() * 8 + body.len());
-        versions.iter().for_each(|version| plain.extend_from_slice(&version.to_le_bytes()));
-        plain.extend_from_slice(body);
+        let versions_bytes: Vec<u8> = versions.iter().flat_map(|version| version.to_le_bytes()).collect();
         let state = &mut self.state;
         let parts = Parts { kind: Kind::Events, events: count, first: state.next, durable: state.durable, recorded: batch.meta.recorded.micros(), before: &state.chain };
         let offset = state.active.as_ref().map_or(0, |active| active.offset) + state.buffer.len() as u64;
-        let Some(chain) = record::write(&parts, &plain, &self.keys, &mut state.nonces, &mut state.buffer) else {
+        let start = state.buffer.len();
+        let Some(chain) = record::write(&parts, &[&versions_bytes, body], &self.keys, &mut state.nonces, &mut state.buffer) else {
+            state.buffer.truncate(start);
             return Err((done, AppendError::TooLarge(body.len())));
         };
         state.chain = chain;
@@ -261,7 +261,10 @@ impl Writer {
         let mut footer = Vec::new();
         // A footer above the largest record is left out; then the start reads the segment itself.
         let body = if body.len() > limits::JOURNAL_RECORD_BYTES { Vec::new() } else { body };
-        let chain = record::write(&parts, &body, &self.keys, &mut self.state.nonces, &mut footer).unwrap_or(self.state.chain);
+        let chain = record::write(&parts, &[&body], &self.keys, &mut self.state.nonces, &mut footer).unwrap_or_else(|| {
+            footer.clear();
+            self.state.chain
+        });
         self.disk.write_at(&active.file, &footer, active.offset)?;
         self.disk.set_length(&active.file, active.offset + footer.len() as u64)?;
         self.disk.sync(&active.file)?;

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::Invalid;
 
 /// An instant in UTC, in microseconds since 1970-01-01; printed as RFC 3339.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -57,10 +57,43 @@ impl Timestamp {
     }
 }
 
+/// Characters of a printed instant of the years 0 to 9999.
+const PRINTED: usize = 27;
+
+impl Timestamp {
+    /// The printed form, without the machinery of `format!`: every event prints several instants.
+    fn printed(self) -> Option<[u8; PRINTED]> {
+        let [year, month, day, hour, minute, second, micro] = self.civil();
+        if !(0..=9_999).contains(&year) {
+            return None;
+        }
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        for (end, width, mut number) in [(4, 4, year), (7, 2, month), (10, 2, day), (13, 2, hour), (16, 2, minute), (19, 2, second), (26, 6, micro)] {
+            for digit in text.get_mut(end - width..end).unwrap_or_default().iter_mut().rev() {
+                *digit += (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        Some(text)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.printed().as_ref().and_then(|text| std::str::from_utf8(text).ok()) {
+            return f.write_str(text);
+        }
         let [year, month, day, hour, minute, second, micro] = self.civil();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z")
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.printed().as_ref().and_then(|text| std::str::from_utf8(text).ok()) {
+            Some(text) => serializer.serialize_str(text),
+            None => serializer.collect_str(self),
+        }
     }
 }
 
@@ -76,12 +109,6 @@ impl TryFrom<String> for Timestamp {
     type Error = Invalid;
     fn try_from(text: String) -> Result<Self, Invalid> {
         text.parse()
-    }
-}
-
-impl From<Timestamp> for String {
-    fn from(timestamp: Timestamp) -> String {
-        timestamp.to_string()
     }
 }
 

@@ -122,6 +122,7 @@ fn close(lis2: &Lis2, above: Above<'_, '_>, results: &mut Vec<ResultLine>, held:
 /// Results bound to the specimen that a device names, or held when it names none that could be one.
 pub(super) fn bind(sample: &str, unknown: &[String], results: Vec<ResultLine>) -> Routed {
     let count = results.len();
+    let results = results.into();
     let unbound = |detail: String, results| Routed::Unbound { results, reason: Reason::Invalid { detail } };
     if sample.is_empty() {
         return unbound(format!("{count} results without a specimen number: bind them by hand"), results);

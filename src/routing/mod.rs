@@ -11,6 +11,8 @@ pub mod relay;
 pub mod scan;
 mod value;
 
+use std::sync::Arc;
+
 use crate::domain::bed::Leaving;
 use crate::domain::cabinet::Reported;
 use crate::domain::device::Movement;
@@ -29,12 +31,12 @@ pub enum Routed {
         /// Whose it is by the message's own words, where it names a medical record number; a contradiction is held.
         patient: Option<Mrn>,
         /// The results.
-        results: Vec<ResultLine>,
+        results: Arc<[ResultLine]>,
     },
     /// Results that name no specimen that could be one: held until a person binds them.
     Unbound {
         /// The results.
-        results: Vec<ResultLine>,
+        results: Arc<[ResultLine]>,
         /// Why they are held.
         reason: Reason,
     },
@@ -144,7 +146,7 @@ impl Understood {
     pub fn only_test(mut self, test: &Loinc) -> Self {
         for item in &mut self.items {
             if let Routed::Results { results, .. } | Routed::Unbound { results, .. } = item {
-                results.retain(|result| result.test == *test);
+                *results = results.iter().filter(|result| result.test == *test).cloned().collect();
             }
         }
         self
@@ -159,7 +161,7 @@ impl Understood {
     pub fn bound_to(mut self, accession: &Accession) -> Self {
         for item in &mut self.items {
             if let Routed::Results { results, .. } | Routed::Unbound { results, .. } = item {
-                *item = Routed::Results { accession: accession.clone(), patient: None, results: std::mem::take(results) };
+                *item = Routed::Results { accession: accession.clone(), patient: None, results: results.clone() };
             }
         }
         self

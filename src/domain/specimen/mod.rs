@@ -4,6 +4,7 @@
 //! **Invariant**: one result of one device, code, value and time is filed once, however often it is sent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +78,7 @@ pub enum Command {
         /// Whose the message says the specimen is, where it names a medical record number.
         patient: Option<Mrn>,
         /// The results of this specimen in one message.
-        results: Vec<ResultLine>,
+        results: Arc<[ResultLine]>,
         /// Whether a person asks for it: then all are filed, or none.
         is_by_hand: bool,
     },

@@ -37,7 +37,7 @@ fn filed(line: &ResultLine, is_first: bool) -> Event {
 }
 
 fn file(lines: &[ResultLine]) -> Command {
-    Command::FileResults { device: device("xn"), patient: None, results: lines.to_vec(), is_by_hand: false }
+    Command::FileResults { device: device("xn"), patient: None, results: lines.into(), is_by_hand: false }
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn more_tests_open_a_specimen_again_and_free_what_was_held_for_them() {
 #[test]
 fn a_message_that_names_another_patient_is_refused() {
     let specimen: Specimen = given(&received());
-    let of = |mrn: &str| Command::FileResults { device: device("xn"), patient: Some(mrn.parse().unwrap()), results: vec![line("718-7", "13.2")], is_by_hand: false };
+    let of = |mrn: &str| Command::FileResults { device: device("xn"), patient: Some(mrn.parse().unwrap()), results: [line("718-7", "13.2")].into(), is_by_hand: false };
     assert_eq!(when(&specimen, &context(None), of("2002")), Err("other_patient".into()));
     assert!(when(&specimen, &context(None), of("1001")).is_ok());
 }
@@ -160,7 +160,7 @@ fn a_preliminary_result_ends_and_charges_nothing_and_never_follows_the_final_one
 
 #[test]
 fn by_hand_everything_is_filed_or_the_person_is_told() {
-    let by_hand = |lines: &[ResultLine]| Command::FileResults { device: device("xn"), patient: None, results: lines.to_vec(), is_by_hand: true };
+    let by_hand = |lines: &[ResultLine]| Command::FileResults { device: device("xn"), patient: None, results: lines.into(), is_by_hand: true };
     let mut specimen: Specimen = given(&received());
     when(&specimen, &context(None), file(&[line("789-8", "4.5")])).unwrap().iter().for_each(|event| specimen.apply(event));
     assert_eq!(when(&specimen, &context(None), by_hand(&[line("789-8", "4.5")])), Err("test_not_ordered".into()), "a retry alone changes nothing");
