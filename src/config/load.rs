@@ -70,13 +70,23 @@ fn with_suggestion(message: &str) -> String {
 /// Reads one TOML file strictly.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Form { path: path.to_owned(), why: with_suggestion(&error.to_string()) })
+    parse(&text, path)
+}
+
+fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| ConfigError::Form { path: path.to_owned(), why: with_suggestion(&error.to_string()) })
 }
 
 impl Config {
     /// Reads and checks a configuration; its paths become relative to the working directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Config = read(path)?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path)
+    }
+
+    /// The same from a text; `path` is where it stands.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Config = parse(text, path)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.rebase(folder);
         // systemd's StateDirectory, which is the one place that the unit may write to.

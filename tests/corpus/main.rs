@@ -3,6 +3,8 @@
 
 mod astm;
 mod epc;
+#[path = "../fuzzing/mod.rs"]
+mod fuzzing;
 mod gs1;
 #[path = "../daemon/harness.rs"]
 #[expect(dead_code, reason = "the daemon's tests use the rest")]

@@ -1,0 +1,9 @@
+#![no_main]
+//! `mllp` of tests/fuzzing/targets.rs.
+#[path = "../../tests/fuzzing/targets.rs"]
+mod targets;
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    if let Some(target) = targets::TARGETS.iter().find(|target| target.name == "mllp") {
+        (target.run)(data);
+    }
+});
