@@ -109,6 +109,7 @@ fn render(api: &Api) -> String {
         .map(|figures| DeviceLine {
             name: figures.device,
             state: match (figures.connections > 0, figures.is_silent) {
+                (true, _) if figures.is_line_bad => "noisy",
                 (true, false) => "up",
                 (true, true) => "silent",
                 (false, _) => "down",

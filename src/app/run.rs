@@ -178,6 +178,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             skew_seconds: i64::from(expect.skew_seconds),
             since: clock.now(),
         });
+        let bad_frames = expect.bad_frames;
         let served = Arc::new(gateway::Device {
             id: device.id.clone(),
             profile,
@@ -189,6 +190,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             stop: stopping.clone(),
             last_scan: gateway::LastScan::default(),
             peers: gateway::Peers::default(),
+            gate: gateway::Gate::new(bad_frames),
             board,
         });
         wired.devices.insert(device.id.clone(), served.clone());

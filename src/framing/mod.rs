@@ -6,5 +6,6 @@
 //! Start reading at [`mllp`], the shortest, then [`astm`].
 
 pub mod astm;
+pub mod gate;
 pub mod line;
 pub mod mllp;

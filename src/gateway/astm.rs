@@ -11,7 +11,7 @@ use super::device::Ended;
 use super::intake::{Arrived, identity, store};
 use crate::codec::lis2::{Message, Writer};
 use crate::domain::quarantine::Reason;
-use crate::framing::astm::session::FrameNumbers;
+use crate::framing::astm::session::{BadFrame, FrameNumbers};
 use crate::framing::astm::{Assembled, Assembler, Checksum, Notice, Output, Session, Settings, Verdict};
 use crate::kernel::{Accession, Loinc, Tick, Timestamp, limits};
 use crate::link::Connection;
@@ -102,6 +102,7 @@ impl Line<'_> {
             match output {
                 Output::Transmit(bytes) => writer.write_all(&bytes).await?,
                 Output::Frame { text, is_last } => {
+                    self.device.gate.frame(false, &self.device.figures);
                     let assembled = self.assembler.push(&text, is_last);
                     let verdict = self.keep(assembled).await;
                     self.session.verdict(verdict, self.device.clock.tick());
@@ -123,6 +124,10 @@ impl Line<'_> {
     }
 
     fn notice(&self, notice: Notice) {
+        // A frame number out of turn is a matter of the protocol, not of the line.
+        if let Notice::Bad(BadFrame::Checksum | BadFrame::Ending | BadFrame::Content | BadFrame::TooLong) = notice {
+            self.device.gate.frame(true, &self.device.figures);
+        }
         self.device.figures.noise(match notice {
             Notice::Garbage => "garbage",
             Notice::Bad(_) => "bad_frame",

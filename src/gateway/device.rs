@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::drawers::DrawerBoard;
+use super::gate::Gate;
 use super::line::LastScan;
 use super::peers::Peers;
 use super::{astm, hl7, line};
@@ -39,6 +40,8 @@ pub struct Device {
     pub stop: watch::Receiver<bool>,
     /// Who is connected.
     pub peers: Peers,
+    /// Whether its line is good enough.
+    pub gate: Gate,
     /// What it scanned last, when it is a scanner.
     pub last_scan: LastScan,
     /// Drawers that it opens, when it is a relay board.

@@ -56,6 +56,15 @@ pub(super) async fn store(device: &Device, mut arrived: Arrived) -> Result<Kept,
             format!("{hosts} are connected to the listener of {}: nobody can say which of them sent this; give each analyzer a listener of its own, then retry", device.id);
         arrived.understood = Understood { items: vec![Routed::Hold(Reason::Ambiguous { detail })], ..arrived.understood };
     }
+    if let Some(bad) = device.gate.closed_at()
+        && !arrived.is_replay
+    {
+        let detail = format!(
+            "{bad} of the last 1000 frames of {} were bad, so that a wrong value may have passed the checksum: mend the line, compare this with the analyzer, then retry",
+            device.id
+        );
+        arrived.understood.hold_results(&Reason::NoisyLine { detail });
+    }
     let device_time = arrived.understood.device_time;
     let result = tokio::time::timeout(ANSWER, with_patience(device, arrived, started)).await.unwrap_or(Err(Failure::Busy));
     let answer = match &result {

@@ -8,6 +8,7 @@
 mod astm;
 pub mod device;
 mod drawers;
+mod gate;
 mod hl7;
 mod intake;
 mod line;
@@ -18,6 +19,7 @@ pub mod transcript;
 
 pub use device::{Device, Serving, serve};
 pub use drawers::{DrawerBoard, DrawerCommands};
+pub use gate::Gate;
 pub use line::LastScan;
 pub use mqtt::{serve_broker, topics};
 pub use peers::Peers;

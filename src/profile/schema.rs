@@ -358,11 +358,13 @@ pub struct Expect {
     pub silence_minutes: u32,
     /// Seconds that its clock may differ before a warning.
     pub skew_seconds: u32,
+    /// Bad frames of the last thousand above which its results wait for a person; 0 for never.
+    pub bad_frames: u32,
 }
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { silence_minutes: 0, skew_seconds: 300 }
+        Self { silence_minutes: 0, skew_seconds: 300, bad_frames: 5 }
     }
 }
 

@@ -157,6 +157,15 @@ impl Understood {
         self.items.iter().filter(|item| matches!(item, Routed::Results { .. } | Routed::Unbound { .. })).count()
     }
 
+    /// Everything that was measured waits for a person; what else the message says is done.
+    pub fn hold_results(&mut self, why: &Reason) {
+        for item in &mut self.items {
+            if matches!(item, Routed::Results { .. } | Routed::Control { .. }) {
+                *item = Routed::Hold(why.clone());
+            }
+        }
+    }
+
     /// The same message with its results bound to a specimen by a person, who overrules what the message says of the patient.
     pub fn bound_to(mut self, accession: &Accession) -> Self {
         for item in &mut self.items {

@@ -1,7 +1,7 @@
 //! What happens on devices' lines: figures for Prometheus, and the same for the page that shows devices.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
 use super::registry::metric;
@@ -16,6 +16,8 @@ metric!(noise: IntCounterVec, "wardd_gateway_noise_total", "Things on the line t
 metric!(skew: IntGaugeVec, "wardd_gateway_clock_skew_seconds", "The device's clock less ours at its last message.", ["device"]);
 metric!(is_silent: IntGaugeVec, "wardd_device_silent", "1 while a device has been silent for longer than its profile expects.", ["device"]);
 metric!(is_clock_off: IntGaugeVec, "wardd_device_clock_off", "1 while a device's clock differs by more than its profile expects.", ["device"]);
+metric!(bad_share: GaugeVec, "wardd_link_frame_error_ratio", "Bad frames among the last 1,000 of a device's line.", ["device"]);
+metric!(gate: IntGaugeVec, "wardd_link_gate_closed", "1 while results of a device are held since its line is bad.", ["device"]);
 metric!(last_seen: IntGaugeVec, "wardd_gateway_last_message_timestamp_seconds", "When the last message came.", ["device"]);
 metric!(
     answer_seconds: HistogramVec,
@@ -64,6 +66,8 @@ pub struct DeviceFigures {
     answered: [AtomicU64; 5],
     noise: AtomicU64,
     failures: AtomicU64,
+    bad_frames: AtomicU64,
+    is_gate_closed: AtomicBool,
     counters: Option<Counters>,
 }
 
@@ -119,6 +123,10 @@ pub struct DeviceSnapshot {
     pub noise: u64,
     /// Lost connections and failed tries.
     pub link_failures: u64,
+    /// Bad frames of the last thousand.
+    pub bad_frames: u64,
+    /// Whether its results are held since its line is bad.
+    pub is_line_bad: bool,
 }
 
 type Figures = BTreeMap<String, Arc<DeviceFigures>>;
@@ -166,6 +174,8 @@ impl DeviceFigures {
             answered: Default::default(),
             noise: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            bad_frames: AtomicU64::new(0),
+            is_gate_closed: AtomicBool::new(false),
             counters: counters(),
         }
     }
@@ -231,6 +241,22 @@ impl DeviceFigures {
         tracing::debug!(device = self.device, kind, "noise on the line");
     }
 
+    /// A frame came: bad frames of the last thousand, and whether the line's gate is closed.
+    pub fn line(&self, bad: u32, is_closed: bool) {
+        self.bad_frames.store(bad.into(), Ordering::Relaxed);
+        self.is_gate_closed.store(is_closed, Ordering::Relaxed);
+    }
+
+    /// Too many frames were bad: results wait for a person from now on.
+    pub fn gate_closed(&self, bad: u32) {
+        tracing::error!(device = self.device, bad, "WD-0203 too many bad frames on this line: its results wait for a person until the line is good again");
+    }
+
+    /// The line is good again.
+    pub fn gate_opened(&self) {
+        tracing::info!(device = self.device, "the line is good again: its results are filed as before");
+    }
+
     /// A message was answered; `device_time` is what its clock said when it was sent.
     pub fn answered(&self, answer: Answered, device_time: Option<Timestamp>, now: Timestamp, took: std::time::Duration) {
         self.last_message.store(now.micros(), Ordering::Relaxed);
@@ -262,6 +288,13 @@ impl DeviceFigures {
                 metric.with_label_values(&[&self.device]).set(value.into());
             }
         }
+        let bad = self.bad_frames.load(Ordering::Relaxed);
+        if let Some(metric) = bad_share() {
+            metric.with_label_values(&[&self.device]).set(bad as f64 / 1_000.0);
+        }
+        if let Some(metric) = gate() {
+            metric.with_label_values(&[&self.device]).set(self.is_gate_closed.load(Ordering::Relaxed).into());
+        }
         let time = |stored: &AtomicI64| Some(stored.load(Ordering::Relaxed)).filter(|micros| *micros > 0).map(Timestamp::from_micros);
         let [accepted, held, repeated, refused, failed] = [0, 1, 2, 3, 4].map(|index: usize| self.answered[index].load(Ordering::Relaxed));
         DeviceSnapshot {
@@ -279,6 +312,8 @@ impl DeviceFigures {
             failed,
             noise: self.noise.load(Ordering::Relaxed),
             link_failures: self.failures.load(Ordering::Relaxed),
+            bad_frames: bad,
+            is_line_bad: self.is_gate_closed.load(Ordering::Relaxed),
         }
     }
 }

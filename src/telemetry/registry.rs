@@ -65,6 +65,14 @@ macro_rules! metric {
                 .as_ref()
         }
     };
+    ($name:ident: GaugeVec, $metric:literal, $help:literal, [$($label:literal),+]) => {
+        fn $name() -> Option<&'static prometheus::GaugeVec> {
+            static METRIC: std::sync::OnceLock<Option<prometheus::GaugeVec>> = std::sync::OnceLock::new();
+            METRIC
+                .get_or_init(|| $crate::telemetry::registry::register(prometheus::GaugeVec::new(prometheus::Opts::new($metric, $help), &[$($label),+])))
+                .as_ref()
+        }
+    };
     ($name:ident: Histogram, $metric:literal, $help:literal, $buckets:expr) => {
         fn $name() -> Option<&'static prometheus::Histogram> {
             static METRIC: std::sync::OnceLock<Option<prometheus::Histogram>> = std::sync::OnceLock::new();

@@ -260,22 +260,55 @@ fn the_answer_to_a_repeated_message_is_the_first_one_also_after_a_restart() {
     assert_eq!((count(&events, "PatientAdmitted"), count(&events, "Held"), count(&events, "ResultFiled")), (1, 3, 1));
 }
 
+/// An XN's message with one leucocyte count.
+fn send_wbc(stream: &mut std::net::TcpStream, accession: &str, value: &str) {
+    let order = format!("O|1||^^{accession:>22}^M|^^^^WBC|R");
+    let result = format!("R|1|^^^^WBC^1|{value}|10*3/uL||N||F||||20260101120000");
+    astm_send(stream, &["H|\\^&|||    XN-550^00-01^11001^^^^AP123456||||||||E1394-97", "P|1", &order, &result, "L|1|N"]);
+}
+
+#[test]
+fn results_of_a_noisy_line_wait_for_a_person_until_it_is_good_again() {
+    let site = Site::new();
+    let daemon = site.start();
+    let accession = daemon.order(&["6690-2"], true);
+    let mut line = daemon.connect("xn");
+    line.write_all(&[0x05]).unwrap();
+    assert_eq!(read(&mut line, 1), [0x06]);
+    for _ in 0..6 {
+        line.write_all(b"\x021H|\\^&\r\x0300\r\n").unwrap();
+        assert_eq!(read(&mut line, 1), [0x15], "a wrong checksum is never taken");
+    }
+    line.write_all(&[0x04]).unwrap();
+    // A reconnect makes no line better.
+    drop(line);
+    let mut line = daemon.connect("xn");
+    send_wbc(&mut line, &accession, "5.24");
+    let items = daemon.get("/api/v1/quarantine");
+    assert_eq!((items.as_array().unwrap().len(), items[0]["reason"]["reason"].as_str()), (1, Some("noisy_line")), "{items}");
+    let device = |daemon: &Daemon| daemon.get("/api/v1/devices").as_array().unwrap().iter().find(|device| device["device"] == "xn").unwrap().clone();
+    assert_eq!((device(&daemon)["is_line_bad"].as_bool(), device(&daemon)["bad_frames"].as_u64()), (Some(true), Some(6)));
+    let (_, _, metrics) = daemon.raw("GET", "/metrics", None, "");
+    assert!(metrics.contains("wardd_link_gate_closed{device=\"xn\"} 1") && metrics.contains("wardd_link_frame_error_ratio{device=\"xn\"} 0.006"), "{metrics}");
+    let item = items[0]["item"].as_str().unwrap();
+    assert_eq!(daemon.post(&format!("/api/v1/quarantine/{item}/retry"), serde_json::json!({})).0, 200, "a person has compared it");
+    assert_eq!(daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"], "resulted");
+    // A thousand good frames open it: five a message.
+    for _ in 0..200 {
+        let accession = daemon.order(&["6690-2"], true);
+        send_wbc(&mut line, &accession, "5.24");
+    }
+    assert_eq!(device(&daemon)["is_line_bad"], false);
+    let accession = daemon.order(&["6690-2"], true);
+    send_wbc(&mut line, &accession, "6.1");
+    assert_eq!(daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"], "resulted");
+}
+
 #[test]
 fn rule_11_two_analyzers_on_one_listener_are_ambiguous_and_held() {
     let site = Site::new();
     let daemon = site.start();
     let accession = daemon.order(&["6690-2"], true);
-    let records = |value: &str| {
-        let order = format!("O|1||^^{accession:>22}^M|^^^^WBC|R");
-        [
-            "H|\\^&|||    XN-550^00-01^11001^^^^AP123456||||||||E1394-97".to_owned(),
-            "P|1".to_owned(),
-            order,
-            format!("R|1|^^^^WBC^1|{value}|10*3/uL||N||F||||20260101120000"),
-            "L|1|N".to_owned(),
-        ]
-    };
-    let send = |stream: &mut std::net::TcpStream, value: &str| astm_send(stream, &records(value).iter().map(String::as_str).collect::<Vec<_>>());
     let mut first = daemon.connect("xn");
     // Another host of the loopback network.
     let socket = std::process::Command::new("python3")
@@ -288,7 +321,7 @@ fn rule_11_two_analyzers_on_one_listener_are_ambiguous_and_held() {
     let mut second = socket.unwrap();
     let connections = |daemon: &Daemon| daemon.get("/api/v1/devices").as_array().unwrap().iter().find(|device| device["device"] == "xn").unwrap()["connections"].clone();
     daemon.until("both are there", |daemon| connections(daemon) == 2);
-    send(&mut first, "5.24");
+    send_wbc(&mut first, &accession, "5.24");
     let items = daemon.get("/api/v1/quarantine");
     assert_eq!((items.as_array().unwrap().len(), items[0]["reason"]["reason"].as_str()), (1, Some("ambiguous")), "{items}");
     second.kill().unwrap();

@@ -25,7 +25,8 @@ use crate::actor::{Charging, Hospital, Layout, Origin, Outcome};
 use crate::domain::account::{Price, PriceList};
 use crate::domain::cabinet;
 use crate::domain::specimen::{Command as SpecimenCommand, Priority};
-use crate::gateway::{self, LastScan, Peers, Serving};
+use crate::framing::gate::BAD_FRAMES;
+use crate::gateway::{self, Gate, LastScan, Peers, Serving};
 use crate::journal::views::{MemoryViews, Views};
 use crate::journal::{Log, StoredBatch};
 use crate::kernel::planted::{self, Bug};
@@ -170,6 +171,7 @@ impl World {
                 facility: "SIM".to_owned(),
                 stop: stopping.clone(),
                 peers: Peers::default(),
+                gate: Gate::new(BAD_FRAMES),
                 last_scan: LastScan::default(),
                 board: None,
             };

@@ -55,6 +55,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "Try again in a moment; look at wardd_actor_restarts_total.",
     ),
     ("WD-0202", "The command was lost in a failure inside wardd; nothing of it was done.", "Send it again with the same Idempotency-Key or control id; report the log."),
+    (
+        "WD-0203",
+        "More than five of the last thousand frames of a line were bad (`expect.bad_frames` of the profile). One byte of checksum lets some damaged frames pass, so results of this device wait in quarantine.",
+        "Check cable, plug, ground and baud rate; set parity on both sides where the analyzer can. Compare each held result with the analyzer, then `wardctl quarantine retry`. The line opens again by itself after a thousand good frames.",
+    ),
     ("WD-0301", "The web server would be open to the network without encryption or credential.", "Set tls_certificate, tls_key and token_file, or bind to 127.0.0.1."),
     ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
     ("WD-0303", "The web server cannot listen on its address.", "Free the port, or set another (http.bind, or --http for the demo)."),

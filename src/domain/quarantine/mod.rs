@@ -47,6 +47,11 @@ pub enum Reason {
         /// Who they are.
         detail: String,
     },
+    /// The line brought too many bad frames: one that is wrong may have passed the checksum.
+    NoisyLine {
+        /// How many, and what to do.
+        detail: String,
+    },
     /// The profile maps no test to the device's code, or the unit differs.
     NotMapped {
         /// Which code or unit.
@@ -101,6 +106,7 @@ impl Reason {
             Reason::NotPatient { .. } => "not_patient",
             Reason::UnknownSender { .. } => "unknown_sender",
             Reason::Ambiguous { .. } => "ambiguous",
+            Reason::NoisyLine { .. } => "noisy_line",
             Reason::NotMapped { .. } => "not_mapped",
             Reason::NoValue { .. } => "no_value",
             Reason::TestNotOrdered { .. } => "test_not_ordered",
@@ -121,6 +127,7 @@ impl Reason {
             | Reason::NotPatient { detail }
             | Reason::UnknownSender { detail }
             | Reason::Ambiguous { detail }
+            | Reason::NoisyLine { detail }
             | Reason::NotMapped { detail }
             | Reason::NoValue { detail }
             | Reason::Refused { detail, .. }

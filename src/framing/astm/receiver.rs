@@ -26,7 +26,8 @@ pub enum BadFrame {
     Ending,
     /// It is longer than the profile allows.
     TooLong,
-    /// It holds a character that LIS1-A forbids inside a frame, or no frame number.
+    /// It holds a character that LIS1-A forbids inside a frame, or no frame number. NUL is one: it is what a serial driver gives
+    /// for a character whose parity was wrong.
     Content,
     /// Its number is neither the next one nor a repetition of the last.
     Number,
@@ -118,7 +119,7 @@ impl FrameReader {
                 if matches!(byte, ENQ | EOT) {
                     self.stray = Some(byte);
                 }
-                if matches!(byte, ENQ | EOT | ACK | NAK | LF | 0x01 | 0x10..=0x14 | 0x16) {
+                if matches!(byte, ENQ | EOT | ACK | NAK | LF | 0x00 | 0x01 | 0x10..=0x14 | 0x16) {
                     self.spoilt.get_or_insert(BadFrame::Content);
                 }
                 if self.body.len() >= self.limit {
