@@ -313,4 +313,7 @@ fn every_error_code_is_explained_and_every_explained_code_is_used() {
     let used: BTreeSet<String> = sources(&root).iter().filter(|path| **path != explained && !is_test(path)).flat_map(|path| codes(&code(path))).collect();
     let known = codes(&std::fs::read_to_string(&explained).unwrap());
     assert_eq!(known, used);
+    let text = std::fs::read_to_string(&explained).unwrap();
+    let doubled: Vec<&String> = known.iter().filter(|number| text.matches(&format!("\"WD-{number}\",")).count() != 1).collect();
+    assert!(doubled.is_empty(), "explained more than once, or not by their own: {doubled:?}");
 }

@@ -216,7 +216,7 @@ pub(super) async fn run(hospital: &Hospital, mut charging: Charging, log: &dyn L
         if !persist(|| note_waiting(views, &batch)).await || !persist(|| settle_discrepancies(hospital, views, &batch, now())).await {
             return;
         }
-        telemetry::consumer_at(CONSUMER, batch.last(), log.head());
+        telemetry::consumer_at(CONSUMER, batch.last());
         if batch.last() >= written + CURSOR_EVERY && views.apply(&[views::advance(CONSUMER, batch.last())]).is_ok() {
             written = batch.last();
         }

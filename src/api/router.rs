@@ -58,6 +58,7 @@ async fn metrics(State(api): State<Api>) -> Response {
     let (open, oldest) = api.rows.open_items();
     telemetry::quarantine_open(open, oldest.map_or(0, |since| api.clock.now().seconds_since(since)));
     telemetry::journal_head(api.history.head());
+    telemetry::consumers_behind(api.history.head());
     devices::configured(&api);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response()
 }

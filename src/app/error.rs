@@ -22,6 +22,9 @@ pub enum AppError {
     /// The journal.
     #[error("{0}")]
     Journal(#[from] crate::journal::JournalError),
+    /// Journal and mirror cannot be brought together.
+    #[error("{0}")]
+    Mirror(#[from] crate::journal::backup::BackupError),
     /// The keys.
     #[error("{0}")]
     Keys(#[from] crate::journal::keyring::KeyError),

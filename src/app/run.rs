@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::domain::cabinet::Command;
 use crate::gateway::{self, DrawerCommands, Serving};
 use crate::journal::views::{SledViews, Views};
-use crate::journal::{FileLog, KeyRing, Log, Opened, Options};
+use crate::journal::{self, FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
 use crate::outbound::{Drawers, Opener};
 use crate::profile::{Framing, Profile};
@@ -92,7 +92,17 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     endpoints::remove(&directory);
     let options = Options { segment_bytes: config.journal.segment_mib << 20, ..Options::default() };
     let ring = Arc::new(ring);
-    let (log, opened) = FileLog::open(&directory.join("journal"), ring.clone(), options)?;
+    let place = directory.join("journal");
+    let (log, opened) = match &config.journal.mirror {
+        None => FileLog::open(&place, ring.clone(), options)?,
+        Some(mirror) => {
+            let (log, opened, mirrored) = journal::mirror::open(&place, mirror, ring.clone(), options)?;
+            for segment in &mirrored.healed {
+                tracing::warn!(segment = %segment.display(), "segment taken from the mirror");
+            }
+            (log, opened)
+        }
+    };
     let log = Arc::new(log);
     let shared: Arc<dyn Log> = log.clone();
     let (views, _) = SledViews::open(&directory.join("views"), &ring)?;

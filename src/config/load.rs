@@ -106,7 +106,7 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.data.directory);
         rebase(&mut self.profiles);
-        let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.http.token_file];
+        let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.journal.mirror, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.http.token_file];
         optional.into_iter().flatten().for_each(rebase);
         if let Some(path) = self.mqtt.as_mut().and_then(|mqtt| mqtt.password_file.as_mut()) {
             rebase(path);
@@ -116,6 +116,9 @@ impl Config {
     /// Everything that does not fit together.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
+        if self.journal.mirror.as_ref().is_some_and(|mirror| mirror.starts_with(&self.data.directory) || self.data.directory.starts_with(mirror)) {
+            faults.push("journal.mirror lies in the data directory or holds it: name a folder on another disk".to_owned());
+        }
         if !(1..=1_024).contains(&self.journal.segment_mib) {
             faults.push(format!("journal.segment_mib is {}, it must be 1 to 1024", self.journal.segment_mib));
         }
@@ -183,6 +186,9 @@ impl Config {
         for device in &self.devices {
             if !ids.insert(&device.id) {
                 faults.push(format!("device {} stands twice", device.id));
+            }
+            if device.id.as_str() == "broker" {
+                faults.push("device broker: this name stands for the MQTT broker in metrics: give the device another".to_owned());
             }
             match &device.link {
                 Link::TcpListen { bind, peers } => {
@@ -257,6 +263,7 @@ link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
             (format!("{GOOD}\n[http]\nbind = \"0.0.0.0:8080\""), "WD-0301"),
             (format!("{GOOD}\n[http]\ntls_key = \"k\""), "belong together"),
             (format!("{GOOD}\n[journal]\nsegment_mib = 0"), "1 to 1024"),
+            (format!("{GOOD}\n[journal]\nmirror = \"data/mirror\""), "another disk"),
             (GOOD.replace("[\"101:A\"]", "[\"101:A\", \"101:A\"]"), "bed W1:101:A stands twice"),
             (GOOD.replace("[\"101:A\"]", "[\"101\"]"), "WARD:ROOM:BED"),
             (format!("{GOOD}\n[[wards]]\nid = \"W1\"\nname = \"Again\"\nbeds = [\"102:A\"]"), "ward W1 stands twice"),

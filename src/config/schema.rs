@@ -78,11 +78,13 @@ pub struct Journal {
     pub keyring: Option<PathBuf>,
     /// Size of a segment in MiB, 1 to 1024.
     pub segment_mib: u64,
+    /// A second copy of the journal, on another disk: written with the first, and the first is healed from it.
+    pub mirror: Option<PathBuf>,
 }
 
 impl Default for Journal {
     fn default() -> Self {
-        Self { keyring: None, segment_mib: 64 }
+        Self { keyring: None, segment_mib: 64, mirror: None }
     }
 }
 

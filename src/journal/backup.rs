@@ -47,6 +47,16 @@ pub enum BackupError {
     /// The target holds another log.
     #[error("WD-0131 {0} holds a backup of another journal: name an empty folder, or the one of this journal")]
     Another(PathBuf),
+    /// Log and mirror are not the same log.
+    #[error(
+        "WD-0133 {mirror}: the mirror differs from the journal in the segment of event {first}: find out which of them is right (`wardctl journal verify` both), and move the other one away; it is made anew"
+    )]
+    Differs {
+        /// The mirror.
+        mirror: PathBuf,
+        /// The first event of the segment that differs.
+        first: u64,
+    },
     /// The target of a restore is in use.
     #[error("WD-0132 {0} holds a journal already: it is never overwritten; move it away first, or restore into another data directory")]
     Occupied(PathBuf),
@@ -68,7 +78,7 @@ fn durable_part(path: &Path, mark: u64) -> Result<(Vec<u8>, bool), JournalError>
 }
 
 /// Writes a file in one step: whole and durable under its name, or not there.
-fn place(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+pub(super) fn place(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     let temporary = path.with_extension("part");
     let write = || -> std::io::Result<()> {
         let mut file = File::create(&temporary)?;
@@ -79,12 +89,12 @@ fn place(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
     write().map_err(failed(path, "write copy"))
 }
 
-fn make_private(directory: &Path) -> Result<(), JournalError> {
+pub(super) fn make_private(directory: &Path) -> Result<(), JournalError> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed(directory, "create"))
 }
 
-fn set_mark(directory: &Path, mark: &Mark) -> Result<(), JournalError> {
+pub(super) fn set_mark(directory: &Path, mark: &Mark) -> Result<(), JournalError> {
     let mut file = HighWater::open(directory, &RealDisk)?;
     // Both slots, so that neither names what the copy does not hold.
     for _ in 0..2 {
@@ -94,23 +104,31 @@ fn set_mark(directory: &Path, mark: &Mark) -> Result<(), JournalError> {
     RealDisk.sync_directory(directory).map_err(failed(directory, "sync directory"))
 }
 
+/// Copies the durable part of a segment over an earlier copy of it; the bytes that were written.
+pub(super) fn copy_segment(path: &Path, target: &Path, first: u64, mark: u64) -> Result<u64, BackupError> {
+    let before = if target.exists() { segment::load(target)? } else { Vec::new() };
+    let (bytes, is_closed) = durable_part(path, mark)?;
+    if !before.is_empty() && !bytes.starts_with(&before) && !before.starts_with(&bytes) {
+        return Err(BackupError::Differs { mirror: target.parent().unwrap_or(target).to_owned(), first });
+    }
+    // A full segment that is there already is as it will ever be.
+    if before.len() < bytes.len() || (is_closed && before.len() != bytes.len()) {
+        place(target, &bytes)?;
+        return Ok(bytes.len() as u64);
+    }
+    Ok(0)
+}
+
 /// Copies what is durable in `journal` into `to`, which is empty or an earlier copy of the same log. wardd may run meanwhile.
 pub fn backup(journal: &Path, to: &Path, keys: Option<&KeyRing>) -> Result<Copied, BackupError> {
     let mark = high_water::read(journal).filter(|mark| mark.sequence > 0).ok_or_else(|| BackupError::Nothing(journal.to_owned()))?;
     make_private(to)?;
     let mut copied = 0;
     for (first, path) in segment::list(journal)?.into_iter().filter(|(first, _)| *first <= mark.sequence) {
-        let target = segment::path(to, first);
-        let before = if target.exists() { segment::load(&target)? } else { Vec::new() };
-        let (bytes, is_closed) = durable_part(&path, mark.sequence)?;
-        if !before.is_empty() && !bytes.starts_with(&before) && !before.starts_with(&bytes) {
-            return Err(BackupError::Another(to.to_owned()));
-        }
-        // A full segment that is there already is as it will ever be.
-        if before.len() < bytes.len() || (is_closed && before.len() != bytes.len()) {
-            place(&target, &bytes)?;
-            copied += bytes.len() as u64;
-        }
+        copied += copy_segment(&path, &segment::path(to, first), first, mark.sequence).map_err(|error| match error {
+            BackupError::Differs { .. } => BackupError::Another(to.to_owned()),
+            other => other,
+        })?;
     }
     set_mark(to, &mark)?;
     let report = verify::verify(to, keys)?;
@@ -184,7 +202,13 @@ pub fn heal(journal: &Path, copy: &Path, keys: Option<&KeyRing>) -> Result<Heale
     }
     RealDisk.sync_directory(journal).map_err(failed(journal, "sync directory"))?;
     match verify::verify(journal, keys) {
-        Ok(report) => Ok(Healed { segments: replaced, report }),
+        Ok(report) => {
+            // What came from the copy was acknowledged: a tail of it that is lost again must be seen.
+            if high_water::read(journal).is_none_or(|mark| mark.sequence < report.events) {
+                set_mark(journal, &Mark { sequence: report.events, chain: report.chain })?;
+            }
+            Ok(Healed { segments: replaced, report })
+        }
         Err(error) => {
             // The copy did not help: everything is as it was.
             for target in replaced {
@@ -220,4 +244,4 @@ fn is_sound(path: &Path, copy: &Path) -> Result<bool, JournalError> {
 
 #[cfg(test)]
 #[path = "backup_tests.rs"]
-mod tests;
+pub(super) mod tests;

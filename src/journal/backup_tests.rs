@@ -7,10 +7,10 @@ use super::*;
 use crate::journal::{Batch, Expected, FileLog, Log, Meta, NewEvent, Options};
 use crate::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
 
-struct Place(PathBuf);
+pub(in crate::journal) struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub(in crate::journal) fn new() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let path = std::env::temp_dir().join(format!("wardd-backup-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
         let _ = std::fs::remove_dir_all(&path);
@@ -18,7 +18,7 @@ impl Place {
         Self(path)
     }
 
-    fn join(&self, name: &str) -> PathBuf {
+    pub(in crate::journal) fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -33,7 +33,7 @@ fn open(path: &Path, keys: &Arc<KeyRing>) -> FileLog {
     FileLog::open(path, keys.clone(), Options { segment_bytes: 16 << 10, ..Options::default() }).unwrap().0
 }
 
-fn fill(log: &FileLog, count: u64) {
+pub(in crate::journal) fn fill(log: &FileLog, count: u64) {
     let id = CommandId::from_bytes([1; 16]);
     let now = Timestamp::from_micros(1);
     let meta = Arc::new(Meta {
@@ -57,7 +57,7 @@ fn fill(log: &FileLog, count: u64) {
     }
 }
 
-fn payloads(log: &FileLog) -> Vec<String> {
+pub(in crate::journal) fn payloads(log: &FileLog) -> Vec<String> {
     log.read_all(1, usize::MAX).unwrap().iter().flat_map(|batch| &batch.events).map(|event| event.event.payload.get().to_owned()).collect()
 }
 

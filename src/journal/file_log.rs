@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, watch};
 use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, StoredEvent};
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index};
+use super::mirror::Mirror;
 use super::prepare::Preparer;
 use super::recovery::{self, Opened};
 use super::views::{Views, ViewsError};
@@ -114,6 +115,11 @@ pub fn accept_end(directory: &Path, keys: Option<&KeyRing>, named: u64) -> Resul
 impl FileLog {
     /// Opens or creates the log of a directory.
     pub fn open(directory: &Path, keys: Arc<KeyRing>, options: Options) -> Result<(Self, Opened), JournalError> {
+        Self::open_with(directory, keys, options, None)
+    }
+
+    /// The same with a mirror, which is up to date.
+    pub(super) fn open_with(directory: &Path, keys: Arc<KeyRing>, options: Options, mirror: Option<&Path>) -> Result<(Self, Opened), JournalError> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(JournalError::io(directory, "create"))?;
         let lock = lock(directory)?;
         let resume = recovery::recover(directory, &keys, options.disk.as_ref())?;
@@ -126,7 +132,9 @@ impl FileLog {
         let index = Arc::new(RwLock::new(index));
         let is_full = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = std::sync::mpsc::sync_channel(limits::JOURNAL_QUEUE);
+        let mirror = mirror.map_or_else(|| Ok(Mirror::none()), |mirror| Mirror::start(mirror, options.disk.clone()))?;
         let writer = Writer {
+            mirror,
             directory: directory.to_owned(),
             segment_bytes: options.segment_bytes,
             keys: keys.clone(),

@@ -14,6 +14,7 @@ mod growing;
 mod high_water;
 mod index;
 pub mod keyring;
+pub mod mirror;
 mod prepare;
 mod reader;
 mod record;

@@ -15,6 +15,7 @@ use super::event::{AppendError, Batch, Completion, Expected, Receipt, StoredBatc
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index, SegmentIndex};
 use super::keyring::Nonces;
+use super::mirror::{Copy, Mirror};
 use super::prepare::Preparer;
 use super::record::{self, Chain, Kind, Parts};
 use super::segment::{self, SegmentHeader};
@@ -50,6 +51,7 @@ struct Pending {
 }
 
 pub(super) struct Writer {
+    pub(super) mirror: Mirror,
     pub(super) directory: PathBuf,
     pub(super) segment_bytes: u64,
     pub(super) keys: Arc<KeyRing>,
@@ -268,6 +270,10 @@ impl Writer {
         self.disk.write_at(&active.file, &footer, active.offset)?;
         self.disk.set_length(&active.file, active.offset + footer.len() as u64)?;
         self.disk.sync(&active.file)?;
+        // Behind our own: a full disk leaves the segment as it was, and so the mirror's.
+        let mark = Mark { sequence: self.state.durable, chain };
+        self.mirror.begin(|| Copy { path: active.path.clone(), offset: active.offset, bytes: footer, mark });
+        self.mirror.finish();
         if let Some(segment) = self.index.write().unwrap_or_else(PoisonError::into_inner).segments.last_mut() {
             segment.seal_with(entries);
         }
@@ -285,6 +291,9 @@ impl Writer {
         self.disk.sync(&file).map_err(failed("sync head"))?;
         self.disk.rename(prepared, &path).map_err(failed("name"))?;
         self.disk.sync_directory(&self.directory).map_err(failed("sync directory"))?;
+        let mark = Mark { sequence: self.state.durable, chain: self.state.chain };
+        self.mirror.begin(|| Copy { path: path.clone(), offset: 0, bytes: header.bytes().to_vec(), mark });
+        self.mirror.finish();
         let capacity = file.metadata().map_err(failed("read size"))?.len();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.segments.push(SegmentIndex::new(file.clone(), path.clone(), self.state.next));
@@ -319,12 +328,15 @@ impl Writer {
         let state = &mut self.state;
         let Some(active) = &mut state.active else { return Ok(()) };
         let failed = |action| JournalError::io(active.path.clone(), action);
+        let mark = Mark { sequence: state.next - 1, chain: state.chain };
+        self.mirror.begin(|| Copy { path: active.path.clone(), offset: active.offset, bytes: state.buffer.clone(), mark });
         self.disk.write_at(&active.file, &state.buffer, active.offset).map_err(failed("append"))?;
         self.disk.sync(&active.file).map_err(failed("sync"))?;
+        self.mirror.finish();
         active.offset += state.buffer.len() as u64;
         state.preparer.written(active.offset);
-        state.durable = state.next - 1;
-        state.high_water.write(&Mark { sequence: state.durable, chain: state.chain }, self.disk.as_ref())
+        state.durable = mark.sequence;
+        state.high_water.write(&mark, self.disk.as_ref())
     }
 
     fn publish(&mut self) {

@@ -89,7 +89,7 @@ impl Drawers {
             }
             self.send(log.as_ref()).await;
             self.save(done, views.as_ref());
-            telemetry::consumer_at(CONSUMER, done, log.head());
+            telemetry::consumer_at(CONSUMER, done);
             // It wakes for many batches at once; a nurse does not notice.
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

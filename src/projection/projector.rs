@@ -57,7 +57,7 @@ impl Projector {
             if written.elapsed() >= WRITE_EVERY && writing.as_ref().is_none_or(tokio::task::JoinHandle::is_finished) {
                 written = tokio::time::Instant::now();
                 writing = Some(self.write());
-                telemetry::consumer_at("projection", self.rows.applied(), log.head());
+                telemetry::consumer_at("projection", self.rows.applied());
             }
         }
         // What was not written is written when wardd stops.

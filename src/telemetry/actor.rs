@@ -1,12 +1,14 @@
 //! What happens in front of and inside the actors.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::registry::metric;
 
 metric!(full: IntCounterVec, "wardd_actor_port_full_total", "Messages refused since too many waited.", ["actor"]);
 metric!(restarts: IntCounterVec, "wardd_actor_restarts_total", "Actors started again after a failure.", ["actor"]);
-metric!(given_up: IntCounterVec, "wardd_actor_given_up_total", "Actors that failed too often and stay down.", ["actor"]);
+metric!(given_up: IntCounterVec, "wardd_actor_given_up_total", "Times that an actor failed too often and rests a minute before it is started again.", ["actor"]);
 metric!(refused: IntCounterVec, "wardd_actor_refused_total", "Commands that a rule refused.", ["aggregate", "rule"]);
 metric!(decided: HistogramVec, "wardd_actor_decide_seconds", "Load, decide and hand over of one command.", ["aggregate"], vec![1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 1e-3, 1e-2]);
 metric!(passivated: IntCounterVec, "wardd_actor_passivated_total", "Times that cold streams were let go of.", ["aggregate"]);
@@ -59,7 +61,7 @@ pub fn actor_given_up(actor: &str, cause: &str) {
     if let Some(metric) = given_up() {
         metric.with_label_values(&[actor]).inc();
     }
-    tracing::error!(code = "WD-0107", actor, cause, "actor failed too often and stays down: restart wardd, and report the cause");
+    tracing::error!(code = "WD-0204", actor, cause, "actor failed too often and rests for a minute: report the cause");
 }
 
 /// A rule refused a command.
@@ -115,11 +117,21 @@ pub fn charged() {
 }
 
 /// A consumer of the log has come this far.
-pub fn consumer_at(consumer: &str, sequence: u64, head: u64) {
-    let lag = i64::try_from(head.saturating_sub(sequence)).unwrap_or(i64::MAX);
-    if let Some(metric) = consumer_lag() {
-        metric.with_label_values(&[consumer]).set(lag);
+pub fn consumer_at(consumer: &'static str, sequence: u64) {
+    consumers().lock().unwrap_or_else(PoisonError::into_inner).insert(consumer, sequence);
+}
+
+/// Sets how far each consumer is behind the log's head; asked for when the metrics are read, since one that hangs says nothing.
+pub fn consumers_behind(head: u64) {
+    let Some(metric) = consumer_lag() else { return };
+    for (consumer, sequence) in consumers().lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        metric.with_label_values(&[consumer]).set(i64::try_from(head.saturating_sub(*sequence)).unwrap_or(i64::MAX));
     }
+}
+
+fn consumers() -> &'static Mutex<BTreeMap<&'static str, u64>> {
+    static CONSUMERS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
+    &CONSUMERS
 }
 
 /// A consumer could not do its work; it tries again.

@@ -9,7 +9,7 @@ use crate::kernel::Timestamp;
 
 metric!(connected: IntGaugeVec, "wardd_link_connections", "Connections of a device that are open.", ["device"]);
 metric!(connects: IntCounterVec, "wardd_link_connects_total", "Connections of a device that were made.", ["device"]);
-metric!(failures: IntCounterVec, "wardd_link_failures_total", "Tries to connect that failed, and connections that were lost.", ["device"]);
+metric!(failures: IntCounterVec, "wardd_link_failures_total", "Tries to connect that failed, peers that were refused, and lost connections to the broker.", ["device"]);
 metric!(bytes_in: IntCounterVec, "wardd_link_received_bytes_total", "Bytes received.", ["device"]);
 metric!(messages: IntCounterVec, "wardd_gateway_messages_total", "Messages by how they were answered.", ["device", "answer"]);
 metric!(noise: IntCounterVec, "wardd_gateway_noise_total", "Things on the line that are no message.", ["device", "kind"]);

@@ -9,6 +9,7 @@ metric!(bytes: IntCounter, "wardd_journal_bytes_total", "Bytes made durable.");
 metric!(syncs: IntCounter, "wardd_journal_syncs_total", "Group commits; records by syncs is the mean group.");
 metric!(failures: IntCounter, "wardd_journal_failures_total", "Failed writes or syncs; the first one stops wardd.");
 metric!(full: IntCounter, "wardd_journal_full_total", "Appends refused since the disk was full.");
+metric!(mirror_ok: IntGauge, "wardd_journal_mirror_ok", "1 while the mirror log is written, 0 after it failed; absent without a mirror.");
 metric!(set_aside: IntCounter, "wardd_journal_views_set_aside_total", "Damaged stores of views that were set aside and rebuilt.");
 metric!(sync_seconds: Histogram, "wardd_journal_commit_seconds", "Write and fdatasync of one group.", vec![2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 2.5]);
 
@@ -41,6 +42,23 @@ pub fn journal_full(error: &std::io::Error) {
         metric.inc();
     }
     tracing::error!(code = "WD-0102", %error, "journal has no room for another segment");
+}
+
+/// Whether the mirror is written.
+pub fn mirror(is_written: bool) {
+    if let Some(metric) = mirror_ok() {
+        metric.set(is_written.into());
+    }
+}
+
+/// The mirror cannot be written; the log goes on alone.
+pub fn mirror_lost(why: &str) {
+    tracing::error!(code = "WD-0109", why, "the mirror of the journal is not written any more: mend its disk, and restart wardd when it suits");
+}
+
+/// The log is healed from its mirror.
+pub fn mirror_heals(why: &str) {
+    tracing::error!(code = "WD-0134", why, "the journal is damaged and is healed from its mirror: replace its disk");
 }
 
 /// The store of views was damaged.

@@ -112,3 +112,45 @@ fn sigterm_drains_within_five_seconds_and_loses_nothing() {
     let kept: BTreeSet<&str> = events.iter().filter_map(|event| event["payload"]["control_id"].as_str()).collect();
     assert!(acknowledged.len() > 100 && acknowledged.iter().all(|control| kept.contains(control.as_str())));
 }
+
+#[test]
+fn with_a_mirror_a_damaged_or_lost_journal_comes_back_whole() {
+    let site = Site::new();
+    let config = site.folder.join("wardd.toml");
+    let text = std::fs::read_to_string(&config).unwrap().replace("segment_mib = 1\n", "segment_mib = 1\nmirror = \"second-disk\"\n");
+    std::fs::write(&config, text).unwrap();
+    let (journal, mirror) = (site.data().join("journal"), site.folder.join("second-disk"));
+    let send = |daemon: &Daemon, from: usize, count: usize| {
+        let mut feed = daemon.connect("feed");
+        for number in from..from + count {
+            let answer = mllp(&mut feed, &oru(&format!("C{number}"), "26112100017", "13.2")).unwrap();
+            assert!(answer.contains(&format!("MSA|AA|C{number}")), "{answer}");
+        }
+    };
+    let daemon = site.start();
+    send(&daemon, 0, 1_500);
+    let (_, _, metrics) = daemon.raw("GET", "/metrics", None, "");
+    assert!(metrics.contains("wardd_journal_mirror_ok 1"), "{metrics}");
+    daemon.kill();
+    let segments = |folder: &std::path::Path| {
+        let mut found: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "wlog")).collect();
+        found.sort();
+        found
+    };
+    assert!(segments(&journal).len() > 1, "{:?}", segments(&journal));
+    let mut bytes = std::fs::read(&segments(&journal)[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segments(&journal)[0], bytes).unwrap();
+    let daemon = site.start();
+    assert!(site.log().contains("WD-0134"), "{}", site.log());
+    send(&daemon, 1_500, 100);
+    daemon.kill();
+    std::fs::remove_dir_all(&journal).unwrap();
+    let daemon = site.start();
+    send(&daemon, 1_600, 100);
+    daemon.terminate();
+    assert!(site.verify());
+    assert_eq!(count(&site.events(), "MessageReceived"), 1_700, "every acknowledged message, once");
+    assert_eq!(segments(&journal).len(), segments(&mirror).len());
+}

@@ -6,6 +6,7 @@ mod broker;
 mod harness;
 mod kill;
 mod lab;
+mod monitoring;
 mod operator;
 mod peers;
 mod serial;

@@ -17,7 +17,7 @@ const CODES: &[(&str, &str, &str)] = &[
         "The disk has no room for another segment of the journal. Devices are told to come again (NAK, AR, 503); reading goes on.",
         "Free space: intake resumes by itself.",
     ),
-    ("WD-0103", "More appends wait for the disk than are taken.", "Look at wardd_journal_sync_seconds: the disk is slow, or the load is above what it can sync."),
+    ("WD-0103", "More appends wait for the disk than are taken.", "Look at wardd_journal_commit_seconds: the disk is slow, or the load is above what it can sync."),
     ("WD-0104", "The events of one command are larger than a record of the journal may be.", "Send it in parts."),
     ("WD-0105", "A stored event cannot be read by this release.", "Start the release that wrote it, or a newer one."),
     (
@@ -37,6 +37,11 @@ const CODES: &[(&str, &str, &str)] = &[
     ("WD-0113", "No key ring is named.", "Set journal.keyring, or give the systemd credential wardd-keyring."),
     ("WD-0114", "There is a key ring of this name already, and it is never overwritten.", "Name another file, or use `wardctl keyring rotate`."),
     (
+        "WD-0109",
+        "The mirror of the journal cannot be written any more; wardd goes on with its own disk alone.",
+        "Mend or replace the mirror's disk, empty or not, and restart wardd when it suits: the mirror is brought up to date at the start.",
+    ),
+    (
         "WD-0120",
         "The store of views failed. It holds nothing that the journal does not.",
         "Stop wardd, delete the `views` folder of the data directory, start again: it is rebuilt.",
@@ -44,6 +49,16 @@ const CODES: &[(&str, &str, &str)] = &[
     ("WD-0130", "There is no journal to copy.", "Name the data directory of a wardd that has run."),
     ("WD-0131", "The folder of the backup holds a copy of another journal.", "Name an empty folder, or the one of this journal."),
     ("WD-0132", "A restore never overwrites a journal.", "Move the old one away, or restore into another data directory."),
+    (
+        "WD-0133",
+        "Journal and mirror are two different logs, and wardd does not choose between patients' records.",
+        "Run `wardctl journal verify` on both, find out which one is right, move the other away and start again: what is missing is made anew from the right one.",
+    ),
+    (
+        "WD-0134",
+        "The journal was damaged and has been healed from its mirror at the start.",
+        "Nothing was lost. Replace the disk of the data directory soon; the damaged segments lie beside the healed ones as `.damaged`.",
+    ),
     (
         "WD-0306",
         "The configuration was read again at SIGHUP and not taken over, since it has a fault or changes more than prices and tests. Everything is as it was.",
@@ -59,6 +74,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "WD-0203",
         "More than five of the last thousand frames of a line were bad (`expect.bad_frames` of the profile). One byte of checksum lets some damaged frames pass, so results of this device wait in quarantine.",
         "Check cable, plug, ground and baud rate; set parity on both sides where the analyzer can. Compare each held result with the analyzer, then `wardctl quarantine retry`. The line opens again by itself after a thousand good frames.",
+    ),
+    (
+        "WD-0204",
+        "An actor failed more than twenty times within a minute and rests for a minute before it is started again.",
+        "Report the cause from the log. If a stored event breaks it, start the release that wrote it; restart wardd when the cause is gone.",
     ),
     ("WD-0301", "The web server would be open to the network without encryption or credential.", "Set tls_certificate, tls_key and token_file, or bind to 127.0.0.1."),
     ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
