@@ -6,6 +6,7 @@
 //! **Invariant**: views ([`views`]) never decide what was acknowledged; they can be thrown away at any time.
 //! Start reading at [`event`], then `writer`, then [`recovery`].
 
+pub mod archive;
 pub mod backup;
 mod disk;
 pub mod event;

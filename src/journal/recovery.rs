@@ -86,7 +86,7 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
 
 fn segment_in(loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &dyn Disk, resume: &mut Resume) -> Result<(), JournalError> {
     let walk = segment::walk(&loaded.bytes);
-    let file = Arc::new(segment::open(&loaded.path).map_err(JournalError::io(&loaded.path, "open segment"))?);
+    let file = Arc::new(segment::open_for(&loaded.path, is_last).map_err(JournalError::io(&loaded.path, "open segment"))?);
     let mut index = SegmentIndex::new(file.clone(), loaded.path.clone(), loaded.header.first);
     let footer = walk.records.last().filter(|(_, header)| header.kind == Kind::Footer);
     let entries = footer.and_then(|(offset, header)| record::open(keys, header, loaded.bytes.get(*offset..)?)).and_then(|body| index::decode(&body));

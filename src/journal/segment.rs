@@ -66,6 +66,11 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError
     Ok(found)
 }
 
+/// Opens a segment: the last one for writing too. Older ones may lie on a disk that is only read.
+pub(super) fn open_for(path: &Path, is_last: bool) -> io::Result<File> {
+    if is_last { open(path) } else { File::open(path) }
+}
+
 /// Opens a segment for reading and writing.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)

@@ -1,4 +1,4 @@
-//! `wardctl journal`: the log of a data directory, for people. Nothing here writes, so wardd may run meanwhile.
+//! `wardctl journal`: the log of a data directory, for people. wardd may run meanwhile, unless a command says otherwise.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use wardd::journal::archive::archive;
 use wardd::journal::verify::verify;
 use wardd::journal::{KeyRing, Reader, StoredBatch, accept_end};
+
+use wardd::kernel::{Date, Invalid, Timestamp};
 
 use crate::out;
 
@@ -36,6 +39,17 @@ pub(crate) enum Command {
         /// The last event, as `wardctl journal verify` says it.
         #[arg(long)]
         event: u64,
+    },
+    /// Moves full segments whose events are all older than a day to a slower disk, and leaves links. wardd may run meanwhile.
+    Archive {
+        #[command(flatten)]
+        place: Place,
+        /// The folder that they are moved to.
+        #[arg(long)]
+        to: PathBuf,
+        /// The first day that stays, such as 2026-01-31.
+        #[arg(long)]
+        before: Date,
     },
     /// Shows figures.
     Stat(Place),
@@ -126,6 +140,13 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
             let keys = keys(&place)?;
             accept_end(&place.data.join("journal"), keys.as_ref(), event).map_err(|error| error.to_string())?;
             out::line(&format!("accepted: the log ends with event {event}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Archive { place, to, before } => {
+            let instant: Timestamp = format!("{before}T00:00:00Z").parse().map_err(|error: Invalid| error.to_string())?;
+            let archived = archive(&place.data.join("journal"), &to, instant).map_err(|error| error.to_string())?;
+            archived.segments.iter().for_each(|path| out::line(&path.display().to_string()));
+            out::line(&format!("{} segments, {} bytes archived; keep that disk mounted: the journal reads them there", archived.segments.len(), archived.bytes));
             Ok(ExitCode::SUCCESS)
         }
         Command::Stat(place) => {
