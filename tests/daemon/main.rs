@@ -3,6 +3,7 @@
 
 mod api;
 mod broker;
+mod formats;
 mod harness;
 mod kill;
 mod lab;
