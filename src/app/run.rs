@@ -18,7 +18,7 @@ use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
 use crate::config::Config;
 use crate::domain::cabinet::Command;
-use crate::gateway::{self, DrawerCommands, Serving};
+use crate::gateway::{self, DrawerCommands, Pulse};
 use crate::journal::views::{SledViews, Views};
 use crate::journal::{self, FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
@@ -51,6 +51,9 @@ pub struct Running {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     consumers: JoinSet<()>,
+    /// One of each gateway's task.
+    pulses: Vec<Arc<Pulse>>,
+    clock: Clock,
 }
 
 /// A folder that only wardd's user can look into.
@@ -147,7 +150,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     };
     wired.tasks.spawn(server.serve(api::router(api), stopping));
     endpoints::write(&directory, &wired.endpoints)?;
-    Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, live, log, directory, stop, tasks: wired.tasks, consumers })
+    Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, live, log, directory, stop, tasks: wired.tasks, consumers, pulses: wired.pulses, clock: real_clock() })
 }
 
 /// Devices on their links.
@@ -156,12 +159,13 @@ struct Wired {
     devices: BTreeMap<DeviceId, Arc<gateway::Device>>,
     openers: BTreeMap<CabinetId, (DeviceId, Arc<dyn Opener>)>,
     tasks: JoinSet<()>,
+    pulses: Vec<Arc<Pulse>>,
 }
 
 async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hospital: &Arc<Hospital>, clock: &Clock, stopping: &watch::Receiver<bool>) -> Result<Wired, AppError> {
     let broker = config.mqtt.as_ref().map(wiring::broker).transpose()?;
     let sender = broker.as_ref().map(|broker| link::mqtt::send(broker, telemetry::device("broker")));
-    let mut wired = Wired { endpoints: BTreeMap::new(), devices: BTreeMap::new(), openers: BTreeMap::new(), tasks: JoinSet::new() };
+    let mut wired = Wired { endpoints: BTreeMap::new(), devices: BTreeMap::new(), openers: BTreeMap::new(), tasks: JoinSet::new(), pulses: Vec::new() };
     let mut on_broker = Vec::new();
     for device in &config.devices {
         let Some(profile) = profiles.get(&device.id).cloned() else { continue };
@@ -210,7 +214,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
                 if let Some(address) = serving.address() {
                     wired.endpoints.insert(device.id.to_string(), address);
                 }
-                serve(&mut wired.tasks, served, serving);
+                wired.spawn(device.id.as_str(), clock, gateway::serve(served, serving));
             }
         }
     }
@@ -219,13 +223,19 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
         let (messages, incoming) = mpsc::channel(128);
         let reached = on_broker.iter().map(|device| device.figures.clone()).collect();
         let receiver = link::mqtt::receive(broker, topics.keys().cloned().collect(), messages, telemetry::device("broker"), reached);
-        wired.tasks.spawn(gateway::serve_broker(topics, receiver, incoming));
+        wired.spawn("the broker", clock, gateway::serve_broker(topics, receiver, incoming));
     }
     Ok(wired)
 }
 
-fn serve(tasks: &mut JoinSet<()>, device: Arc<gateway::Device>, serving: Serving) {
-    tasks.spawn(gateway::serve(device, serving));
+impl Wired {
+    /// Starts a gateway's task, whose pulse the watchdog asks for.
+    fn spawn(&mut self, name: &str, clock: &Clock, work: impl Future<Output = ()> + Send + 'static) {
+        let pulse = Arc::new(Pulse::new(name, clock.tick()));
+        self.pulses.push(pulse.clone());
+        let clock = clock.clone();
+        self.tasks.spawn(async move { pulse.during(&clock, work).await });
+    }
 }
 
 /// What the configuration says about pockets becomes a fact of their cabinets.
@@ -260,8 +270,14 @@ impl Running {
         self.log.clone()
     }
 
-    /// Whether the journal's writer still answers; a hung disk or a dead thread does not.
+    /// Whether every gateway's task lives and the journal's writer answers; a hung disk or a dead thread does not.
     pub async fn answers(&self) -> bool {
+        let now = self.clock.tick();
+        let silent: Vec<&str> = self.pulses.iter().filter(|pulse| !pulse.is_alive(now)).map(|pulse| pulse.name()).collect();
+        if !silent.is_empty() {
+            tracing::error!("WD-0205 the gateways of {} do not answer: the watchdog is not fed", silent.join(", "));
+            return false;
+        }
         let (sender, receiver) = oneshot::channel();
         self.log.barrier(Box::new(move |result| {
             // Nobody waits any more when the probe took too long.

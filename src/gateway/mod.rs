@@ -14,6 +14,7 @@ mod intake;
 mod line;
 mod mqtt;
 mod peers;
+mod pulse;
 mod replay;
 pub mod transcript;
 
@@ -23,4 +24,5 @@ pub use gate::Gate;
 pub use line::LastScan;
 pub use mqtt::{serve_broker, topics};
 pub use peers::Peers;
+pub use pulse::Pulse;
 pub use replay::{Selection, replay};

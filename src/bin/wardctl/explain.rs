@@ -80,6 +80,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "An actor failed more than twenty times within a minute and rests for a minute before it is started again.",
         "Report the cause from the log. If a stored event breaks it, start the release that wrote it; restart wardd when the cause is gone.",
     ),
+    (
+        "WD-0205",
+        "The task of a gateway has shown no sign of life for 20 s; systemd's watchdog is not fed and will start wardd anew.",
+        "Nothing that was acknowledged is lost. Report the log: it names the device.",
+    ),
     ("WD-0301", "The web server would be open to the network without encryption or credential.", "Set tls_certificate, tls_key and token_file, or bind to 127.0.0.1."),
     ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
     ("WD-0303", "The web server cannot listen on its address.", "Free the port, or set another (http.bind, or --http for the demo)."),
