@@ -44,6 +44,9 @@ enum Command {
         /// How many seeds from that one on.
         #[arg(long, default_value_t = 1)]
         seeds: u64,
+        /// The pure core alone, without actors: thousands of seeds a second; only broken promises and a sum are printed.
+        #[arg(long)]
+        core: bool,
     },
     /// Runs a small simulated hospital on embedded defaults.
     Demo {
@@ -101,6 +104,22 @@ fn simulate(first: u64, count: u64) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn simulate_core(first: u64, count: u64) -> Result<ExitCode, String> {
+    let ground = app::simulation::core::Ground::new().map_err(|error| error.to_string())?;
+    let (mut promises, mut crashes, mut last) = (0, 0, 0);
+    for seed in first..first.saturating_add(count.max(1)) {
+        let history = app::simulation::core::run(&ground, seed).map_err(|error| error.to_string())?;
+        if !history.faults.is_empty() {
+            history.faults.iter().for_each(|fault| println!("  BROKEN {fault}"));
+            println!("again with: wardd sim --core --seed {seed}");
+            return Ok(ExitCode::FAILURE);
+        }
+        (promises, crashes, last) = (promises + history.promises, crashes + history.crashes, history.fingerprint);
+    }
+    println!("{} seeds from {first} on: {promises} promises, {crashes} crashes, none broken, last history {last:016x}", count.max(1));
+    Ok(ExitCode::SUCCESS)
+}
+
 fn run(command: Command) -> Result<ExitCode, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("the runtime cannot start: {error}"))?;
     match command {
@@ -117,9 +136,9 @@ fn run(command: Command) -> Result<ExitCode, String> {
             }
             println!("{}: {} wards, {} cabinets, {} devices, all right", path.display(), config.wards.len(), config.cabinets.len(), config.devices.len());
         }
-        Command::Sim { seed, seeds } => {
+        Command::Sim { seed, seeds, core } => {
             drop(runtime);
-            return simulate(seed, seeds);
+            return if core { simulate_core(seed, seeds) } else { simulate(seed, seeds) };
         }
         Command::Demo { duration, seed, data, http, pace, quiet } => {
             telemetry::start_logging(LogTarget::Auto, "error");

@@ -132,7 +132,10 @@ impl Tag {
         if bits.len() < scheme.bits {
             return Err(EpcError::Length { scheme: scheme.name, needed: scheme.bits, found: bits.len() });
         }
-        decode(scheme, &bits)
+        let tag = decode(scheme, &bits)?;
+        // What cannot be written is no tag: memory with an empty serial, say, would be the same "tag" on every piece.
+        tag.bits(scheme)?;
+        Ok(tag)
     }
 
     /// The tag of a URI `urn:epc:tag:…`.

@@ -31,6 +31,7 @@ pub struct Decoder {
     ending: Ending,
     limit: usize,
     buffer: BytesMut,
+    /// Inside a line that was too long, up to its ending.
     skipping: bool,
 }
 
@@ -53,19 +54,20 @@ impl Decoder {
         !self.buffer.is_empty()
     }
 
-    fn end(&self) -> Option<usize> {
-        match self.ending {
-            Ending::CrOrLf => memchr::memchr2(b'\r', b'\n', &self.buffer),
-            Ending::Cr => memchr::memchr(b'\r', &self.buffer),
-            Ending::StxEtx => memchr::memchr(ETX, &self.buffer),
-        }
-    }
-
     /// The next line that the bytes so far hold.
     #[expect(clippy::should_implement_trait, reason = "more bytes may come after None, which an Iterator's user does not expect")]
     pub fn next(&mut self) -> Option<Line> {
+        match self.ending {
+            Ending::CrOrLf => self.next_ended(|bytes| memchr::memchr2(b'\r', b'\n', bytes)),
+            Ending::Cr => self.next_ended(|bytes| memchr::memchr(b'\r', bytes)),
+            Ending::StxEtx => self.next_enclosed(),
+        }
+    }
+
+    /// Lines that an ending follows.
+    fn next_ended(&mut self, end: impl Fn(&[u8]) -> Option<usize>) -> Option<Line> {
         loop {
-            let Some(at) = self.end() else {
+            let Some(at) = end(&self.buffer) else {
                 if self.buffer.len() <= self.limit {
                     return None;
                 }
@@ -77,22 +79,57 @@ impl Decoder {
             };
             let line = self.buffer.split_to(at).freeze();
             self.buffer.advance(1);
-            if std::mem::take(&mut self.skipping) {
+            if std::mem::take(&mut self.skipping) || line.is_empty() {
                 continue;
             }
-            let text = match self.ending {
-                Ending::StxEtx => line.slice(memchr::memchr(STX, &line).map_or(0, |start| start + 1)..),
-                Ending::Cr | Ending::CrOrLf => line,
-            };
-            if text.is_empty() {
-                continue;
-            }
-            return Some(if text.len() > self.limit { Line::TooLong(text.slice(..self.limit)) } else { Line::Text(text) });
+            return Some(self.measured(line));
         }
+    }
+
+    /// Lines between STX and ETX. What stands outside is noise; an STX inside begins anew, and what it cut is given as cut.
+    fn next_enclosed(&mut self) -> Option<Line> {
+        loop {
+            if self.buffer.first() != Some(&STX) {
+                // Outside, or inside a line that is too long: on to the next beginning.
+                let Some(start) = memchr::memchr(STX, &self.buffer) else {
+                    self.buffer.clear();
+                    return None;
+                };
+                self.buffer.advance(start);
+            }
+            let inside = self.buffer.get(1..).unwrap_or_default();
+            match memchr::memchr2(STX, ETX, inside) {
+                Some(at) => {
+                    let is_whole = inside.get(at) == Some(&ETX);
+                    self.buffer.advance(1);
+                    let line = self.buffer.split_to(at).freeze();
+                    if is_whole {
+                        self.buffer.advance(1);
+                    }
+                    match (line.is_empty(), self.measured(line)) {
+                        (true, _) => continue,
+                        (false, Line::Text(text)) if !is_whole => return Some(Line::Cut(text)),
+                        (false, line) => return Some(line),
+                    }
+                }
+                None if inside.len() > self.limit => {
+                    self.buffer.advance(1);
+                    return Some(Line::TooLong(self.buffer.split().freeze().slice(..self.limit)));
+                }
+                None => return None,
+            }
+        }
+    }
+
+    fn measured(&self, line: Bytes) -> Line {
+        if line.len() > self.limit { Line::TooLong(line.slice(..self.limit)) } else { Line::Text(line) }
     }
 
     /// The stream ended or fell silent: what is left is given back as cut.
     pub fn finish(&mut self) -> Option<Line> {
+        if self.ending == Ending::StxEtx && self.buffer.first() == Some(&STX) {
+            self.buffer.advance(1);
+        }
         let rest = self.buffer.split().freeze();
         let skipped = std::mem::take(&mut self.skipping);
         (!rest.is_empty() && !skipped).then_some(Line::Cut(rest))
@@ -119,7 +156,13 @@ mod tests {
     #[test]
     fn lines_come_out_whole_whatever_the_split() {
         let text = |t: &'static str| Line::Text(Bytes::from_static(t.as_bytes()));
-        let cases: [(Ending, &[u8], Vec<Line>); 4] = [
+        let cut = |t: &'static str| Line::Cut(Bytes::from_static(t.as_bytes()));
+        let long = |t: &'static str| Line::TooLong(Bytes::from_static(t.as_bytes()));
+        let cases: [(Ending, &[u8], Vec<Line>); 8] = [
+            (Ending::StxEtx, b"a long noise before it\x02AB\x03more noise of the line\x02C\x03", vec![text("AB"), text("C")]),
+            (Ending::StxEtx, b"\x02A\x02B\x03\x02\x03\x02end", vec![cut("A"), text("B"), cut("end")]),
+            (Ending::StxEtx, b"\x020123456789abc\x03\x02ok\x03", vec![long("0123456789"), text("ok")]),
+            (Ending::StxEtx, b"\x020123456789abcdefghijkl\x02ok\x03", vec![long("0123456789"), text("ok")]),
             (Ending::CrOrLf, b"]C0123\r\n\r\nA\nB\rend", vec![text("]C0123"), text("A"), text("B"), Line::Cut(Bytes::from_static(b"end"))]),
             (Ending::Cr, b"A\nB\rC\r", vec![text("A\nB"), text("C")]),
             (Ending::StxEtx, b"x\x02AB\x03\x02C\x03", vec![text("AB"), text("C")]),

@@ -13,6 +13,7 @@ use crate::codec::lis2::{Message, Writer};
 use crate::domain::quarantine::Reason;
 use crate::framing::astm::session::{BadFrame, FrameNumbers};
 use crate::framing::astm::{Assembled, Assembler, Checksum, Notice, Output, Session, Settings, Verdict};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{Accession, Loinc, Tick, Timestamp, limits};
 use crate::link::Connection;
 use crate::profile::{Codec, Framing, Lis2, Profile};
@@ -104,7 +105,10 @@ impl Line<'_> {
                 Output::Frame { text, is_last } => {
                     self.device.gate.frame(false, &self.device.figures);
                     let assembled = self.assembler.push(&text, is_last);
-                    let verdict = self.keep(assembled).await;
+                    let verdict = self.keep(&assembled).await;
+                    if verdict == Verdict::Refuse && !planted::is(Bug::RefusalForgets) {
+                        self.assembler.undo(&assembled);
+                    }
                     self.session.verdict(verdict, self.device.clock.tick());
                 }
                 Output::End => {
@@ -141,9 +145,9 @@ impl Line<'_> {
     }
 
     /// Stores what a frame completed; refused when it cannot be stored, so that the device sends the frame again.
-    async fn keep(&mut self, assembled: Vec<Assembled>) -> Verdict {
+    async fn keep(&mut self, assembled: &[Assembled]) -> Verdict {
         for piece in assembled {
-            let stored = match piece {
+            let stored = match piece.clone() {
                 Assembled::Message(message) => self.message(message).await,
                 Assembled::Fragment(bytes) => self.hold(bytes, "records without header or end").await,
                 Assembled::TooLarge(bytes) => self.hold(bytes, "the message is larger than is taken").await,

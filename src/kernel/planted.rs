@@ -36,10 +36,14 @@ pub enum Bug {
     RawNotKept,
     /// A message that comes again is not answered.
     RepetitionUnanswered,
+    /// What cannot be stored now is answered as if it were.
+    NakIgnored,
+    /// A frame that was refused finds the records before it gone when it comes again. This one was real.
+    RefusalForgets,
 }
 
 /// Every bug.
-pub const ALL: [Bug; 16] = [
+pub const ALL: [Bug; 18] = [
     Bug::AckBeforeSync,
     Bug::SyncErrorIgnored,
     Bug::StateKeptAfterFailure,
@@ -56,6 +60,8 @@ pub const ALL: [Bug; 16] = [
     Bug::StockUnchecked,
     Bug::RawNotKept,
     Bug::RepetitionUnanswered,
+    Bug::NakIgnored,
+    Bug::RefusalForgets,
 ];
 
 /// Whether a bug is planted: never, but in tests.

@@ -15,6 +15,14 @@ pub enum Assembled {
     TooLarge(Bytes),
 }
 
+impl Assembled {
+    /// The records.
+    pub fn bytes(&self) -> &Bytes {
+        let (Assembled::Message(bytes) | Assembled::Fragment(bytes) | Assembled::TooLarge(bytes)) = self;
+        bytes
+    }
+}
+
 /// Collects frame texts of one transmission.
 #[derive(Debug)]
 pub struct Assembler {
@@ -22,17 +30,20 @@ pub struct Assembler {
     /// Where the record that is being collected begins.
     record_start: usize,
     limit: usize,
+    /// Bytes and the beginning of the record before the last frame.
+    before: (usize, usize),
 }
 
 impl Assembler {
     /// An assembler for messages of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { records: Vec::new(), record_start: 0, limit }
+        Self { records: Vec::new(), record_start: 0, limit, before: (0, 0) }
     }
 
     /// Adds a frame's text; `is_last` when ETX ended it, so that its record is whole even without a carriage return.
     pub fn push(&mut self, text: &[u8], is_last: bool) -> Vec<Assembled> {
         let mut found = Vec::new();
+        self.before = (self.records.len(), self.record_start);
         for &byte in text {
             // Line feeds between records are seen in the field; inside a record they cannot be.
             if byte == LF && self.record_start == self.records.len() {
@@ -52,6 +63,16 @@ impl Assembler {
             found.push(Assembled::TooLarge(self.take()));
         }
         found
+    }
+
+    /// What the last frame completed could not be stored, and the frame is refused: it will come again, and must find what it
+    /// found the first time. `found` is what [`Assembler::push`] gave.
+    pub fn undo(&mut self, found: &[Assembled]) {
+        let (length, record_start) = self.before;
+        let mut records: Vec<u8> = found.iter().flat_map(|piece| piece.bytes().iter().copied()).collect();
+        records.append(&mut self.records);
+        records.truncate(length);
+        (self.records, self.record_start) = (records, record_start);
     }
 
     /// The transmission ended (EOT, silence, lost link): what has no L record is a fragment.
@@ -116,6 +137,23 @@ mod tests {
         check(&[("H|a\r", true), ("R|1\r", true)], &[fragment("H|a\rR|1\r")]);
         check(&[("H|a\r", true), ("H|b\rL|1\r", true)], &[fragment("H|a\r"), message("H|b\rL|1\r")]);
         check(&[("R|1\rL|1\r", true)], &[fragment("R|1\rL|1\r")]);
+    }
+
+    #[test]
+    fn a_refused_frame_finds_everything_as_it_was_when_it_comes_again() {
+        let frames = ["H|a\r", "R|1\rR|2", "|3\rL|1\rH|b\r", "R|9\rH|c\r", "L|1\r", "X|lone\rL|1"];
+        let mut plain = Assembler::new(40);
+        let mut refused = Assembler::new(40);
+        for (number, text) in frames.iter().chain(&[&"Y".repeat(60)[..]]).enumerate() {
+            let expected = plain.push(text.as_bytes(), number % 2 == 1);
+            for _ in 0..3 {
+                let found = refused.push(text.as_bytes(), number % 2 == 1);
+                assert_eq!(found, expected, "frame {number}");
+                refused.undo(&found);
+            }
+            refused.push(text.as_bytes(), number % 2 == 1);
+        }
+        assert_eq!(refused.finish(), plain.finish());
     }
 
     #[test]

@@ -241,8 +241,8 @@ impl Session {
         {
             receiving.silent_at = now.plus_ms(self.settings.silence_ms);
             let answer = match verdict {
-                Verdict::Refuse => NAK,
-                Verdict::Accept => {
+                Verdict::Refuse if !planted::is(Bug::NakIgnored) => NAK,
+                Verdict::Accept | Verdict::Refuse => {
                     receiving.expected = (number + 1) % 8;
                     receiving.accepted = Some((number, text));
                     if std::mem::take(&mut self.interrupt) { EOT } else { ACK }
