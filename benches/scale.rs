@@ -1,0 +1,115 @@
+//! What a large log costs: `cargo bench --bench scale [-- EVENTS]`, a million by default. Start, rebuild of the read models,
+//! backup and restore, each on the same log.
+#![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use wardd::journal::views::{SledViews, Views};
+use wardd::journal::{Batch, Expected, FileLog, KeyRing, Log, Meta, NewEvent, Options, backup};
+use wardd::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
+use wardd::projection::{Projector, Rows};
+
+/// Events of one specimen: ordered, collected, a result, and the message that brought it.
+fn specimen(number: u64) -> Vec<NewEvent> {
+    let stream = StreamId::new(StreamKind::Specimen, format!("{number:011}"));
+    let at = "2026-01-01T12:00:00.000000Z";
+    let event = |stream: &StreamId, kind: &'static str, payload: serde_json::Value| NewEvent::new(stream.clone(), kind, 1, &payload).unwrap();
+    let device = StreamId::new(StreamKind::Device, "xn");
+    let raw = format!("MSH|^~\\&|LIS|LAB|WARDD|H|20260101120000||ORU^R01^ORU_R01|{number}|P|2.5.1\rOBR|1||{number:011}|PANEL\rOBX|1|NM|718-7^HGB^LN||13.2|g/dL|||||F\r");
+    vec![
+        event(&stream, "TestsOrdered", serde_json::json!({ "event": "TestsOrdered", "patient": format!("MRN-{}", number % 100_000), "tests": ["718-7"], "priority": "routine" })),
+        event(&stream, "Collected", serde_json::json!({ "event": "Collected", "at": at })),
+        event(
+            &device,
+            "MessageReceived",
+            serde_json::json!({ "event": "MessageReceived", "message": CommandId::from_bytes(u128::from(number).to_be_bytes()), "control_id": number.to_string(), "raw": { "text": raw }, "is_handled": true }),
+        ),
+        event(&stream, "Received", serde_json::json!({ "event": "Received", "at": at, "implied": true })),
+    ]
+}
+
+fn meta(number: u64) -> Arc<Meta> {
+    let now = Timestamp::from_micros(1_767_268_800_000_000);
+    let command = CommandId::from_bytes(u128::from(number).to_be_bytes());
+    Arc::new(Meta {
+        command,
+        principal: Principal::System("bench".to_owned()),
+        witness: None,
+        place: None,
+        correlation: command,
+        causation: None,
+        device_time: None,
+        received: now,
+        recorded: now,
+        request: None,
+    })
+}
+
+fn open(path: &Path, keys: &Arc<KeyRing>) -> FileLog {
+    FileLog::open(path, keys.clone(), Options::default()).unwrap().0
+}
+
+fn said(what: &str, began: Instant, events: u64) {
+    let seconds = began.elapsed().as_secs_f64();
+    println!("{what:<44} {seconds:>8.2} s  {:>10.0} events/s", events as f64 / seconds);
+}
+
+fn main() {
+    let events: u64 = std::env::args().filter_map(|text| text.parse().ok()).next().unwrap_or(1_000_000);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-scale");
+    let _ = std::fs::remove_dir_all(&folder);
+    let keys = Arc::new(KeyRing::ephemeral().unwrap());
+    let journal = folder.join("journal");
+    std::fs::create_dir_all(&folder).unwrap();
+    println!("{events} events");
+
+    let log = open(&journal, &keys);
+    let began = Instant::now();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let mut waiting = 0;
+    for number in 0..events / 4 {
+        for event in specimen(number) {
+            let sender = sender.clone();
+            let batch = Batch { expected: vec![(event.stream.clone(), Expected::Any)], meta: meta(number), events: vec![event] };
+            let done = move |result: Result<_, _>| sender.send(result.is_ok()).unwrap();
+            log.append(batch, Box::new(done));
+            waiting += 1;
+        }
+        while waiting > 400 {
+            assert!(receiver.recv().unwrap());
+            waiting -= 1;
+        }
+    }
+    (0..waiting).for_each(|_| assert!(receiver.recv().unwrap()));
+    said("written, sealed and synced, one event a record", began, events);
+    drop(log);
+
+    let began = Instant::now();
+    let log: Arc<dyn Log> = Arc::new(open(&journal, &keys));
+    said("start: every record checked", began, events);
+
+    let began = Instant::now();
+    let (views, _) = SledViews::open(&folder.join("views"), &keys).unwrap();
+    let views: Arc<dyn Views> = Arc::new(views);
+    let rows = Arc::new(Rows::open(views, log.head()).unwrap());
+    let projector = Projector::new(rows.clone());
+    let mut next = 1;
+    while next <= log.head() {
+        let page = log.read_all(next, 4_096).unwrap();
+        page.iter().for_each(|batch| projector.apply(batch));
+        next = page.last().map_or(u64::MAX, |batch| batch.last() + 1);
+        rows.write().unwrap();
+    }
+    said("read models rebuilt from nothing", began, events);
+    drop((log, rows));
+
+    let began = Instant::now();
+    backup::backup(&journal, &folder.join("copy"), Some(&keys)).unwrap();
+    said("backup, every seal opened", began, events);
+    let began = Instant::now();
+    backup::restore(&folder.join("copy"), &folder.join("restored"), Some(&keys)).unwrap();
+    said("restore, every seal opened twice", began, events);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
