@@ -288,3 +288,24 @@ fn completions_and_manual_pages_name_every_command() {
     let page = std::fs::read_to_string(folder.join("wardctl-backup.1")).unwrap();
     assert!(page.contains("Copies the journal, while wardd runs"), "{page}");
 }
+
+#[test]
+fn top_shows_devices_queues_and_the_journal_of_a_running_wardd() {
+    let site = Site::new();
+    let daemon = site.start();
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &oru("T1", "nobody", "13.2")).unwrap().contains("MSA|AA|T1"));
+    let http = daemon.endpoints["http"].to_string();
+    let output = wardctl(&["top", "--http", &http, "--every", "1", "--looks", "2"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let line = |begin: &str| text.lines().rfind(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{begin}: {text}")).to_owned();
+    assert!(line("journal").contains("mirror none") && line("quarantine").contains("1 items"), "{text}");
+    assert!(line("behind").contains("billing 0"), "{text}");
+    let feed_line = line("feed ");
+    assert!(feed_line.contains(" up ") && feed_line.split_whitespace().nth(6) == Some("1"), "one is held: {feed_line}");
+    assert!(line("xn ").contains("down"));
+    drop(daemon);
+    let output = wardctl(&["top", "--http", &http, "--looks", "1"]);
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("is it running"));
+}

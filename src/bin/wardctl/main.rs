@@ -9,6 +9,7 @@ mod journal;
 mod out;
 mod profile;
 mod quarantine;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -59,6 +60,8 @@ enum Command {
     },
     /// What waits for a person.
     Quarantine(quarantine::Arguments),
+    /// Shows a running wardd in the terminal: devices, queues, journal, latencies.
+    Top(top::Arguments),
     /// Measures a running wardd.
     #[command(subcommand)]
     Bench(bench::Command),
@@ -98,6 +101,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Restore(arguments) => backup::restore(&arguments),
         Command::Heal(arguments) => backup::heal(&arguments),
         Command::Quarantine(arguments) => quarantine::run(arguments),
+        Command::Top(arguments) => top::run(&arguments),
         Command::Bench(command) => bench::run(command),
         Command::Keyring(Keyring::New { file }) => {
             wardd::journal::KeyRing::create(&file).map_err(|error| error.to_string())?;
