@@ -28,6 +28,8 @@ const MARK_SYNC: Duration = Duration::from_secs(1);
 
 /// How long the writer looks for the next request before it sleeps.
 const LOOK: Duration = Duration::from_micros(150);
+/// Records of one sync at most when few are at work.
+const CALM: usize = 2;
 
 /// What callers send to the writer.
 pub(super) enum Request {
@@ -112,10 +114,10 @@ impl State {
 }
 
 /// The next request. After a commit the next one often follows at once, and waking a thread that sleeps takes about as long
-/// as a sync of a good disk: so it looks for a moment before it sleeps.
-fn next(requests: &Receiver<Request>) -> Result<Request, RecvTimeoutError> {
+/// as a sync of a good disk: so it looks for a moment before it sleeps. With many at work others need the processor more.
+fn next(requests: &Receiver<Request>, is_calm: bool) -> Result<Request, RecvTimeoutError> {
     let began = Instant::now();
-    while began.elapsed() < LOOK {
+    while is_calm && began.elapsed() < LOOK {
         match requests.try_recv() {
             Ok(request) => return Ok(request),
             Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
@@ -130,8 +132,9 @@ impl Writer {
     /// Serves requests until all callers are gone.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         self.state.preparer.begin();
+        let mut is_calm = false;
         loop {
-            match next(requests) {
+            match next(requests, is_calm) {
                 Ok(first) => {
                     self.take(first);
                     while self.state.group.len() + self.state.barriers.len() < limits::JOURNAL_GROUP_RECORDS && self.state.buffer.len() < limits::JOURNAL_GROUP_BYTES {
@@ -140,6 +143,7 @@ impl Writer {
                             Err(_) => break,
                         }
                     }
+                    is_calm = self.state.group.len() <= CALM;
                     self.commit();
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync_mark(),

@@ -45,6 +45,7 @@ impl Projector {
                         burst += 1;
                     }
                     self.rows.announce();
+                    telemetry::consumer_at("projection", self.rows.applied());
                     tokio::time::sleep(PAUSE).await;
                 }
                 Ok(Ok(None)) => break,

@@ -39,7 +39,8 @@ impl Figures {
 
     /// The sum over all labels of a name.
     fn sum(&self, name: &str) -> f64 {
-        self.labelled(name).map(|(_, value)| value).sum()
+        // A sum of nothing is minus zero.
+        self.labelled(name).map(|(_, value)| value).sum::<f64>() + 0.0
     }
 
     /// Labels and values of a name.
