@@ -91,11 +91,25 @@ impl Decoder {
         loop {
             if self.buffer.first() != Some(&STX) {
                 // Outside, or inside a line that is too long: on to the next beginning.
-                let Some(start) = memchr::memchr(STX, &self.buffer) else {
-                    self.buffer.clear();
-                    return None;
-                };
-                self.buffer.advance(start);
+                match memchr::memchr2(STX, ETX, &self.buffer) {
+                    None => {
+                        // The head of it is enough to show what came without a beginning.
+                        self.buffer.truncate(self.limit);
+                        return None;
+                    }
+                    Some(at) if self.buffer.get(at) == Some(&ETX) => {
+                        let mut lost = self.buffer.split_to(at).freeze();
+                        lost.truncate(self.limit);
+                        self.buffer.advance(1);
+                        if std::mem::take(&mut self.skipping) || lost.iter().all(u8::is_ascii_control) {
+                            continue;
+                        }
+                        // Its STX was lost, and perhaps more: a person must look.
+                        return Some(Line::Cut(lost));
+                    }
+                    Some(at) => self.buffer.advance(at),
+                }
+                self.skipping = false;
             }
             let inside = self.buffer.get(1..).unwrap_or_default();
             match memchr::memchr2(STX, ETX, inside) {
@@ -114,6 +128,7 @@ impl Decoder {
                 }
                 None if inside.len() > self.limit => {
                     self.buffer.advance(1);
+                    self.skipping = true;
                     return Some(Line::TooLong(self.buffer.split().freeze().slice(..self.limit)));
                 }
                 None => return None,
@@ -158,7 +173,8 @@ mod tests {
         let text = |t: &'static str| Line::Text(Bytes::from_static(t.as_bytes()));
         let cut = |t: &'static str| Line::Cut(Bytes::from_static(t.as_bytes()));
         let long = |t: &'static str| Line::TooLong(Bytes::from_static(t.as_bytes()));
-        let cases: [(Ending, &[u8], Vec<Line>); 8] = [
+        let cases: [(Ending, &[u8], Vec<Line>); 9] = [
+            (Ending::StxEtx, b"STX lost\x03\r\n\x02ok\x03\r\n", vec![cut("STX lost"), text("ok"), cut("\r\n")]),
             (Ending::StxEtx, b"a long noise before it\x02AB\x03more noise of the line\x02C\x03", vec![text("AB"), text("C")]),
             (Ending::StxEtx, b"\x02A\x02B\x03\x02\x03\x02end", vec![cut("A"), text("B"), cut("end")]),
             (Ending::StxEtx, b"\x020123456789abc\x03\x02ok\x03", vec![long("0123456789"), text("ok")]),

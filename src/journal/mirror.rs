@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use super::backup::{self, BackupError};
 use super::high_water::{self, HighWater, Mark};
@@ -32,6 +33,7 @@ pub(super) struct Copy {
 pub(super) struct Mirror(Option<Thread>);
 
 struct Thread {
+    handle: JoinHandle<()>,
     copies: SyncSender<Copy>,
     done: Receiver<Result<(), JournalError>>,
 }
@@ -56,9 +58,9 @@ impl Mirror {
             // The last mark may be a second old otherwise.
             let _ = files.mark.sync(files.disk.as_ref());
         };
-        std::thread::Builder::new().name("journal-mirror".to_owned()).spawn(run).map_err(JournalError::io(directory, "start the mirror's thread"))?;
+        let handle = std::thread::Builder::new().name("journal-mirror".to_owned()).spawn(run).map_err(JournalError::io(directory, "start the mirror's thread"))?;
         telemetry::mirror(true);
-        Ok(Self(Some(Thread { copies, done })))
+        Ok(Self(Some(Thread { handle, copies, done })))
     }
 
     /// Begins a write.
@@ -84,6 +86,17 @@ impl Mirror {
         telemetry::mirror(false);
         telemetry::mirror_lost(why);
         self.0 = None;
+    }
+}
+
+impl Drop for Mirror {
+    /// Its thread must not write into the mirror any more when somebody else may open it.
+    fn drop(&mut self) {
+        if let Some(Thread { handle, copies, done }) = self.0.take() {
+            drop((copies, done));
+            // A panic of it was reported when it happened.
+            let _ = handle.join();
+        }
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) const CONSUMER: &str = "projection";
 /// The row of the specimens that changed last, and how many it names.
 const RECENT: &str = "recent/specimens";
 const RECENT_SPECIMENS: usize = 100;
+/// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
+const FORMAT: &str = "projection/form";
+const FORM: &[u8] = b"2";
 /// Rows that are written in one go.
 const SLICE: usize = 64;
 
@@ -154,11 +157,13 @@ impl Rows {
     /// The rows of a store, from where they stand; `head` is the log's.
     pub fn open(views: Arc<dyn Views>, head: u64) -> Result<Self, ViewsError> {
         let mut applied = views::cursor(views.as_ref(), CONSUMER)?;
-        if applied > head {
-            // The views belong to another log, or to a later state of this one: begin anew, with every consumer's rows. A
+        let is_of_another_form = views.get(FORMAT)?.as_deref() != Some(FORM);
+        if applied > head || is_of_another_form {
+            // Of another form: what an earlier wardd noted elsewhere, such as open items, would not be seen. Ahead: the views belong to another log, or to a later state of this one: begin anew, with every consumer's rows. A
             // charge that waits for a price, say, names its cause by a sequence that is another event here.
             let stale: Vec<Change> = views.scan("", "", usize::MAX)?.into_iter().map(|(key, _)| Change::Remove(key)).collect();
             views.apply(&stale)?;
+            views.apply(&[Change::Put(FORMAT.to_owned(), FORM.to_vec())])?;
             applied = 0;
         }
         let mut cache = Cache { applied, ..Cache::default() };
@@ -312,12 +317,17 @@ mod tests {
     fn views_of_a_later_log_are_thrown_away_whole() {
         let views: Arc<dyn Views> = Arc::new(MemoryViews::default());
         let put = |key: &str| Change::Put(key.to_owned(), b"{}".to_vec());
+        let unformed = Rows::open(Arc::new(MemoryViews::default()), 0).unwrap();
+        assert_eq!(unformed.applied(), 0);
+        views.apply(&[put("row/quarantine/qtn_1"), views::advance(CONSUMER, 7)]).unwrap();
+        let opened = Rows::open(views.clone(), 100).unwrap();
+        assert_eq!((opened.applied(), views.scan("", "", 99).unwrap().len()), (0, 1), "an earlier wardd's rows: rebuilt, so that no open item is lost");
         let rows = ["row/bed/MED1:101:A", "unpriced/00000000000000000017", "snapshot/cabinet/CAB1"].map(put);
         views.apply(&[rows.as_slice(), &[views::advance("billing", 90), views::advance(CONSUMER, 100)]].concat()).unwrap();
         let kept = Rows::open(views.clone(), 100).unwrap();
-        assert_eq!((kept.applied(), views.scan("", "", 99).unwrap().len()), (100, 5), "of this log: kept");
+        assert_eq!((kept.applied(), views.scan("", "", 99).unwrap().len()), (100, 6), "of this log: kept");
         let opened = Rows::open(views.clone(), 99).unwrap();
-        assert_eq!((opened.applied(), views.scan("", "", 99).unwrap()), (0, vec![]));
+        assert_eq!((opened.applied(), views.scan("", "", 99).unwrap()), (0, vec![(FORMAT.to_owned(), FORM.to_vec())]));
         assert_eq!(views::cursor(views.as_ref(), "billing").unwrap(), 0);
     }
 }
