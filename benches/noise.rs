@@ -3,30 +3,19 @@
 //! with an odd number of wrong bits into NUL, as Linux does.
 
 use wardd::framing::astm::{Output, Session, Settings, Verdict};
-use wardd::framing::gate::{BAD_FRAMES, LinkGate, WINDOW};
-use wardd::kernel::Tick;
+use wardd::framing::gate::{LinkGate, WINDOW};
+use wardd::kernel::{Tick, limits::BAD_FRAMES};
+use wardd::sim::Random;
 
 /// Frames of each row.
 const FRAMES: u32 = 1_000_000;
 /// Characters of a frame's text.
 const TEXT: usize = 240;
 
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    /// Bits until the next wrong one, at this rate (geometric distribution).
-    fn gap(&mut self, rate: f64) -> u64 {
-        let uniform = ((self.next() >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-        (uniform.ln() / (1.0 - rate).ln()) as u64
-    }
+/// Bits until the next wrong one, at this rate (geometric distribution).
+fn gap(random: &mut Random, rate: f64) -> u64 {
+    // Never 0, whose logarithm is none.
+    ((1.0 - random.fraction()).ln() / (1.0 - rate).ln()) as u64
 }
 
 /// The line: where the next wrong bit is.
@@ -39,8 +28,8 @@ struct Noise {
 
 impl Noise {
     fn new(rate: f64, parity: bool) -> Self {
-        let mut random = Random(0x9E37_79B9_7F4A_7C15);
-        let left = random.gap(rate);
+        let mut random = Random::new(1);
+        let left = gap(&mut random, rate);
         Self { random, rate, left, parity }
     }
 
@@ -56,7 +45,7 @@ impl Noise {
             at += self.left;
             wrong |= 1 << at;
             at += 1;
-            self.left = self.random.gap(self.rate);
+            self.left = gap(&mut self.random, self.rate);
         }
         self.left -= bits - at;
         match self.parity && wrong.count_ones() % 2 == 1 {
@@ -90,10 +79,10 @@ fn run(rate: f64, parity: bool) -> Row {
     let mut noise = Noise::new(rate, parity);
     let mut gate = LinkGate::new(BAD_FRAMES);
     let mut row = Row::default();
-    let mut random = Random(17);
+    let mut random = Random::new(17);
     for count in 0..FRAMES {
         // Text of a result: digits, so that a damaged character can be another digit.
-        let text: Vec<u8> = (0..TEXT).map(|_| b'0' + (random.next() >> 60) as u8 % 10).collect();
+        let text: Vec<u8> = (0..TEXT).map(|_| b'0' + random.below(10) as u8).collect();
         let mut session = Session::new(Settings::default());
         session.receive(&[5], Tick::from_ms(0));
         while session.poll().is_some() {}

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use wardd::actor::Origin;
 use wardd::journal::views::{SledViews, Views};
 use wardd::journal::{Batch, Expected, FileLog, KeyRing, Log, Meta, NewEvent, Options, backup};
 use wardd::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
@@ -33,18 +34,7 @@ fn specimen(number: u64) -> Vec<NewEvent> {
 fn meta(number: u64) -> Arc<Meta> {
     let now = Timestamp::from_micros(1_767_268_800_000_000);
     let command = CommandId::from_bytes(u128::from(number).to_be_bytes());
-    Arc::new(Meta {
-        command,
-        principal: Principal::System("bench".to_owned()),
-        witness: None,
-        place: None,
-        correlation: command,
-        causation: None,
-        device_time: None,
-        received: now,
-        recorded: now,
-        request: None,
-    })
+    Origin::new(command, Principal::System("bench".to_owned()), now).meta()
 }
 
 fn open(path: &Path, keys: &Arc<KeyRing>) -> FileLog {

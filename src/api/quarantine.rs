@@ -45,12 +45,15 @@ fn missing(item: &str) -> Problem {
 }
 
 /// Open items, the oldest first, from the item `from` on.
-#[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
+#[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Result<Json<Vec<serde_json::Value>>, Problem> {
     let now = api.clock.now();
-    let held_at = api.history.item(&page.from).map_or(0, |item| item.held_at);
+    let held_at = match page.from.as_str() {
+        "" => 0,
+        from => api.history.item(from).ok_or_else(|| missing(from))?.held_at,
+    };
     let keys = api.rows.open_item_keys(held_at, page.rows());
-    Json(keys.iter().filter_map(|key| api.history.item(key).map(|item| view(key, &item, now))).collect())
+    Ok(Json(keys.iter().filter_map(|key| api.history.item(key).map(|item| view(key, &item, now))).collect()))
 }
 
 /// One item with its raw message.

@@ -7,8 +7,6 @@ use std::collections::VecDeque;
 
 /// Frames that are judged together.
 pub const WINDOW: usize = 1_000;
-/// Bad frames of them that a line may have, unless its profile says otherwise.
-pub const BAD_FRAMES: u32 = 5;
 
 /// The last frames of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +70,7 @@ mod tests {
 
     #[test]
     fn six_bad_frames_of_a_thousand_close_it_and_a_thousand_good_ones_open_it() {
-        let mut gate = LinkGate::new(BAD_FRAMES);
+        let mut gate = LinkGate::new(crate::kernel::limits::BAD_FRAMES);
         for round in 0..5 {
             assert_eq!(gate.note(true), None, "{round}");
             (0..199).for_each(|_| assert_eq!(gate.note(false), None));

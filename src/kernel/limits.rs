@@ -36,3 +36,6 @@ pub const HTTP_BODY_BYTES: usize = 1 << 20;
 pub const PAGE_ROWS: usize = 500;
 /// Tries of one ASTM frame before the sender gives up (LIS1-A 6.5.1.2).
 pub const ASTM_TRIES: u32 = 6;
+
+/// Bad frames of the last thousand that a line may have, unless its profile says otherwise (`expect.bad_frames`).
+pub const BAD_FRAMES: u32 = 5;

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Pattern;
-use crate::kernel::{Loinc, Unit};
+use crate::kernel::{Loinc, Unit, limits};
 
 /// One kind of device.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -364,7 +364,7 @@ pub struct Expect {
 
 impl Default for Expect {
     fn default() -> Self {
-        Self { silence_minutes: 0, skew_seconds: 300, bad_frames: 5 }
+        Self { silence_minutes: 0, skew_seconds: 300, bad_frames: limits::BAD_FRAMES }
     }
 }
 

@@ -6,6 +6,7 @@ mod targets;
 use std::path::Path;
 
 use targets::{TARGETS, Target};
+use wardd::sim::Random;
 
 use crate::table::{corpus, files, lines};
 
@@ -14,18 +15,6 @@ const MUTATIONS: usize = 150_000;
 /// Seeds of a folder, and bytes of one, that are used at most.
 const SEEDS: usize = 200;
 const SEED_BYTES: usize = 16_384;
-
-/// xorshift64*: the same sequence each time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33).unwrap() % bound.max(1)
-    }
-}
 
 /// A file is a seed; of a file of JSON lines each text in it is.
 fn of_file(path: &Path) -> Vec<Vec<u8>> {
@@ -52,29 +41,30 @@ fn seeds(target: &Target) -> Vec<Vec<u8>> {
 }
 
 fn mutated(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = seeds[random.below(seeds.len())].clone();
-    for _ in 0..1 + random.below(4) {
-        let at = random.below(bytes.len());
-        match random.below(7) {
+    let mut below = |bound: usize| random.index(bound).unwrap_or(0);
+    let mut bytes = seeds[below(seeds.len())].clone();
+    for _ in 0..1 + below(4) {
+        let at = below(bytes.len());
+        match below(7) {
             0 => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (at % 8)),
             1 => bytes.truncate(at),
             2 => drop(bytes.drain(..at)),
-            3 => bytes.insert(at.min(bytes.len()), u8::try_from(random.below(256)).unwrap()),
+            3 => bytes.insert(at.min(bytes.len()), u8::try_from(below(256)).unwrap()),
             4 => {
-                let end = (at + random.below(40)).min(bytes.len());
+                let end = (at + below(40)).min(bytes.len());
                 let piece = bytes[at.min(end)..end].to_vec();
-                let to = random.below(bytes.len());
+                let to = below(bytes.len());
                 bytes.splice(to..to, piece);
             }
             5 => {
-                let other = &seeds[random.below(seeds.len())];
+                let other = &seeds[below(seeds.len())];
                 bytes.truncate(at);
-                bytes.extend_from_slice(&other[random.below(other.len())..]);
+                bytes.extend_from_slice(&other[below(other.len())..]);
             }
             // The characters that steer the protocols.
             _ => {
                 let steering = b"\x02\x03\x04\x05\x06\x0b\x15\x17\x1c\x1d\r\n|^&\\~]()\"\xff\0";
-                let byte = steering[random.below(steering.len())];
+                let byte = steering[below(steering.len())];
                 bytes.iter_mut().skip(at).take(1).for_each(|place| *place = byte);
             }
         }
@@ -98,7 +88,7 @@ fn no_decoder_and_no_loader_breaks_on_any_bytes() {
                 for target in TARGETS.iter().skip(half).step_by(2) {
                     let seeds = seeds(target);
                     seeds.iter().for_each(|seed| run(target, seed));
-                    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+                    let mut random = Random::new(1);
                     for _ in 0..count {
                         run(target, &mutated(&mut random, &seeds));
                     }

@@ -26,7 +26,6 @@ use crate::actor::{Charging, Hospital, Layout, Origin, Outcome};
 use crate::domain::account::{Price, PriceList};
 use crate::domain::cabinet;
 use crate::domain::specimen::{Command as SpecimenCommand, Priority};
-use crate::framing::gate::BAD_FRAMES;
 use crate::gateway::{self, Gate, LastScan, Peers, Serving};
 use crate::journal::views::{MemoryViews, Views};
 use crate::journal::{Log, StoredBatch};
@@ -165,6 +164,7 @@ impl World {
             let served = gateway::Device {
                 figures: telemetry::device(device.as_str()),
                 id: device,
+                gate: Gate::new(profile.expect.bad_frames),
                 profile,
                 purpose: Purpose::Collect,
                 hospital: hospital.clone(),
@@ -172,7 +172,6 @@ impl World {
                 facility: "SIM".to_owned(),
                 stop: stopping.clone(),
                 peers: Peers::default(),
-                gate: Gate::new(BAD_FRAMES),
                 last_scan: LastScan::default(),
                 board: None,
             };

@@ -40,7 +40,8 @@ pub(crate) enum Command {
         #[arg(long)]
         event: u64,
     },
-    /// Moves full segments whose events are all older than a day to a slower disk, and leaves links. wardd may run meanwhile.
+    /// Moves full segments whose events are all older than a day to a slower disk, and leaves links. wardd may run meanwhile; be
+    /// the user that wardd runs as, for the folder is readable by its maker alone.
     Archive {
         #[command(flatten)]
         place: Place,
