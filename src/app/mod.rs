@@ -4,6 +4,7 @@
 //! Start reading at [`run()`].
 
 mod check;
+mod consumers;
 pub mod demo;
 mod endpoints;
 mod error;

@@ -93,13 +93,18 @@ impl Source {
                 check(&path, &text)
             }
             Source::BuiltIn => {
-                let text = BUILT_IN.iter().find(|(name, _)| *name == id).map(|(_, text)| *text);
+                let text = built_in(id);
                 let path = PathBuf::from(format!("(built in) {id}"));
                 let missing = || ProfileError::Missing { id: id.to_owned(), path: path.clone(), source: std::io::ErrorKind::NotFound.into(), suggestion: String::new() };
                 check(&path, text.ok_or_else(missing)?)
             }
         }
     }
+}
+
+/// The text of a profile that is built in.
+pub fn built_in(id: &str) -> Option<&'static str> {
+    BUILT_IN.iter().find(|(name, _)| *name == id).map(|(_, text)| *text)
 }
 
 macro_rules! built_in {

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
 use super::{AppError, check, endpoints, profiles, real_clock, wiring};
@@ -19,12 +20,12 @@ use crate::api::{self, Api, Replay, Replayed};
 use crate::config::Config;
 use crate::domain::cabinet::Command;
 use crate::gateway::{self, DrawerCommands, Pulse};
-use crate::journal::views::{SledViews, Views};
+use crate::journal::views::SledViews;
 use crate::journal::{self, FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
-use crate::outbound::{Drawers, Opener};
+use crate::outbound::Opener;
 use crate::profile::{Framing, Profile};
-use crate::projection::{HeldItem, History, Projector, Rows};
+use crate::projection::{HeldItem, History, Rows};
 use crate::{link, telemetry};
 
 /// wardd stops within this time; what is not drained then is not lost, since its senders have no answer yet.
@@ -109,23 +110,25 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let log = Arc::new(log);
     let shared: Arc<dyn Log> = log.clone();
     let (views, _) = SledViews::open(&directory.join("views"), &ring)?;
-    let views: Arc<dyn Views> = Arc::new(views);
+    let views = Arc::new(views);
     log.keep_snapshots(views.clone());
     let rows = Arc::new(Rows::open(views.clone(), log.head())?);
     let hospital = Arc::new(Hospital::start(wiring::layout(config), shared.clone()).await?);
     assign_pockets(config, &hospital, &clock).await?;
 
     let (stop, stopping) = watch::channel(false);
-    let mut consumers = JoinSet::new();
-    consumers.spawn(Projector::new(rows.clone()).run(shared.clone()));
-    {
-        let (hospital, log, views, clock) = (hospital.clone(), shared.clone(), views.clone(), clock.clone());
-        let charging = crate::actor::Charging { prices: live.prices.subscribe() };
-        consumers.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
-    }
-
     let mut wired = wire(config, &device_profiles, &hospital, &clock, &stopping).await?;
-    consumers.spawn(Drawers::new(std::mem::take(&mut wired.openers), clock.clone()).run(shared.clone(), views.clone()));
+    let mut consumers = JoinSet::new();
+    let following = Consumers {
+        log: shared.clone(),
+        views,
+        rows: rows.clone(),
+        hospital: hospital.clone(),
+        prices: live.prices.subscribe(),
+        openers: std::mem::take(&mut wired.openers),
+        clock: clock.clone(),
+    };
+    consumers.spawn(following.run());
 
     let http = &config.http;
     let tls = http.tls_certificate.as_deref().zip(http.tls_key.as_deref());

@@ -47,6 +47,10 @@ enum Command {
         /// The pure core alone, without actors: thousands of seeds a second; only broken promises and a sum are printed.
         #[arg(long)]
         core: bool,
+        /// This very binary under a disk that fails, with real sockets, a pseudo terminal and mosquitto, some twenty seconds a
+        /// seed. The plan is the seed's; when threads meet is the machine's. WARDD_KEEP=1 keeps the folder.
+        #[arg(long, conflicts_with = "core")]
+        real: bool,
     },
     /// Runs a small simulated hospital on embedded defaults.
     Demo {
@@ -88,16 +92,20 @@ fn pace(text: &str) -> Result<f64, String> {
 }
 
 /// Runs the histories of some seeds; the first broken promise ends it.
-fn simulate(first: u64, count: u64) -> Result<ExitCode, String> {
-    // The failures inside actors are planted: what they print would hide the rest.
-    std::panic::set_hook(Box::new(|_| {}));
+fn simulate(first: u64, count: u64, is_real: bool) -> Result<ExitCode, String> {
+    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    if !is_real {
+        // The failures inside actors are planted: what they print would hide the rest.
+        std::panic::set_hook(Box::new(|_| {}));
+    }
     for seed in first..first.saturating_add(count.max(1)) {
-        let history = app::simulation::run(seed).map_err(|error| error.to_string())?;
+        let history = if is_real { app::simulation::real::run(seed, &program) } else { app::simulation::run(seed) };
+        let history = history.map_err(|error| error.to_string())?;
         let app::simulation::History { fingerprint, events, crashes, panics, promises, faults } = &history;
         println!("seed {seed}: {promises} promises, {events} events, {crashes} crashes, {panics} failures inside, history {fingerprint}");
         if !faults.is_empty() {
             faults.iter().for_each(|fault| println!("  BROKEN {fault}"));
-            println!("again with: wardd sim --seed {seed}");
+            println!("again with: wardd sim{} --seed {seed}", if is_real { " --real" } else { "" });
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -136,9 +144,9 @@ fn run(command: Command) -> Result<ExitCode, String> {
             }
             println!("{}: {} wards, {} cabinets, {} devices, all right", path.display(), config.wards.len(), config.cabinets.len(), config.devices.len());
         }
-        Command::Sim { seed, seeds, core } => {
+        Command::Sim { seed, seeds, core, real } => {
             drop(runtime);
-            return if core { simulate_core(seed, seeds) } else { simulate(seed, seeds) };
+            return if core { simulate_core(seed, seeds) } else { simulate(seed, seeds, real) };
         }
         Command::Demo { duration, seed, data, http, pace, quiet } => {
             telemetry::start_logging(LogTarget::Auto, "error");

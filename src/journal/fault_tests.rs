@@ -150,6 +150,67 @@ fn whichever_operation_of_the_disk_fails_nothing_false_is_acknowledged() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn what_a_start_finds_behind_the_mark_is_synced_and_marked_before_it_counts() {
+    /// Counts the syncs of files.
+    #[derive(Default)]
+    struct Counting(AtomicU64);
+    impl Disk for Counting {
+        fn sync(&self, file: &File) -> io::Result<()> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            RealDisk.sync(file)
+        }
+    }
+    let (folder, keys) = (folder("found"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let options = |disk: Arc<dyn Disk>| Options { segment_bytes: SEGMENT, disk };
+    let (log, _) = FileLog::open(&folder, keys.clone(), options(Arc::new(RealDisk))).unwrap();
+    append(&log, 0, 10).unwrap();
+    let old_mark = std::fs::read(folder.join("high-water")).unwrap();
+    (1..9).for_each(|command| assert!(append(&log, command, 10).is_ok()));
+    drop(log);
+    std::fs::write(folder.join("high-water"), old_mark).unwrap();
+    let disk = Arc::new(Counting::default());
+    let (log, opened) = FileLog::open(&folder, keys, options(disk.clone())).unwrap();
+    assert_eq!((opened.events, disk.0.load(Ordering::SeqCst)), (9, 2), "the segment, then the mark");
+    assert_eq!(super::super::high_water::read(&folder).map(|mark| mark.sequence), Some(9));
+    drop(log);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_disk_without_room_inside_a_segment_refuses_and_goes_on_by_itself() {
+    /// Takes half of a write while it is full, as a file system does that copies what it changes.
+    #[derive(Default)]
+    struct Filling(std::sync::atomic::AtomicBool);
+    impl Disk for Filling {
+        fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+            if self.0.load(Ordering::SeqCst) {
+                RealDisk.write_at(file, &bytes[..bytes.len() / 2], offset)?;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            RealDisk.write_at(file, bytes, offset)
+        }
+    }
+    let (folder, keys) = (folder("no-room"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let disk = Arc::new(Filling::default());
+    let open = |disk: Arc<dyn Disk>| FileLog::open(&folder, keys.clone(), Options { segment_bytes: SEGMENT, disk }).unwrap();
+    let (log, _) = open(disk.clone());
+    append(&log, 0, 10).unwrap();
+    disk.0.store(true, Ordering::SeqCst);
+    assert_eq!(append(&log, 7, 900), Err(AppendError::Full));
+    assert_eq!(append(&log, 8, 10), Err(AppendError::Full));
+    assert!(!log.is_accepting() && commands(&log) == [(0, 1)], "reading goes on");
+    disk.0.store(false, Ordering::SeqCst);
+    assert_eq!(append(&log, 14, 10).unwrap().first, 2);
+    assert!(log.is_accepting());
+    let versions = log.read_all(1, 9).unwrap().iter().flat_map(|batch| batch.events.iter().map(|event| event.stream_version).collect::<Vec<_>>()).collect::<Vec<_>>();
+    assert_eq!(versions, [1, 2], "of one stream, and what was refused did not count");
+    drop(log);
+    assert_eq!(verify::verify(&folder, Some(&keys)).unwrap().torn_bytes, 0, "nothing of it is left behind the end");
+    assert_eq!(commands(&open(Arc::new(RealDisk)).0), [(0, 1), (14, 2)]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A change of a log's files.
 #[derive(Debug)]
 enum Damage {

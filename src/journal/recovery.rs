@@ -30,6 +30,8 @@ pub(super) struct Resume {
     /// The segment to write on, none when a new one is due.
     pub(super) active: Option<(Arc<File>, PathBuf, u64, u64)>,
     pub(super) opened: Opened,
+    /// The event that the high-water mark named.
+    pub(super) mark: u64,
 }
 
 /// One segment on its way into the index.
@@ -50,7 +52,7 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
     let segments = segment::list(directory)?;
     let known_mark = high_water::read(directory);
     let mark = known_mark.unwrap_or_default();
-    let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default() };
+    let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default(), mark: mark.sequence };
     let count = segments.len();
     for (number, (first, path)) in segments.into_iter().enumerate() {
         let is_last = number + 1 == count;
@@ -115,6 +117,10 @@ fn segment_in(loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &d
         resume.opened.cut_bytes = cut(&loaded, walk.at, &file, disk)?;
     }
     let is_closed = footer.is_some();
+    if is_last {
+        // A kill leaves whole records that were never synced: they count from now on, so they must be durable from now on.
+        disk.sync(&file).map_err(JournalError::io(&loaded.path, "sync what was found"))?;
+    }
     if !is_last && !is_closed {
         return Err(loaded.damage(walk.at, resume.next, "the segment ends without a footer although another follows").into());
     }

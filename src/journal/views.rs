@@ -3,8 +3,11 @@
 //! **Invariant**: nothing here is ever the only copy; a store that is damaged or will not open is set aside and rebuilt from the log.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::watch;
 
 use super::view_seal::{self, ViewSeal};
 use super::{JournalError, KeyRing};
@@ -16,6 +19,8 @@ const BATCH_ROWS: usize = 64;
 const FLUSH_MS: u64 = 3_000;
 /// sled's cache in bytes.
 const CACHE_BYTES: u64 = 16 << 20;
+/// What must fit on the disk before a store that failed is opened again: sled writes half a MiB at once.
+const PROBE_BYTES: usize = 1 << 20;
 
 /// A change of rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +45,7 @@ pub trait Views: Send + Sync {
 
 /// The store of views failed; what it held can be rebuilt.
 #[derive(Debug, thiserror::Error)]
-#[error("WD-0120 views: {0}: stop wardd and delete the `views` directory; it is rebuilt from the journal")]
+#[error("WD-0120 views: {0}: they are opened again, or rebuilt from the journal, as soon as the disk takes writes")]
 pub struct ViewsError(String);
 
 impl ViewsError {
@@ -60,9 +65,20 @@ pub enum ViewsOpened {
 
 /// sled 0.34.7, used as measurements say: one tree, small batches, no flush on the hot path, opened behind a guard.
 /// Every row is sealed under the journal's key ring.
+///
+/// sled never works again after an error of the disk: then `failed` turns true, and whoever follows the log from a cursor
+/// here stops, calls `reopen`, and goes on from what the store says then.
 pub struct SledViews {
-    tree: sled::Db,
+    directory: PathBuf,
     seal: ViewSeal,
+    /// None while it is opened again.
+    store: RwLock<Option<Store>>,
+    failed: watch::Sender<bool>,
+}
+
+/// An open store.
+struct Store {
+    tree: sled::Db,
     /// The sum of all rows as the store holds it: sled 0.34 opens damaged stores with rows silently missing.
     sum: Mutex<Sum>,
 }
@@ -76,24 +92,65 @@ impl std::fmt::Debug for SledViews {
 impl SledViews {
     /// Opens the store of a directory, or sets it aside and begins an empty one.
     pub fn open(directory: &Path, keys: &Arc<KeyRing>) -> Result<(Self, ViewsOpened), JournalError> {
-        match Self::try_open(directory, ViewSeal::new(keys.clone())?) {
-            Ok(views) => Ok((views, ViewsOpened::Whole)),
+        let seal = ViewSeal::new(keys.clone())?;
+        let (store, opened) = Store::open(directory, &seal)?;
+        Ok((Self { directory: directory.to_owned(), seal, store: RwLock::new(Some(store)), failed: watch::Sender::new(false) }, opened))
+    }
+
+    /// Becomes true when the store has failed.
+    pub fn failed(&self) -> watch::Receiver<bool> {
+        self.failed.subscribe()
+    }
+
+    /// Opens the store of a disk that takes writes again, as at a start. An error leaves it as it was, readable as far as
+    /// it can be; try again later.
+    pub fn reopen(&self) -> Result<ViewsOpened, ViewsError> {
+        let new = |error: std::io::Error| ViewsError(error.to_string());
+        let probe = self.directory.with_extension("probe");
+        let tried = std::fs::File::create(&probe).and_then(|mut file| file.write_all(&vec![0xA5; PROBE_BYTES]).and_then(|()| file.sync_all()));
+        let removed = std::fs::remove_file(&probe);
+        tried.and(removed).map_err(new)?;
+        let mut place = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let old = place.take();
+        // sled may panic when a store that failed is closed.
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(old)));
+        let (store, opened) = Store::open(&self.directory, &self.seal).map_err(|error| ViewsError(error.to_string()))?;
+        *place = Some(store);
+        self.failed.send_replace(false);
+        Ok(opened)
+    }
+
+    /// Does something with the store; an error is noted.
+    fn with<T>(&self, work: impl FnOnce(&Store) -> Result<T, ViewsError>) -> Result<T, ViewsError> {
+        let place = self.store.read().unwrap_or_else(PoisonError::into_inner);
+        let result = place.as_ref().ok_or_else(|| ViewsError("they are being opened again".to_owned())).and_then(work);
+        if result.is_err() {
+            self.failed.send_if_modified(|has_failed| !std::mem::replace(has_failed, true));
+        }
+        result
+    }
+}
+
+impl Store {
+    fn open(directory: &Path, seal: &ViewSeal) -> Result<(Self, ViewsOpened), JournalError> {
+        match Self::try_open(directory, seal) {
+            Ok(store) => Ok((store, ViewsOpened::Whole)),
             Err(why) => {
                 let aside = (1..).map(|n| directory.with_extension(format!("damaged-{n}"))).find(|path| !path.exists()).unwrap_or_default();
                 telemetry::views_set_aside(&why);
                 std::fs::rename(directory, &aside).map_err(JournalError::io(directory, "set damaged views aside"))?;
-                let views = Self::try_open(directory, ViewSeal::new(keys.clone())?).map_err(|why| JournalError::Io {
+                let store = Self::try_open(directory, seal).map_err(|why| JournalError::Io {
                     path: directory.to_owned(),
                     action: "open empty views",
                     source: std::io::Error::other(why),
                 })?;
-                Ok((views, ViewsOpened::SetAside(aside)))
+                Ok((store, ViewsOpened::SetAside(aside)))
             }
         }
     }
 
     /// sled 0.34 panics on some damage, so it is opened and read through once where a panic can be caught.
-    fn try_open(directory: &Path, seal: ViewSeal) -> Result<Self, String> {
+    fn try_open(directory: &Path, seal: &ViewSeal) -> Result<Self, String> {
         remove_half_snapshots(directory);
         let directory = directory.to_owned();
         let open = std::panic::AssertUnwindSafe(move || {
@@ -110,7 +167,7 @@ impl SledViews {
             if stored_sum.unwrap_or_default() != sum {
                 return Err("rows are missing, or older than others".to_owned());
             }
-            Ok(Self { tree, seal, sum: Mutex::new(sum) })
+            Ok(Self { tree, sum: Mutex::new(sum) })
         });
         std::panic::catch_unwind(open).unwrap_or_else(|_| Err("sled panicked while it was opened".to_owned()))
     }
@@ -160,7 +217,7 @@ fn guarded<T>(call: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, ViewsE
     }
 }
 
-impl SledViews {
+impl Store {
     /// Takes what a row held out of the sum and puts in what it holds now. `replaced` are the rows of the same batch.
     fn replace(&self, sum: &mut Sum, replaced: &mut BTreeMap<String, Option<Vec<u8>>>, name: String, stored: Option<Vec<u8>>) -> Result<(), ViewsError> {
         let before = match replaced.get(&name) {
@@ -173,10 +230,8 @@ impl SledViews {
         replaced.insert(name, stored);
         Ok(())
     }
-}
 
-impl Views for SledViews {
-    fn apply(&self, changes: &[Change]) -> Result<(), ViewsError> {
+    fn apply(&self, seal: &ViewSeal, changes: &[Change]) -> Result<(), ViewsError> {
         // One writer at a time: the sum goes with its rows, in the same batch.
         let mut kept = self.sum.lock().unwrap_or_else(PoisonError::into_inner);
         for rows in changes.chunks(BATCH_ROWS) {
@@ -186,32 +241,26 @@ impl Views for SledViews {
             for change in rows {
                 match change {
                     Change::Put(key, value) => {
-                        let name = self.seal.name(key);
-                        let stored = self.seal.seal(&name, key, value)?;
+                        let name = seal.name(key);
+                        let stored = seal.seal(&name, key, value)?;
                         batch.insert(name.as_bytes(), stored.as_slice());
                         self.replace(&mut sum, &mut replaced, name, Some(stored))?;
                     }
                     Change::Remove(key) => {
-                        let name = self.seal.name(key);
+                        let name = seal.name(key);
                         batch.remove(name.as_bytes());
                         self.replace(&mut sum, &mut replaced, name, None)?;
                     }
                 }
             }
-            batch.insert(SUM.as_bytes(), self.seal.seal(SUM, SUM, &sum.bytes())?);
+            batch.insert(SUM.as_bytes(), seal.seal(SUM, SUM, &sum.bytes())?);
             guarded(|| self.tree.apply_batch(batch))?;
             *kept = sum;
         }
         Ok(())
     }
 
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, ViewsError> {
-        let name = self.seal.name(key);
-        let Some(stored) = guarded(|| self.tree.get(&name))? else { return Ok(None) };
-        self.seal.open(name.as_bytes(), &stored).map(|(_, value)| Some(value))
-    }
-
-    fn scan(&self, prefix: &str, from: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, ViewsError> {
+    fn scan(&self, seal: &ViewSeal, prefix: &str, from: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, ViewsError> {
         // Hidden names have no order of their own: all are read, and the first of the real keys are kept.
         let is_hidden = view_seal::hidden_prefix(prefix).is_some();
         let start = if from > prefix && !is_hidden { from } else { prefix };
@@ -221,7 +270,7 @@ impl Views for SledViews {
             if !name.starts_with(prefix.as_bytes()) || (!is_hidden && found.len() >= limit) {
                 break;
             }
-            let (key, value) = self.seal.open(&name, &stored)?;
+            let (key, value) = seal.open(&name, &stored)?;
             if key.as_str() >= from && key != SUM {
                 found.insert(key, value);
             }
@@ -231,9 +280,25 @@ impl Views for SledViews {
         }
         Ok(found.into_iter().collect())
     }
+}
+
+impl Views for SledViews {
+    fn apply(&self, changes: &[Change]) -> Result<(), ViewsError> {
+        self.with(|store| store.apply(&self.seal, changes))
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, ViewsError> {
+        let name = self.seal.name(key);
+        let stored = self.with(|store| guarded(|| store.tree.get(&name)))?;
+        stored.map(|stored| self.with(|_| self.seal.open(name.as_bytes(), &stored).map(|(_, value)| value))).transpose()
+    }
+
+    fn scan(&self, prefix: &str, from: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, ViewsError> {
+        self.with(|store| store.scan(&self.seal, prefix, from, limit))
+    }
 
     fn flush(&self) -> Result<(), ViewsError> {
-        guarded(|| self.tree.flush()).map(drop)
+        self.with(|store| guarded(|| store.tree.flush()).map(drop))
     }
 }
 
@@ -419,6 +484,27 @@ mod tests {
         assert_eq!(cursor(&views, "billing").unwrap(), 17, "kept over a clean stop");
         drop(views);
         std::fs::remove_dir_all(&path).unwrap();
+    }
+
+    #[test]
+    fn a_store_that_failed_says_so_and_is_opened_again_with_what_it_had() {
+        let path = directory("failed");
+        let (views, _) = SledViews::open(&path, &keys()).unwrap();
+        views.apply(&[Change::Put("row/a".into(), b"1".to_vec()), advance("billing", 17)]).unwrap();
+        let failed = views.failed();
+        assert!(!*failed.borrow());
+        // A row that is no row of ours.
+        views.with(|store| guarded(|| store.tree.insert("row/b", b"rubbish"))).unwrap();
+        assert!(views.get("row/b").is_err() && *failed.borrow());
+        let ViewsOpened::SetAside(aside) = views.reopen().unwrap() else { panic!("rubbish was taken for a row") };
+        assert!(!*failed.borrow());
+        assert_eq!((views.get("row/b").unwrap(), cursor(&views, "billing").unwrap()), (None, 0), "an empty one: all is rebuilt");
+        views.apply(&[advance("billing", 18)]).unwrap();
+        views.reopen().unwrap();
+        assert_eq!(cursor(&views, "billing").unwrap(), 18);
+        drop(views);
+        std::fs::remove_dir_all(&path).unwrap();
+        std::fs::remove_dir_all(&aside).unwrap();
     }
 
     #[test]

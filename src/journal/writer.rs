@@ -45,6 +45,15 @@ struct Active {
     path: PathBuf,
     offset: u64,
     capacity: u64,
+    /// Bytes behind `offset` that a write left there which had no room; they are overwritten before anything counts again.
+    stale: u64,
+}
+
+/// Where the log stood before the group that is being collected.
+#[derive(Clone, Copy)]
+struct Before {
+    next: u64,
+    chain: Chain,
 }
 
 /// A record of the group that is being made durable.
@@ -78,6 +87,7 @@ pub(super) struct State {
     next: u64,
     durable: u64,
     chain: Chain,
+    before_group: Before,
     preparer: Preparer,
     /// The first failed write or sync; nothing is accepted after it.
     fatal: Option<String>,
@@ -89,13 +99,15 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(directory: &Path, resume: super::recovery::Resume, disk: &dyn Disk, preparer: Preparer) -> Result<(Self, Index), JournalError> {
         let mut high_water = HighWater::open(directory, disk)?;
-        if high_water.is_new() {
-            // Durable before the first event, so that a log without a mark is one that has lost it.
-            high_water.write(&Mark { sequence: resume.next - 1, chain: resume.chain }, disk)?;
+        let mark = Mark { sequence: resume.next - 1, chain: resume.chain };
+        if high_water.is_new() || resume.mark != mark.sequence {
+            // Durable before the first event, so that a log without a mark is one that has lost it; and what was found behind
+            // the mark counts from now on.
+            high_water.write(&mark, disk)?;
             high_water.sync(disk)?;
             disk.sync_directory(directory).map_err(JournalError::io(directory, "sync directory"))?;
         }
-        let active = resume.active.map(|(file, path, offset, capacity)| Active { file, path, offset, capacity });
+        let active = resume.active.map(|(file, path, offset, capacity)| Active { file, path, offset, capacity, stale: 0 });
         let state = Self {
             nonces: Nonces::new()?,
             high_water,
@@ -103,6 +115,7 @@ impl State {
             next: resume.next,
             durable: resume.next - 1,
             chain: resume.chain,
+            before_group: Before { next: resume.next, chain: resume.chain },
             preparer,
             fatal: None,
             buffer: Vec::new(),
@@ -126,6 +139,18 @@ fn next(requests: &Receiver<Request>, is_calm: bool) -> Result<Request, RecvTime
         }
     }
     requests.recv_timeout(MARK_SYNC)
+}
+
+/// Why a group was not made durable.
+enum Unwritten {
+    /// The disk has no room now; nothing of the group counts.
+    Full(io::Error),
+    /// Something that closes the log.
+    Failed(String),
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl Writer {
@@ -190,6 +215,9 @@ impl Writer {
         };
         let versions_bytes: Vec<u8> = versions.iter().flat_map(|version| version.to_le_bytes()).collect();
         let state = &mut self.state;
+        if state.group.is_empty() {
+            state.before_group = Before { next: state.next, chain: state.chain };
+        }
         let parts = Parts { kind: Kind::Events, events: count, first: state.next, durable: state.durable, recorded: batch.meta.recorded.micros(), before: &state.chain };
         let offset = state.active.as_ref().map_or(0, |active| active.offset) + state.buffer.len() as u64;
         let start = state.buffer.len();
@@ -266,19 +294,19 @@ impl Writer {
 
     /// A full disk is waited for; anything else closes the log.
     fn no_room(&mut self, error: io::Error) -> AppendError {
-        telemetry::journal_full(&error);
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                self.is_full.store(true, Ordering::Relaxed);
-                AppendError::Full
-            }
-            _ => self.fail(format!("a new segment cannot be begun: {error}")),
+        if !is_no_room(&error) {
+            return self.fail(format!("a new segment cannot be begun: {error}"));
         }
+        telemetry::journal_full(&error);
+        self.is_full.store(true, Ordering::Relaxed);
+        AppendError::Full
     }
 
     /// Writes the active segment's footer. Nothing of the state has changed when it fails.
     fn close_active(&mut self) -> io::Result<()> {
-        let Some(active) = &self.state.active else { return Ok(()) };
+        if self.state.active.is_none() {
+            return Ok(());
+        }
         let entries = self.index.read().unwrap_or_else(PoisonError::into_inner).segments.last().map(SegmentIndex::sorted).unwrap_or_default();
         let body = index::encode(&entries);
         let parts = Parts { kind: Kind::Footer, events: 0, first: self.state.next, durable: self.state.durable, recorded: 0, before: &self.state.chain };
@@ -289,7 +317,11 @@ impl Writer {
             footer.clear();
             self.state.chain
         });
-        self.disk.write_at(&active.file, &footer, active.offset)?;
+        let active = self.state.active.as_mut().ok_or(io::ErrorKind::NotFound)?;
+        if let Err(error) = self.disk.write_at(&active.file, &footer, active.offset) {
+            active.stale = active.stale.max(footer.len() as u64).min(active.capacity - active.offset);
+            return Err(error);
+        }
         self.disk.set_length(&active.file, active.offset + footer.len() as u64)?;
         self.disk.sync(&active.file)?;
         // Behind our own: a full disk leaves the segment as it was, and so the mirror's.
@@ -319,7 +351,7 @@ impl Writer {
         let capacity = file.metadata().map_err(failed("read size"))?.len();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.segments.push(SegmentIndex::new(file.clone(), path.clone(), self.state.next));
-        self.state.active = Some(Active { file, path, offset: segment::HEADER_BYTES as u64, capacity });
+        self.state.active = Some(Active { file, path, offset: segment::HEADER_BYTES as u64, capacity, stale: 0 });
         Ok(())
     }
 
@@ -332,10 +364,7 @@ impl Writer {
             self.state.buffer.clear();
             match result {
                 Ok(()) => self.publish(),
-                Err(error) => {
-                    let fatal = self.fail(error.to_string());
-                    self.state.group.drain(..).for_each(|pending| (pending.done)(Err(fatal.clone())));
-                }
+                Err(error) => self.refuse_group(error),
             }
         }
         let head = self.state.durable;
@@ -346,19 +375,49 @@ impl Writer {
         self.state.barriers.drain(..).for_each(|done| done(answer.clone()));
     }
 
-    fn write_group(&mut self) -> Result<(), JournalError> {
+    fn write_group(&mut self) -> Result<(), Unwritten> {
         let state = &mut self.state;
         let Some(active) = &mut state.active else { return Ok(()) };
-        let failed = |action| JournalError::io(active.path.clone(), action);
         let mark = Mark { sequence: state.next - 1, chain: state.chain };
+        let size = state.buffer.len();
+        // What an earlier write left behind goes with this one.
+        let cleared = usize::try_from(active.stale).unwrap_or(usize::MAX).max(size);
+        state.buffer.resize(cleared, 0);
+        let written = self.disk.write_at(&active.file, &state.buffer, active.offset);
+        state.buffer.truncate(size);
+        if let Err(error) = written {
+            active.stale = cleared as u64;
+            let cause = format!("journal: {}: append: {error}", active.path.display());
+            return Err(if is_no_room(&error) { Unwritten::Full(error) } else { Unwritten::Failed(cause) });
+        }
+        active.stale = 0;
+        // The mirror never has what the log has no room for.
         self.mirror.begin(|| Copy { path: active.path.clone(), offset: active.offset, bytes: state.buffer.clone(), mark });
-        self.disk.write_at(&active.file, &state.buffer, active.offset).map_err(failed("append"))?;
-        self.disk.sync(&active.file).map_err(failed("sync"))?;
+        self.disk.sync(&active.file).map_err(|error| Unwritten::Failed(format!("journal: {}: sync: {error}", active.path.display())))?;
         self.mirror.finish();
-        active.offset += state.buffer.len() as u64;
+        active.offset += size as u64;
         state.preparer.written(active.offset);
         state.durable = mark.sequence;
-        state.high_water.write(&mark, self.disk.as_ref())
+        self.is_full.store(false, Ordering::Relaxed);
+        state.high_water.write(&mark, self.disk.as_ref()).map_err(|error| Unwritten::Failed(error.to_string()))
+    }
+
+    /// Nobody of the group is told that it is done. A full disk leaves everything as it was before the group: nothing of it
+    /// was synced, and a file system that writes a copy of what it changes may have no room even inside a segment.
+    fn refuse_group(&mut self, why: Unwritten) {
+        let answer = match why {
+            Unwritten::Failed(cause) => self.fail(cause),
+            Unwritten::Full(error) => {
+                let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+                for event in self.state.group.iter().rev().flat_map(|pending| pending.batch.events.iter().rev()) {
+                    index.set_version(index::hash(&event.event.stream), event.stream_version - 1);
+                }
+                drop(index);
+                (self.state.next, self.state.chain) = (self.state.before_group.next, self.state.before_group.chain);
+                self.no_room(error)
+            }
+        };
+        self.state.group.drain(..).for_each(|pending| (pending.done)(Err(answer.clone())));
     }
 
     fn publish(&mut self) {

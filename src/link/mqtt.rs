@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
-use rumqttc::{AckMode, AsyncClient, BrokerSessionResumePolicy, Event, MqttOptions, PublishOptions};
+use rumqttc::{AckMode, AsyncClient, BrokerSessionResumePolicy, ConnectionError, Event, MqttOptions, PublishOptions};
 use tokio::sync::mpsc;
 
 use super::Backoff;
@@ -143,6 +143,8 @@ pub fn send(broker: &Broker, figures: Arc<DeviceFigures>) -> Sender {
             match events.poll().await {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => backoff.reset(),
                 Ok(_) => {}
+                // Nobody is left who could send.
+                Err(ConnectionError::RequestsDone) => return,
                 Err(error) => {
                     let pause = backoff.pause();
                     figures.link_failed(&error.to_string(), pause.as_millis());

@@ -1,7 +1,7 @@
 //! Rows by kind and key: a cache that is written behind, over the rebuildable store.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use rust_decimal::Decimal;
@@ -144,6 +144,8 @@ impl Cache {
 pub struct Rows {
     views: Arc<dyn Views>,
     cache: RwLock<Cache>,
+    /// One write at a time, and none while rows are read anew.
+    writes: Mutex<()>,
     changed: tokio::sync::watch::Sender<u64>,
 }
 
@@ -156,11 +158,26 @@ impl std::fmt::Debug for Rows {
 impl Rows {
     /// The rows of a store, from where they stand; `head` is the log's.
     pub fn open(views: Arc<dyn Views>, head: u64) -> Result<Self, ViewsError> {
-        let mut applied = views::cursor(views.as_ref(), CONSUMER)?;
+        let cache = Self::read(views.as_ref(), head)?;
+        let changed = tokio::sync::watch::channel(cache.applied).0;
+        Ok(Self { views, cache: RwLock::new(cache), writes: Mutex::new(()), changed })
+    }
+
+    /// Forgets what is in memory and begins where the store stands now; nobody may be applying events.
+    pub fn reopen(&self, head: u64) -> Result<(), ViewsError> {
+        let _one = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = Self::read(self.views.as_ref(), head)?;
+        *self.cache.write().unwrap_or_else(PoisonError::into_inner) = cache;
+        Ok(())
+    }
+
+    fn read(views: &dyn Views, head: u64) -> Result<Cache, ViewsError> {
+        let mut applied = views::cursor(views, CONSUMER)?;
         let is_of_another_form = views.get(FORMAT)?.as_deref() != Some(FORM);
         if applied > head || is_of_another_form {
-            // Of another form: what an earlier wardd noted elsewhere, such as open items, would not be seen. Ahead: the views belong to another log, or to a later state of this one: begin anew, with every consumer's rows. A
-            // charge that waits for a price, say, names its cause by a sequence that is another event here.
+            // Of another form: what an earlier wardd noted elsewhere, such as open items, would not be seen. Ahead: the views
+            // belong to another log, or to a later state of this one: begin anew, with every consumer's rows. A charge that
+            // waits for a price, say, names its cause by a sequence that is another event here.
             let stale: Vec<Change> = views.scan("", "", usize::MAX)?.into_iter().map(|(key, _)| Change::Remove(key)).collect();
             views.apply(&stale)?;
             views.apply(&[Change::Put(FORMAT.to_owned(), FORM.to_vec())])?;
@@ -172,7 +189,7 @@ impl Rows {
         }
         let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
-        Ok(Self { views, cache: RwLock::new(cache), changed: tokio::sync::watch::channel(applied).0 })
+        Ok(cache)
     }
 
     /// The last event that all rows reflect.
@@ -265,8 +282,9 @@ impl Rows {
         self.changed.send_replace(self.applied());
     }
 
-    /// Writes what has changed to the store, the cursor last; one call at a time.
+    /// Writes what has changed to the store, the cursor last.
     pub fn write(&self) -> Result<(), ViewsError> {
+        let _one = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         let (rows, last) = {
             let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
             let mut last = cache.open_items.take_changes();

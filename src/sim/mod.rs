@@ -24,6 +24,7 @@ pub mod cabinet_mqtt;
 pub mod clock;
 pub mod counts;
 pub mod device;
+pub mod disk_shim;
 pub mod drawers;
 pub mod epc;
 pub mod hl7_analyzer;
@@ -52,6 +53,7 @@ mod tests;
 
 pub use broker::Broker;
 pub use counts::Counts;
+pub use disk_shim::DiskShim;
 pub use hospital::Hospital;
 pub use pty::Pty;
 pub use random::Random;

@@ -61,6 +61,11 @@ pub fn mirror_heals(why: &str) {
     tracing::error!(code = "WD-0134", why, "the journal is damaged and is healed from its mirror: replace its disk");
 }
 
+/// The store of views had failed and is open again.
+pub fn views_mended() {
+    tracing::info!("views are open again, read models and charges go on from where they stand");
+}
+
 /// The store of views was damaged.
 pub fn views_set_aside(why: &str) {
     if let Some(metric) = set_aside() {

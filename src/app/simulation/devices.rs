@@ -2,10 +2,11 @@
 //! was told. They see connections only, which are slow, cut and, on the serial line, noisy.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -24,7 +25,21 @@ pub(super) struct LineFaults {
     pub(super) deaf: u32,
 }
 
-/// The way to wardd; it changes with every start.
+/// A line to wardd, of any kind.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A line as devices hold it.
+pub(super) type Line = Box<dyn Stream>;
+
+/// How devices reach wardd.
+pub(super) trait Ways: Send + Sync {
+    /// A line for the device of this name; waits until somebody is there.
+    fn connect<'a>(&'a self, device: &'a str) -> Pin<Box<dyn Future<Output = Line> + Send + 'a>>;
+}
+
+/// The ways inside one process: they change with every start.
 #[derive(Clone, Default)]
 pub(super) struct Doors(Arc<Mutex<std::collections::BTreeMap<String, mpsc::Sender<Connection>>>>);
 
@@ -38,28 +53,33 @@ impl Doors {
     pub(super) fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
 
-    /// A connection; waits until somebody is there.
-    async fn connect(&self, device: &str) -> DuplexStream {
-        loop {
-            let door = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(device).cloned();
-            if let Some(door) = door {
-                let (ours, theirs) = tokio::io::duplex(64);
-                let (reader, writer) = tokio::io::split(theirs);
-                let connection = Connection { reader: Box::new(reader), writer: Box::new(writer), peer: "10.0.0.1:1".to_owned() };
-                if door.send(connection).await.is_ok() {
-                    return ours;
+impl Ways for Doors {
+    fn connect<'a>(&'a self, device: &'a str) -> Pin<Box<dyn Future<Output = Line> + Send + 'a>> {
+        Box::pin(async move {
+            loop {
+                let door = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(device).cloned();
+                if let Some(door) = door {
+                    let (ours, theirs) = tokio::io::duplex(64);
+                    let (reader, writer) = tokio::io::split(theirs);
+                    let connection = Connection { reader: Box::new(reader), writer: Box::new(writer), peer: "10.0.0.1:1".to_owned() };
+                    if door.send(connection).await.is_ok() {
+                        return Box::new(ours) as Line;
+                    }
                 }
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
+        })
     }
 }
 
 /// What all devices share.
 #[derive(Clone)]
 pub(super) struct Floor {
-    pub(super) doors: Doors,
+    pub(super) ways: Arc<dyn Ways>,
+    /// Everybody waits so many times shorter.
+    pub(super) haste: u32,
     pub(super) faults: Arc<Mutex<LineFaults>>,
     pub(super) claims: Arc<Mutex<Claims>>,
 }
@@ -69,10 +89,14 @@ impl Floor {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) async fn pause(&self, ms: u64) {
+        tokio::time::sleep(Duration::from_millis(ms) / self.haste).await;
+    }
+
     /// Nobody measures a tube that was not collected.
     async fn until_collected(&self, tube: &str) {
         while !self.claims().is_collected(tube) {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            self.pause(300).await;
         }
     }
 
@@ -85,7 +109,7 @@ impl Floor {
 struct Gone;
 
 /// Writes in pieces with pauses; may cut the line in the middle.
-async fn write(floor: &Floor, random: &mut Random, stream: &mut DuplexStream, bytes: &[u8]) -> Result<(), Gone> {
+async fn write(floor: &Floor, random: &mut Random, stream: &mut Line, bytes: &[u8]) -> Result<(), Gone> {
     let mut at = 0;
     while at < bytes.len() {
         if random.chance(floor.faults().cut / 4) {
@@ -95,14 +119,14 @@ async fn write(floor: &Floor, random: &mut Random, stream: &mut DuplexStream, by
         timeout(Duration::from_secs(60), stream.write_all(&bytes[at..at + piece])).await.map_err(|_| Gone)?.map_err(|_| Gone)?;
         at += piece;
         if random.chance(200) {
-            tokio::time::sleep(Duration::from_millis(random.between(1, 80))).await;
+            floor.pause(random.between(1, 80)).await;
         }
     }
     Ok(())
 }
 
-async fn byte(stream: &mut DuplexStream, patience: Duration) -> Result<Option<u8>, Gone> {
-    match timeout(patience, stream.read_u8()).await {
+async fn byte(floor: &Floor, stream: &mut Line, patience: Duration) -> Result<Option<u8>, Gone> {
+    match timeout(patience / floor.haste, stream.read_u8()).await {
         Ok(Ok(byte)) => Ok(Some(byte)),
         Ok(Err(_)) => Err(Gone),
         Err(_) => Ok(None),
@@ -126,7 +150,7 @@ pub(super) async fn feed(floor: Floor, name: String, mut random: Random, mut wor
         loop {
             let stream = match &mut line {
                 Some(stream) => stream,
-                None => line.insert(floor.doors.connect(&name).await),
+                None => line.insert(floor.ways.connect(&name).await),
             };
             match exchange(&floor, &mut random, stream, message.as_bytes(), &control).await {
                 Ok(Some(code)) if code == "AA" && !random.chance(floor.faults().deaf) => {
@@ -134,23 +158,23 @@ pub(super) async fn feed(floor: Floor, name: String, mut random: Random, mut wor
                     break;
                 }
                 // Refused for now, or the answer was not heard: the same message again.
-                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(random.between(200, 2_000))).await,
+                Ok(Some(_)) => floor.pause(random.between(200, 2_000)).await,
                 Ok(None) | Err(Gone) => {
                     line = None;
-                    tokio::time::sleep(Duration::from_millis(random.between(100, 3_000))).await;
+                    floor.pause(random.between(100, 3_000)).await;
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(random.between(10, 900))).await;
+        floor.pause(random.between(10, 900)).await;
     }
 }
 
 /// Sends a block and reads the answer to it; none when nobody answers.
-async fn exchange(floor: &Floor, random: &mut Random, stream: &mut DuplexStream, message: &[u8], control: &str) -> Result<Option<String>, Gone> {
+async fn exchange(floor: &Floor, random: &mut Random, stream: &mut Line, message: &[u8], control: &str) -> Result<Option<String>, Gone> {
     write(floor, random, stream, message).await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\x1c\r") {
-        match byte(stream, Duration::from_secs(30)).await? {
+        match byte(floor, stream, Duration::from_secs(30)).await? {
             Some(byte) => answer.push(byte),
             None => return Ok(None),
         }
@@ -183,21 +207,21 @@ pub(super) async fn analyzer(floor: Floor, name: String, mut random: Random, mut
         ];
         let frames = frames(&records);
         loop {
-            let mut stream = floor.doors.connect(&name).await;
+            let mut stream = floor.ways.connect(&name).await;
             if transmission(&floor, &mut random, &mut stream, &frames).await.is_ok() && !random.chance(floor.faults().deaf) {
                 floor.claims().accepted(&name, measured);
                 break;
             }
             drop(stream);
-            tokio::time::sleep(Duration::from_millis(random.between(500, 12_000))).await;
+            floor.pause(random.between(500, 12_000)).await;
         }
-        tokio::time::sleep(Duration::from_millis(random.between(10, 900))).await;
+        floor.pause(random.between(10, 900)).await;
     }
 }
 
-async fn transmission(floor: &Floor, random: &mut Random, stream: &mut DuplexStream, frames: &[Vec<u8>]) -> Result<(), Gone> {
+async fn transmission(floor: &Floor, random: &mut Random, stream: &mut Line, frames: &[Vec<u8>]) -> Result<(), Gone> {
     write(floor, random, stream, &[0x05]).await?;
-    if byte(stream, Duration::from_secs(15)).await? != Some(0x06) {
+    if byte(floor, stream, Duration::from_secs(15)).await? != Some(0x06) {
         return Err(Gone);
     }
     for frame in frames {
@@ -210,7 +234,7 @@ async fn transmission(floor: &Floor, random: &mut Random, stream: &mut DuplexStr
                 sent[at] ^= 1 << random.below(7);
             }
             write(floor, random, stream, &sent).await?;
-            match byte(stream, Duration::from_secs(15)).await? {
+            match byte(floor, stream, Duration::from_secs(15)).await? {
                 // An answer that was not heard: the frame comes again.
                 Some(0x06) if tries < 6 && random.chance(floor.faults().deaf / 3) => {}
                 Some(0x06) => break,
@@ -233,11 +257,11 @@ pub(super) async fn scanner(floor: Floor, name: String, mut random: Random, mut 
         loop {
             let stream = match &mut line {
                 Some(stream) => stream,
-                None => line.insert(floor.doors.connect(&name).await),
+                None => line.insert(floor.ways.connect(&name).await),
             };
             let scan = format!("]C0{tube}\r\n");
             let answer = match write(&floor, &mut random, stream, scan.as_bytes()).await {
-                Ok(()) => byte(stream, Duration::from_secs(20)).await,
+                Ok(()) => byte(&floor, stream, Duration::from_secs(20)).await,
                 Err(gone) => Err(gone),
             };
             match answer {
@@ -247,13 +271,13 @@ pub(super) async fn scanner(floor: Floor, name: String, mut random: Random, mut 
                 }
                 Ok(Some(0x06)) => {}
                 // No: it was not known yet, or could not be stored.
-                Ok(Some(_)) => tokio::time::sleep(Duration::from_millis(random.between(2_100, 4_000))).await,
+                Ok(Some(_)) => floor.pause(random.between(2_100, 4_000)).await,
                 Ok(None) | Err(Gone) => {
                     line = None;
-                    tokio::time::sleep(Duration::from_millis(random.between(100, 2_000))).await;
+                    floor.pause(random.between(100, 2_000)).await;
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(random.between(10, 700))).await;
+        floor.pause(random.between(10, 700)).await;
     }
 }

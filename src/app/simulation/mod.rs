@@ -8,6 +8,7 @@ pub mod core;
 mod devices;
 mod log;
 mod oracle;
+pub mod real;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -100,6 +101,7 @@ struct World {
     random: Random,
     clock: Clock,
     floor: Floor,
+    doors: Doors,
     hospital: watch::Sender<Option<Arc<Hospital>>>,
     views: Arc<dyn Views>,
     profiles: BTreeMap<&'static str, Arc<Profile>>,
@@ -160,7 +162,7 @@ impl World {
         let (stop, stopping) = watch::channel(false);
         for device in devices {
             let Some(profile) = self.profiles.get(device.as_str()).cloned() else { continue };
-            let door = self.floor.doors.open(device.as_str());
+            let door = self.doors.open(device.as_str());
             let served = gateway::Device {
                 figures: telemetry::device(device.as_str()),
                 id: device,
@@ -188,7 +190,7 @@ impl World {
     async fn kill(&self, mut process: Process) -> Vec<Arc<StoredBatch>> {
         let durable = process.log.crash();
         self.hospital.send_replace(None);
-        self.floor.doors.close();
+        self.doors.close();
         process.tasks.shutdown().await;
         process.hospital.kill().await;
         durable
@@ -257,11 +259,8 @@ impl Desk {
     }
 }
 
-/// Everybody at work; their tubes and values follow from the seed alone.
-fn people(world: &World, desk: &Desk, random: &Random) -> JoinSet<()> {
-    let day = Timestamp::from_micros(BEGIN).date();
-    let accessions: Vec<Accession> = (1..).take(TUBES).map(|number| Accession::issue(day.short(), number)).collect();
-    let tubes: Vec<String> = accessions.iter().map(ToString::to_string).collect();
+/// The scanner, the feeds and the analyzer at work; their tubes and values follow from the seed alone.
+fn devices_at_work(people: &mut JoinSet<()>, floor: &Floor, random: &Random, tubes: &[String]) {
     // A value occurs once, so that it says where it belongs.
     let measured = |(at, tube): (usize, &String), test: usize| Measured {
         accession: tube.clone(),
@@ -273,17 +272,25 @@ fn people(world: &World, desk: &Desk, random: &Random) -> JoinSet<()> {
     let results = |from: usize, to: usize, test: usize| -> VecDeque<Measured> { tubes.iter().enumerate().skip(from).take(to - from).map(|tube| measured(tube, test)).collect() };
     let mut with_strays = results(0, TUBES / 2, 0);
     for number in 1..=2_u32 {
-        let stray = Measured { accession: Accession::issue(day.short(), 900 + number).to_string(), test: TESTS[0], value: format!("90.{number}7"), unit: UNITS[0], is_stray: true };
+        let nobody = Accession::issue(Timestamp::from_micros(BEGIN).date().short(), 900 + number).to_string();
+        let stray = Measured { accession: nobody, test: TESTS[0], value: format!("90.{number}7"), unit: UNITS[0], is_stray: true };
         with_strays.insert(usize::try_from(number).unwrap_or(1), stray);
     }
     // A count of cells that claims to be a part of a hundred.
     with_strays.push_back(Measured { accession: tubes.first().cloned().unwrap_or_default(), test: TESTS[1], value: "91.7".to_owned(), unit: "%", is_stray: true });
+    people.spawn(devices::scanner(floor.clone(), "scanner".to_owned(), random.fork("scanner"), tubes.to_vec().into()));
+    people.spawn(devices::feed(floor.clone(), "feed".to_owned(), random.fork("feed"), results(0, TUBES, 1)));
+    people.spawn(devices::feed(floor.clone(), "feed-2".to_owned(), random.fork("feed-2"), with_strays));
+    people.spawn(devices::analyzer(floor.clone(), "xn".to_owned(), random.fork("xn"), results(TUBES / 2, TUBES, 0)));
+}
+
+/// Everybody at work.
+fn people(world: &World, desk: &Desk, random: &Random) -> JoinSet<()> {
+    let day = Timestamp::from_micros(BEGIN).date();
+    let accessions: Vec<Accession> = (1..).take(TUBES).map(|number| Accession::issue(day.short(), number)).collect();
+    let tubes: Vec<String> = accessions.iter().map(ToString::to_string).collect();
     let mut people = JoinSet::new();
-    let floor = || world.floor.clone();
-    people.spawn(devices::scanner(floor(), "scanner".to_owned(), random.fork("scanner"), tubes.clone().into()));
-    people.spawn(devices::feed(floor(), "feed".to_owned(), random.fork("feed"), results(0, TUBES, 1)));
-    people.spawn(devices::feed(floor(), "feed-2".to_owned(), random.fork("feed-2"), with_strays));
-    people.spawn(devices::analyzer(floor(), "xn".to_owned(), random.fork("xn"), results(TUBES / 2, TUBES, 0)));
+    devices_at_work(&mut people, &world.floor, random, &tubes);
     people.spawn(desk.clone().clerk(accessions));
     people.spawn(desk.clone().nurse(random.fork("nurse")));
     people
@@ -304,7 +311,8 @@ async fn live(seed: u64) -> Result<History, AppError> {
         profiles.insert(name, Arc::new(profiles::Source::BuiltIn.load(profile)?));
     }
     let (hospital, current) = watch::channel(None);
-    let floor = Floor { doors: Doors::default(), faults: Arc::new(Mutex::new(plan.line)), claims: Arc::new(Mutex::new(Claims::default())) };
+    let doors = Doors::default();
+    let floor = Floor { ways: Arc::new(doors.clone()), haste: 1, faults: Arc::new(Mutex::new(plan.line)), claims: Arc::new(Mutex::new(Claims::default())) };
     let names = Names::new()?;
     let desk = Desk { names: names.clone(), hospital: current, clock: clock.clone(), floor: floor.clone() };
     let mut world = World {
@@ -312,6 +320,7 @@ async fn live(seed: u64) -> Result<History, AppError> {
         random: random.fork("world"),
         clock,
         floor: floor.clone(),
+        doors,
         hospital,
         views: Arc::new(MemoryViews::default()),
         profiles,

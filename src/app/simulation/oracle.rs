@@ -30,6 +30,8 @@ pub(super) struct Claims {
     collected: BTreeSet<String>,
     /// Commands at the cabinet that were answered with done, and how much they moved: loads positive.
     moved: Vec<(CommandId, Decimal)>,
+    /// What a broker took for a device: it must come to wardd.
+    published: Vec<(String, String)>,
 }
 
 impl Claims {
@@ -49,8 +51,12 @@ impl Claims {
         self.moved.push((command, quantity));
     }
 
+    pub(super) fn published(&mut self, device: &str, payload: String) {
+        self.published.push((device.to_owned(), payload));
+    }
+
     pub(super) fn count(&self) -> usize {
-        self.accepted.values().map(Vec::len).sum::<usize>() + self.collected.len() + self.moved.len()
+        self.accepted.values().map(Vec::len).sum::<usize>() + self.collected.len() + self.moved.len() + self.published.len()
     }
 }
 
@@ -165,6 +171,12 @@ fn results(claims: &Claims, log: &[Arc<StoredBatch>], faults: &mut Vec<String>) 
                 [] => faults.push(format!("{name}: result {} was accepted and is lost", measured.value)),
                 several => faults.push(format!("{name}: result {} is filed {} times", measured.value, several.len())),
             }
+        }
+    }
+    for (name, payload) in &claims.published {
+        let kept = received.get(name).map_or(0, |raws| raws.iter().filter(|raw| *raw == payload).count());
+        if kept != 1 {
+            faults.push(format!("{name}: the broker took {payload}, and it is kept {kept} times"));
         }
     }
     for tube in &claims.collected {

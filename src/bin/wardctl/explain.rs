@@ -44,7 +44,7 @@ const CODES: &[(&str, &str, &str)] = &[
     (
         "WD-0120",
         "The store of views failed. It holds nothing that the journal does not.",
-        "Stop wardd, delete the `views` folder of the data directory, start again: it is rebuilt.",
+        "Nothing, when the disk takes writes again: wardd opens it anew within seconds, and rebuilds it when it is damaged. When it goes on, look at the disk; at worst stop wardd, delete the `views` folder of the data directory, and start again.",
     ),
     ("WD-0130", "There is no journal to copy.", "Name the data directory of a wardd that has run."),
     ("WD-0131", "The folder of the backup holds a copy of another journal.", "Name an empty folder, or the one of this journal."),

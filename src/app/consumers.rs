@@ -1,0 +1,73 @@
+//! What follows the log from a cursor: read models, charges, drawers. When the store that holds the cursors fails, all of them
+//! stop, the store is opened again or rebuilt, and each goes on from where the store says it stands.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::actor::{Charging, Hospital};
+use crate::domain::account::PriceList;
+use crate::journal::Log;
+use crate::journal::views::SledViews;
+use crate::kernel::{CabinetId, Clock, DeviceId};
+use crate::outbound::{Drawers, Opener};
+use crate::projection::{Projector, Rows};
+use crate::telemetry;
+
+/// Between two tries to open a store that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Everything that consumers are made of.
+pub(super) struct Consumers {
+    pub(super) log: Arc<dyn Log>,
+    pub(super) views: Arc<SledViews>,
+    pub(super) rows: Arc<Rows>,
+    pub(super) hospital: Arc<Hospital>,
+    pub(super) prices: watch::Receiver<Arc<PriceList>>,
+    pub(super) openers: BTreeMap<CabinetId, (DeviceId, Arc<dyn Opener>)>,
+    pub(super) clock: Clock,
+}
+
+impl Consumers {
+    /// Follows the log until it closes.
+    pub(super) async fn run(self) {
+        let mut failed = self.views.failed();
+        loop {
+            let mut tasks = self.start();
+            tokio::select! {
+                () = async { while tasks.join_next().await.is_some() {} } => return,
+                _ = failed.wait_for(|has_failed| *has_failed) => {}
+            }
+            tasks.shutdown().await;
+            self.mend().await;
+        }
+    }
+
+    fn start(&self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Projector::new(self.rows.clone()).run(self.log.clone()));
+        let (hospital, log, views, clock) = (self.hospital.clone(), self.log.clone(), self.views.clone(), self.clock.clone());
+        let charging = Charging { prices: self.prices.clone() };
+        tasks.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
+        tasks.spawn(Drawers::new(self.openers.clone(), self.clock.clone()).run(self.log.clone(), self.views.clone()));
+        tasks
+    }
+
+    /// Tries until the store is open again and the rows are what it holds.
+    async fn mend(&self) {
+        loop {
+            tokio::time::sleep(AGAIN).await;
+            let (views, rows, head) = (self.views.clone(), self.rows.clone(), self.log.head());
+            // Opening reads the whole store: where it blocks nobody.
+            let mended = tokio::task::spawn_blocking(move || views.reopen().and_then(|opened| rows.reopen(head).map(|()| opened))).await;
+            match mended {
+                Ok(Ok(_)) => return telemetry::views_mended(),
+                Ok(Err(error)) => telemetry::consumer_failed("views", &error.to_string()),
+                Err(error) => telemetry::consumer_failed("views", &error.to_string()),
+            }
+        }
+    }
+}
