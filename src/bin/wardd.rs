@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use wardd::app::simulation::real::DiskKind;
 use wardd::app::{self, demo, profiles};
 use wardd::config::Config;
 use wardd::telemetry::{self, LogTarget};
@@ -51,6 +52,9 @@ enum Command {
         /// seed. The plan is the seed's; when threads meet is the machine's. WARDD_KEEP=1 keeps the folder.
         #[arg(long, conflicts_with = "core")]
         real: bool,
+        /// With --real: syncs do nothing and say that they did. Promises must break, or the simulation is blind.
+        #[arg(long, requires = "real")]
+        lying_disk: bool,
     },
     /// Runs a small simulated hospital on embedded defaults.
     Demo {
@@ -92,20 +96,20 @@ fn pace(text: &str) -> Result<f64, String> {
 }
 
 /// Runs the histories of some seeds; the first broken promise ends it.
-fn simulate(first: u64, count: u64, is_real: bool) -> Result<ExitCode, String> {
+fn simulate(first: u64, count: u64, real: Option<DiskKind>) -> Result<ExitCode, String> {
     let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
-    if !is_real {
+    if real.is_none() {
         // The failures inside actors are planted: what they print would hide the rest.
         std::panic::set_hook(Box::new(|_| {}));
     }
     for seed in first..first.saturating_add(count.max(1)) {
-        let history = if is_real { app::simulation::real::run(seed, &program) } else { app::simulation::run(seed) };
+        let history = real.map_or_else(|| app::simulation::run(seed), |disk| app::simulation::real::run(seed, &program, disk));
         let history = history.map_err(|error| error.to_string())?;
         let app::simulation::History { fingerprint, events, crashes, panics, promises, faults } = &history;
         println!("seed {seed}: {promises} promises, {events} events, {crashes} crashes, {panics} failures inside, history {fingerprint}");
         if !faults.is_empty() {
             faults.iter().for_each(|fault| println!("  BROKEN {fault}"));
-            println!("again with: wardd sim{} --seed {seed}", if is_real { " --real" } else { "" });
+            println!("again with: wardd sim{} --seed {seed}", if real.is_some() { " --real" } else { "" });
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -144,9 +148,9 @@ fn run(command: Command) -> Result<ExitCode, String> {
             }
             println!("{}: {} wards, {} cabinets, {} devices, all right", path.display(), config.wards.len(), config.cabinets.len(), config.devices.len());
         }
-        Command::Sim { seed, seeds, core, real } => {
+        Command::Sim { seed, seeds, core, real, lying_disk } => {
             drop(runtime);
-            return if core { simulate_core(seed, seeds) } else { simulate(seed, seeds, real) };
+            return if core { simulate_core(seed, seeds) } else { simulate(seed, seeds, real.then_some(if lying_disk { DiskKind::Lying } else { DiskKind::Honest })) };
         }
         Command::Demo { duration, seed, data, http, pace, quiet } => {
             telemetry::start_logging(LogTarget::Auto, "error");

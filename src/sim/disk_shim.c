@@ -1,9 +1,10 @@
 /* Stands between a program and its files, loaded by LD_PRELOAD: makes writes and syncs fail, short or slow as the page of
  * orders says, and keeps a diary from which a power loss can be cut. Only files under WARDD_SHIM_FOLDER are touched.
  *
- * The page (WARDD_SHIM_ORDERS, 64 bytes, numbers of 8 bytes in the machine's order) is shared with whoever gives orders:
+ * The page (WARDD_SHIM_ORDERS, 128 bytes, numbers of 8 bytes in the machine's order) is shared with whoever gives orders:
  * 0 disk is full; 1 and 2 count down to the write and the sync that fails with EIO; 3 microseconds that a sync takes longer;
- * 4 writes are short; 5 and 6 count writes and syncs; 7 counts failures that were made.
+ * 4 writes are short; 5 and 6 count writes and syncs; 7 counts failures that were made; 8 syncs do nothing and say that
+ * they did.
  * The diary (WARDD_SHIM_DIARY, may be absent) holds records: kind, inode, offset, length, and for a write the bytes before
  * and after. Kinds: W write, b and e begin and good end of the sync with the number in `offset`, U the inode is gone,
  * T cut to `length`. */
@@ -21,7 +22,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { FULL, WRITE_FAILS, SYNC_FAILS, SYNC_DELAY, SHORT, WRITES, SYNCS, FAILED };
+enum { FULL, WRITE_FAILS, SYNC_FAILS, SYNC_DELAY, SHORT, WRITES, SYNCS, FAILED, LIES };
 
 static int64_t *orders;
 static int diary = -1;
@@ -52,7 +53,7 @@ __attribute__((constructor)) static void start(void) {
     int file = page ? open(page, O_RDWR | O_CLOEXEC) : -1;
     if (file < 0 || !where || !realpath(where, folder)) return;
     folder_length = strlen(folder);
-    void *mapped = mmap(NULL, 64, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *mapped = mmap(NULL, 128, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     if (mapped != MAP_FAILED) orders = mapped;
     if (log) diary = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -146,6 +147,7 @@ static int noted_sync(int fd, int (*sync)(int)) {
     int64_t delay = __atomic_load_n(&orders[SYNC_DELAY], __ATOMIC_SEQ_CST);
     if (delay > 0) usleep((useconds_t)delay);
     if (fails(SYNC_FAILS)) { errno = EIO; return -1; }
+    if (__atomic_load_n(&orders[LIES], __ATOMIC_SEQ_CST)) return 0;
     uint64_t number = __atomic_add_fetch(&sync_number, 1, __ATOMIC_SEQ_CST);
     note('b', about.st_ino, number, 0, NULL, NULL);
     int result = sync(fd);

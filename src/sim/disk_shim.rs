@@ -27,6 +27,8 @@ pub enum Order {
     SyncDelay(i64),
     /// A write takes half of what it is given.
     ShortWrites(bool),
+    /// A sync does nothing and says that it did.
+    Lie(bool),
 }
 
 /// What the program has asked of the disk.
@@ -71,7 +73,7 @@ impl DiskShim {
             return Err(io::Error::other(format!("cc: {}", String::from_utf8_lossy(&output.stderr))));
         }
         let page = folder.join("orders");
-        fs::write(&page, [0; 64])?;
+        fs::write(&page, [0; 128])?;
         let orders = File::options().read(true).write(true).open(&page)?;
         Ok(DiskShim { library, page, orders, watched: watched.to_owned(), diaries: folder.to_owned(), diary: 0, unsynced: Unsynced::default() })
     }
@@ -97,11 +99,12 @@ impl DiskShim {
             Order::FailSync(count) => (2, count),
             Order::SyncDelay(micros) => (3, micros),
             Order::ShortWrites(are_short) => (4, i64::from(are_short)),
+            Order::Lie(is_lying) => (8, i64::from(is_lying)),
         };
         self.orders.write_all_at(&value.to_ne_bytes(), slot * 8)
     }
 
-    /// Takes all orders back.
+    /// Takes all orders back but a lie, which is the disk's nature.
     pub fn quiet(&self) -> io::Result<()> {
         self.orders.write_all_at(&[0; 40], 0)
     }

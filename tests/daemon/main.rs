@@ -11,3 +11,4 @@ mod monitoring;
 mod operator;
 mod peers;
 mod serial;
+mod simulation;

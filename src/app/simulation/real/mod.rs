@@ -189,7 +189,7 @@ impl World {
     }
 }
 
-async fn live(seed: u64, program: &Path) -> Result<History, AppError> {
+async fn live(seed: u64, program: &Path, disk: DiskKind) -> Result<History, AppError> {
     let random = Random::new(seed);
     let plan = Plan::of(seed);
     let (endpoints, current) = watch::channel(None);
@@ -201,6 +201,7 @@ async fn live(seed: u64, program: &Path) -> Result<History, AppError> {
     let desk = Desk { floor: floor.clone(), endpoints: current };
     let broker = house.broker_at;
     let mut world = World { house, cable, random: random.fork("world"), start: Instant::now(), crashes: 0, is_broken: false, faults: Vec::new() };
+    world.order(Order::Lie(disk == DiskKind::Lying))?;
     if !world.house.start().await? {
         return Err(AppError::Setting(format!("wardd does not start: {}", world.house.said())));
     }
@@ -269,8 +270,17 @@ fn finish(mut world: World, floor: &Floor) -> Result<History, AppError> {
     Ok(History { fingerprint: oracle::fingerprint(&log), events: log.last().map_or(0, |batch| batch.last()), crashes: world.crashes, panics: 0, promises, faults })
 }
 
+/// What the disk is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskKind {
+    /// What it says is synced is synced.
+    Honest,
+    /// Nothing is: the simulation must show that promises are broken, or it sees nothing.
+    Lying,
+}
+
 /// Lives through the plan of a seed with the binary `program`.
-pub fn run(seed: u64, program: &Path) -> Result<History, AppError> {
+pub fn run(seed: u64, program: &Path, disk: DiskKind) -> Result<History, AppError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.map_err(|error| AppError::Setting(format!("the runtime cannot start: {error}")))?.block_on(live(seed, program))
+    runtime.map_err(|error| AppError::Setting(format!("the runtime cannot start: {error}")))?.block_on(live(seed, program, disk))
 }
