@@ -223,7 +223,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
     }
     if let (Some(broker), false) = (&broker, on_broker.is_empty()) {
         let topics = gateway::topics(&on_broker);
-        let (messages, incoming) = mpsc::channel(128);
+        let (messages, incoming) = mpsc::channel(link::mqtt::RECEIVE_MAXIMUM.into());
         let reached = on_broker.iter().map(|device| device.figures.clone()).collect();
         let receiver = link::mqtt::receive(broker, topics.keys().cloned().collect(), messages, telemetry::device("broker"), reached);
         wired.spawn("the broker", clock, gateway::serve_broker(topics, receiver, incoming));

@@ -23,7 +23,7 @@ use super::{Disk, JournalError, KeyRing, Log, RealDisk, Snapshot, Tail, record, 
 use crate::kernel::{StreamId, limits};
 
 /// Batches that followers may be behind before they read from the disk.
-const FOLLOWERS_BEHIND: usize = 4_096;
+const FOLLOWERS_BEHIND: usize = 1_024;
 /// Bytes read at a time while following a segment.
 const READ_AHEAD: usize = 256 << 10;
 

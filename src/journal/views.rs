@@ -18,7 +18,7 @@ const BATCH_ROWS: usize = 64;
 /// What is in memory goes to the disk this often: a loss costs a longer replay, a flush costs the log a wait.
 const FLUSH_MS: u64 = 3_000;
 /// sled's cache in bytes.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// What must fit on the disk before a store that failed is opened again: sled writes half a MiB at once.
 const PROBE_BYTES: usize = 1 << 20;
 

@@ -27,7 +27,7 @@ pub const MESSAGES_REMEMBERED: usize = 8_192;
 /// Events of a stream that are folded anew before a snapshot spares it.
 pub const SNAPSHOT_AFTER: u64 = 64;
 /// Cold streams that one keeper holds in memory.
-pub const KEEPER_STREAMS: usize = 4_096;
+pub const KEEPER_STREAMS: usize = 1_024;
 /// Connections that one listener takes at a time.
 pub const CONNECTIONS: usize = 1_024;
 /// Largest request body of the HTTP API, in bytes.

@@ -16,7 +16,7 @@ use crate::kernel::limits;
 use crate::telemetry::DeviceFigures;
 
 /// Messages that the broker may send before they are acknowledged.
-const RECEIVE_MAXIMUM: u16 = 64;
+pub const RECEIVE_MAXIMUM: u16 = 256;
 /// Seconds that the broker keeps our session while we are away.
 const SESSION_SECONDS: u32 = 86_400;
 /// Requests to the event loop that may wait; an acknowledgement must never block (bytebeamio/rumqtt#1025).
@@ -104,7 +104,7 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
                     let topic = String::from_utf8_lossy(&publish.topic).into_owned();
                     let received = Received { topic, payload: publish.payload.clone(), is_retained: publish.retain, publish };
-                    // The broker sends 64 unacknowledged messages at most, and so many fit.
+                    // The broker sends so many unacknowledged messages at most, and so many fit.
                     if messages.send(received).await.is_err() {
                         return;
                     }

@@ -3,6 +3,9 @@
 //! The stream is a record of what arrived; nothing is refused here. Whether a message is new is the actor's
 //! business, which remembers the last message ids.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::specimen::ResultLine;
@@ -89,23 +92,29 @@ impl Event {
 /// Tags that a reader saw lately, so that a burst of reads is one sighting.
 #[derive(Debug, Default)]
 pub struct Sightings {
-    last: std::collections::BTreeMap<(String, u16), Timestamp>,
+    last: BTreeMap<Arc<(String, u16)>, Timestamp>,
+    /// In the order in which they were seen, the oldest first.
+    order: VecDeque<(Arc<(String, u16)>, Timestamp)>,
 }
 
 /// A tag that is seen again within this time at the same antenna has not moved.
 const SAME_SIGHTING_SECONDS: i64 = 10;
-/// Tags that one reader remembers.
+/// Sightings that one reader remembers. Of more within ten seconds the oldest is forgotten, and would be one again.
 const TAGS_REMEMBERED: usize = 10_000;
 
 impl Sightings {
     /// Whether this read is a new sighting; notes it.
     pub fn is_new(&mut self, tag: &str, antenna: u16, now: Timestamp) -> bool {
-        let key = (tag.to_owned(), antenna);
+        let key = Arc::new((tag.to_owned(), antenna));
         let is_new = self.last.get(&key).is_none_or(|last| now.seconds_since(*last) >= SAME_SIGHTING_SECONDS);
         if is_new {
-            if self.last.len() >= TAGS_REMEMBERED {
-                self.last.retain(|_, last| now.seconds_since(*last) < SAME_SIGHTING_SECONDS);
+            if self.order.len() >= TAGS_REMEMBERED
+                && let Some((oldest, at)) = self.order.pop_front()
+                && self.last.get(&oldest) == Some(&at)
+            {
+                self.last.remove(&oldest);
             }
+            self.order.push_back((key.clone(), now));
             self.last.insert(key, now);
         }
         is_new
@@ -124,5 +133,14 @@ mod tests {
         for (second, antenna, expected) in reads {
             assert_eq!(sightings.is_new("urn:epc:tag:giai-96:1.2.3", antenna, start.plus_seconds(second)), expected, "{second} s");
         }
+    }
+
+    #[test]
+    fn of_more_tags_than_are_remembered_the_oldest_is_forgotten() {
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let mut sightings = Sightings::default();
+        assert!((0..=TAGS_REMEMBERED).all(|tag| sightings.is_new(&tag.to_string(), 1, now)));
+        assert_eq!(["1", "0", &TAGS_REMEMBERED.to_string()].map(|tag| sightings.is_new(tag, 1, now)), [false, true, false]);
+        assert_eq!((sightings.last.len(), sightings.order.len()), (TAGS_REMEMBERED, TAGS_REMEMBERED));
     }
 }
