@@ -1,135 +1,159 @@
-//! Durable MLLP ingest at 1, 8 and 64 connections, beside the least that a server can do on the same disk in the same
-//! run: one that appends and syncs what waits, and knows nothing of HL7 but the control id.
-//! `cargo bench --bench ingest`; the driver and the floor are the tools `mllp-load` and `mllp-null`, built from
-//! `../shared/tools` or from the folder in WARDD_TOOLS. Without them `wardctl bench ingest` drives, and there is no floor.
+//! Durable ingest beside the least that a server can do on the same disk in the same run (it appends and syncs what waits,
+//! and knows nothing but the control id): `cargo bench --bench ingest`.
+//! Then the same on a disk whose sync takes a millisecond longer, as hospitals' disks do; tags over MQTT through mosquitto;
+//! and a scan at the bedside, from its last byte to the answer, beside one fdatasync of the same disk.
+//! The driver and the floor are the tools `mllp-load` and `mllp-null`, built from `../shared/tools` or from the folder in
+//! WARDD_TOOLS. Without them `wardctl bench ingest` drives MLLP, and there is no floor.
 #![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use support::{Process, Run, Wardd, drive, floor, listener, tools, wait};
+use wardd::sim::DiskShim;
+use wardd::sim::disk_shim::Order;
 
 const CONNECTIONS: [&str; 3] = ["1", "8", "64"];
 const SECONDS: &str = "3";
+/// What a slow disk's sync takes longer, in microseconds.
+const SLOWER: i64 = 1_000;
 
-const CONFIG: &str = r#"
-profiles = "{root}/device-profiles"
-[hospital]
-name = "Bench"
-facility = "B"
-[data]
-directory = "data"
-[journal]
-keyring = "keyring.toml"
-[http]
-bind = "127.0.0.1:0"
-[log]
-target = "json"
-filter = "warn"
-[[devices]]
-id = "feed"
-profile = "generic/hl7-feed"
-version = 1
-link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
-"#;
-
-/// A process that ends with the bench.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The tools, built; none where their source is not.
-fn tools() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let source = std::env::var_os("WARDD_TOOLS").map_or_else(|| root.join("../shared/tools"), PathBuf::from).join("mllp-load/Cargo.toml");
-    let target = root.join("target/tools");
-    let is_built = source.exists()
-        && Command::new("cargo")
-            .args(["build", "--release", "--quiet", "--manifest-path"])
-            .arg(&source)
-            .arg("--target-dir")
-            .arg(&target)
-            .status()
-            .is_ok_and(|status| status.success());
-    is_built.then(|| target.join("release"))
-}
-
-/// Waits for a file that says where somebody listens; the address.
-fn listening(mut look: impl FnMut() -> Option<String>) -> String {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    loop {
-        if let Some(address) = look() {
-            return address;
-        }
-        assert!(Instant::now() < deadline, "the server did not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn wardd(folder: &Path) -> (Server, String) {
-    std::fs::write(folder.join("wardd.toml"), CONFIG.replace("{root}", env!("CARGO_MANIFEST_DIR"))).unwrap();
-    let ring = folder.join("keyring.toml");
-    assert!(Command::new(env!("CARGO_BIN_EXE_wardctl")).args(["keyring", "new"]).arg(ring).stdout(Stdio::null()).status().unwrap().success());
-    let child = Command::new(env!("CARGO_BIN_EXE_wardd")).args(["run", "--config"]).arg(folder.join("wardd.toml")).stdout(Stdio::null()).spawn().unwrap();
-    let endpoints = folder.join("data/endpoints.json");
-    let address = listening(|| {
-        let value: serde_json::Value = serde_json::from_slice(&std::fs::read(&endpoints).ok()?).ok()?;
-        Some(value["feed"].as_str()?.to_owned())
-    });
-    (Server(child), address)
-}
-
-fn floor(tools: &Path, folder: &Path) -> (Server, String) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
-    let child =
-        Command::new(tools.join("mllp-null")).args(["--mode", "group", "--listen", &address]).arg("--file").arg(folder.join("floor.log")).stdout(Stdio::null()).spawn().unwrap();
-    let found = listening(|| std::net::TcpStream::connect(&address).ok().map(|_| address.clone()));
-    (Server(child), found)
-}
-
-/// What the driver found.
-struct Run {
-    messages_per_second: f64,
-    p50_ms: f64,
-    p99_ms: f64,
-}
-
-/// One run of the driver; it fails when anything was refused, mismatched or unanswered.
-fn drive(tools: Option<&Path>, address: &str, connections: &str) -> Run {
-    let output = match tools {
-        Some(tools) => Command::new(tools.join("mllp-load")).args(["--addr", address, "--conns", connections, "--seconds", SECONDS]).output(),
-        None => Command::new(env!("CARGO_BIN_EXE_wardctl")).args(["bench", "ingest", address, "--connections", connections, "--seconds", SECONDS, "--json"]).output(),
+/// One row: wardd, then the floor, each in a folder of its own and on a slow disk when asked to.
+fn row(tools: Option<&Path>, protocol: &str, connections: &str, is_slow: bool) {
+    let profile = if protocol == "astm" { "sysmex/xn-550" } else { "generic/hl7-feed" };
+    let shim = |folder: &Path| {
+        let shim = DiskShim::build(folder, &folder.join("data")).unwrap();
+        shim.order(Order::SyncDelay(SLOWER)).unwrap();
+        shim
     };
-    let output = output.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let number = |name: &str| found[name].as_f64().unwrap();
-    Run { messages_per_second: number("msgs_s"), p50_ms: number("p50_us") / 1e3, p99_ms: number("p99_us") / 1e3 }
+    let under = |folder: &Path, command: &mut Command| {
+        if is_slow {
+            shim(folder).wrap(command, false);
+        }
+    };
+    let folder = Wardd::folder("ingest");
+    let wardd = Wardd::start(&folder, &listener("device", profile), |command| under(&folder, command));
+    let run = drive(tools, protocol, wardd.address("device"), connections, SECONDS, &wardd.process);
+    drop(wardd);
+    let least = tools.map(|tools| {
+        let folder = Wardd::folder("floor");
+        let (process, address) = floor(tools, &folder, protocol, |command| under(&folder, command));
+        drive(Some(tools), protocol, address, connections, SECONDS, &process).messages_per_second
+    });
+    print(protocol, connections, is_slow, &run, least);
+}
+
+fn print(protocol: &str, connections: &str, is_slow: bool, run: &Run, least: Option<f64>) {
+    let (floor, ratio) = least.map_or(("-".to_owned(), "-".to_owned()), |least| (format!("{least:.0}"), format!("{:.2}", run.messages_per_second / least)));
+    let disk = if is_slow { "+1 ms" } else { "as is" };
+    let Run { messages_per_second, p50_ms, p99_ms, cpu_us, memory } = run;
+    println!("{protocol:>8}  {disk:>5}  {connections:>11}  {messages_per_second:>11.0}  {p50_ms:>6.2}  {p99_ms:>6.2}  {cpu_us:>9.1}  {memory:>5.0}  {floor:>11}  {ratio:>5}");
+}
+
+/// Tags by three publishers through mosquitto, from the first publish until the last is durable.
+fn mqtt() {
+    const TAGS: usize = 30_000;
+    if Command::new("mosquitto_pub").arg("--help").stdout(Stdio::null()).status().is_err() {
+        println!("mqtt: no mosquitto here");
+        return;
+    }
+    let folder = Wardd::folder("mqtt");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let conf = folder.join("mosquitto.conf");
+    std::fs::write(&conf, format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 1000\npersistence false\n")).unwrap();
+    let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].iter().find(|path| Path::new(path).exists()).unwrap();
+    let _broker = Process(Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+    let device = format!("[mqtt]\nbroker = \"127.0.0.1:{port}\"\nclient_id = \"w\"\n[[devices]]\nid = \"door\"\nprofile = \"generic/rfid-mqtt\"\nversion = 1\nlink = {{ kind = \"mqtt\" }}\n");
+    let wardd = Wardd::start(&folder, &device, |_| {});
+    wait("wardd is connected", || (wardd.metric("wardd_link_connections{device=\"door\"}") > 0.0).then_some(()));
+    std::thread::sleep(Duration::from_millis(500));
+    let (began, cpu) = (Instant::now(), wardd.process.cpu());
+    let publishers: Vec<Process> = (0..3)
+        .map(|publisher| {
+            let mut lines = String::new();
+            for tag in 0..TAGS {
+                let number = publisher * TAGS + tag;
+                let _ = writeln!(lines, "{{\"epc\":\"3476451FD4{number:014X}\",\"antenna\":1,\"seen\":\"2026-01-01T12:00:{:02}.{tag:06}Z\"}}", tag % 60);
+            }
+            let path = folder.join(format!("lines-{publisher}"));
+            std::fs::write(&path, lines).unwrap();
+            let mut command = Command::new("mosquitto_pub");
+            command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5", "-q", "1", "-t", "wardd/rfid/door/tags", "-l"]);
+            Process(command.stdin(std::fs::File::open(path).unwrap()).spawn().unwrap())
+        })
+        .collect();
+    let all = (3 * TAGS) as f64;
+    wait("all tags are stored", || (wardd.metric("wardd_gateway_messages_total") >= all).then_some(()));
+    let (seconds, cpu) = (began.elapsed().as_secs_f64(), wardd.process.cpu() - cpu);
+    drop(publishers);
+    println!("mqtt: {:.0} tags a second stored and then acknowledged, {:.1} us of processor each, {:.0} MB", all / seconds, cpu / all * 1e6, wardd.process.memory());
+}
+
+/// The waits of something done many times: p50 and p99 in microseconds.
+fn waits(count: usize, mut once: impl FnMut(usize)) -> (f64, f64) {
+    let mut found: Vec<f64> = (0..count)
+        .map(|number| {
+            // Light load: the writer and the disk are at rest.
+            std::thread::sleep(Duration::from_millis(2));
+            let began = Instant::now();
+            once(number);
+            began.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    found.sort_by(f64::total_cmp);
+    (found[count / 2], found[count * 99 / 100])
+}
+
+/// A scan each two milliseconds, from its last byte to the answer.
+fn scan() {
+    const SCANS: usize = 2_000;
+    let folder = Wardd::folder("scan");
+    let test = "[[tests]]\nloinc = \"718-7\"\nname = \"Hemoglobin\"\n";
+    let scanner = listener("scanner", "generic/network-scanner").replace("version = 1\n", "version = 1\npurpose = \"collect\"\n");
+    let wardd = Wardd::start(&folder, &format!("{test}{scanner}"), |_| {});
+    let order = serde_json::json!({ "patient": { "mrn": "1" }, "tests": ["718-7"] });
+    let accessions: Vec<String> = (0..SCANS)
+        .map(|_| {
+            let (status, answer) = wardd.ask("POST", "/api/v1/lab-orders", Some(&order));
+            assert_eq!(status, 201, "{answer}");
+            serde_json::from_str::<serde_json::Value>(&answer).unwrap()["accession"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let mut scanner = TcpStream::connect(wardd.address("scanner")).unwrap();
+    scanner.set_nodelay(true).unwrap();
+    let scanned = waits(SCANS, |number| {
+        scanner.write_all(format!("]C0{}\r\n", accessions[number]).as_bytes()).unwrap();
+        let mut answer = [0];
+        scanner.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [0x06]);
+    });
+    drop(wardd);
+    let mut file = std::fs::File::create(folder.join("data/one")).unwrap();
+    file.write_all(&vec![0; 4 << 20]).unwrap();
+    file.sync_all().unwrap();
+    let synced = waits(SCANS, |number| {
+        std::os::unix::fs::FileExt::write_all_at(&file, &[1; 900], number as u64 * 900).unwrap();
+        file.sync_data().unwrap();
+    });
+    println!("scan: p50 {:.0} us, p99 {:.0} us from its last byte to the answer", scanned.0, scanned.1);
+    println!("one write and fdatasync of 900 bytes in the same way: p50 {:.0} us, p99 {:.0} us", synced.0, synced.1);
 }
 
 fn main() {
     let tools = tools();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-ingest");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    println!("connections  wardd msg/s   p50 ms   p99 ms  floor msg/s  ratio");
-    for connections in CONNECTIONS {
-        let place = folder.join(connections);
-        std::fs::create_dir_all(&place).unwrap();
-        let (server, address) = wardd(&place);
-        let run = drive(tools.as_deref(), &address, connections);
-        drop(server);
-        let least = tools.as_deref().map(|tools| {
-            let (_server, address) = floor(tools, &folder);
-            drive(Some(tools), &address, connections).messages_per_second
-        });
-        let (floor, ratio) = least.map_or(("-".to_owned(), "-".to_owned()), |least| (format!("{least:.0}"), format!("{:.2}", run.messages_per_second / least)));
-        println!("{connections:>11}  {:>11.0}  {:>7.2}  {:>7.2}  {floor:>11}  {ratio:>5}", run.messages_per_second, run.p50_ms, run.p99_ms);
+    println!("protocol   disk  connections  wardd msg/s  p50 ms  p99 ms  cpu us/msg   MB  floor msg/s  ratio");
+    for (protocol, is_slow) in [("mllp", false), ("astm", false), ("mllp", true), ("astm", true)] {
+        if protocol == "mllp" || tools.is_some() {
+            CONNECTIONS.iter().for_each(|connections| row(tools.as_deref(), protocol, connections, is_slow));
+        }
     }
-    std::fs::remove_dir_all(&folder).unwrap();
+    mqtt();
+    scan();
 }
