@@ -1,6 +1,8 @@
 //! What the benches share: the real binary in a folder of its own, the floor beside it, the driver.
 #![allow(dead_code, clippy::allow_attributes, reason = "each bench uses a part of it")]
 
+pub mod astm;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -164,10 +166,10 @@ pub fn tools() -> Option<PathBuf> {
 }
 
 /// The least that a server can do on the same disk: it appends and syncs what waits, and knows nothing but the control id.
-pub fn floor(tools: &Path, folder: &Path, protocol: &str, prepare: impl FnOnce(&mut Command)) -> (Process, SocketAddr) {
+pub fn floor(tools: &Path, folder: &Path, prepare: impl FnOnce(&mut Command)) -> (Process, SocketAddr) {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut command = Command::new(tools.join("mllp-null"));
-    command.args(["--mode", "group", "--proto", protocol, "--listen", &address.to_string()]).arg("--file").arg(folder.join("data/floor.log")).stdout(Stdio::null());
+    command.args(["--mode", "group", "--listen", &address.to_string()]).arg("--file").arg(folder.join("data/floor.log")).stdout(Stdio::null());
     prepare(&mut command);
     let process = Process(command.spawn().unwrap());
     wait("the floor listens", || TcpStream::connect(address).ok());
@@ -188,9 +190,7 @@ pub struct Run {
 pub fn drive(tools: Option<&Path>, protocol: &str, address: SocketAddr, connections: &str, seconds: &str, server: &Process) -> Run {
     let (address, pid) = (address.to_string(), server.0.id().to_string());
     let output = match tools {
-        Some(tools) => Command::new(tools.join("mllp-load"))
-            .args(["--proto", protocol, "--addr", &address, "--conns", connections, "--seconds", seconds, "--pid", &pid])
-            .output(),
+        Some(tools) => Command::new(tools.join("mllp-load")).args(["--proto", protocol, "--addr", &address, "--conns", connections, "--seconds", seconds, "--pid", &pid]).output(),
         None => Command::new(env!("CARGO_BIN_EXE_wardctl")).args(["bench", "ingest", &address, "--connections", connections, "--seconds", seconds, "--json"]).output(),
     };
     let output = output.unwrap();

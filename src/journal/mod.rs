@@ -8,6 +8,7 @@
 
 pub mod archive;
 pub mod backup;
+mod company;
 mod disk;
 pub mod event;
 mod file_log;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{broadcast, watch};
 
+use super::company::Company;
 use super::event::{AppendError, Batch, Completion, Expected, Receipt, StoredBatch, StoredEvent};
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index, SegmentIndex};
@@ -30,6 +31,8 @@ const MARK_SYNC: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_micros(150);
 /// Records of one sync at most when few are at work.
 const CALM: usize = 2;
+/// A nap while company is waited for.
+const NAP: Duration = Duration::from_micros(20);
 
 /// What callers send to the writer.
 pub(super) enum Request {
@@ -157,19 +160,21 @@ impl Writer {
     /// Serves requests until all callers are gone.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         self.state.preparer.begin();
-        let mut is_calm = false;
+        let (mut is_calm, mut company) = (false, Company::default());
         loop {
-            match next(requests, is_calm) {
+            let found = if self.state.group.is_empty() && self.state.barriers.is_empty() { next(requests, is_calm).map(Some) } else { Ok(None) };
+            match found {
                 Ok(first) => {
-                    self.take(first);
-                    while self.state.group.len() + self.state.barriers.len() < limits::JOURNAL_GROUP_RECORDS && self.state.buffer.len() < limits::JOURNAL_GROUP_BYTES {
-                        match requests.try_recv() {
-                            Ok(request) => self.take(request),
-                            Err(_) => break,
-                        }
-                    }
-                    is_calm = self.state.group.len() <= CALM;
+                    first.into_iter().for_each(|request| self.take(request));
+                    self.take_waiting(requests);
+                    self.gather(requests, &mut company);
+                    let answered = self.state.group.len();
+                    is_calm = answered <= CALM;
+                    let began = Instant::now();
                     self.commit();
+                    let took = began.elapsed();
+                    self.take_waiting(requests);
+                    company.committed(answered, self.state.group.len(), took);
                 }
                 Err(RecvTimeoutError::Timeout) => self.sync_mark(),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -177,6 +182,26 @@ impl Writer {
         }
         self.sync_mark();
         self.state.preparer.end();
+    }
+
+    /// Takes what waits, up to the limits of a group.
+    fn take_waiting(&mut self, requests: &Receiver<Request>) {
+        while self.state.group.len() + self.state.barriers.len() < limits::JOURNAL_GROUP_RECORDS && self.state.buffer.len() < limits::JOURNAL_GROUP_BYTES {
+            match requests.try_recv() {
+                Ok(request) => self.take(request),
+                Err(_) => break,
+            }
+        }
+    }
+
+    fn gather(&mut self, requests: &Receiver<Request>, company: &mut Company) {
+        let Some((wanted, patience)) = company.wanted(self.state.group.len()) else { return };
+        let began = Instant::now();
+        while self.state.group.len() < wanted && began.elapsed() < patience {
+            std::thread::sleep(NAP);
+            self.take_waiting(requests);
+        }
+        company.waited(self.state.group.len());
     }
 
     fn sync_mark(&mut self) {

@@ -1,0 +1,76 @@
+//! Whether a group waits for company before it is synced. On a slow disk those who were just answered come back while the
+//! first of them would already be synced alone, and the rest would wait for two syncs; a short wait lets one sync serve all.
+
+use std::time::Duration;
+
+/// A commit that takes longer than this is worth a wait.
+const SLOW: Duration = Duration::from_micros(500);
+/// Groups that do not wait after one that waited in vain: with many at work the processor is what they wait for.
+const REST: u32 = 15;
+
+/// What the writer knows of those who are at work.
+#[derive(Debug, Default)]
+pub(super) struct Company {
+    /// Those whom the last commit answered, and those who waited behind it.
+    at_work: usize,
+    took: Duration,
+    rest: u32,
+}
+
+impl Company {
+    /// A commit of so many ended, and so many waited behind it.
+    pub(super) fn committed(&mut self, answered: usize, waiting: usize, took: Duration) {
+        (self.at_work, self.took) = (answered + waiting, took);
+    }
+
+    /// How many a group shall be and how long it may wait for them; none when it goes at once.
+    pub(super) fn wanted(&mut self, there: usize) -> Option<(usize, Duration)> {
+        if self.took <= SLOW || there >= self.at_work {
+            return None;
+        }
+        if self.rest > 0 {
+            self.rest -= 1;
+            return None;
+        }
+        Some((self.at_work, self.took / 4))
+    }
+
+    /// How many there were when the wait ended.
+    pub(super) fn waited(&mut self, there: usize) {
+        if there < self.at_work {
+            self.rest = REST;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_group_waits_for_those_who_were_at_work_and_only_on_a_slow_disk() {
+        let mut company = Company::default();
+        assert_eq!(company.wanted(1), None, "nobody was there before");
+        company.committed(7, 1, MS / 10);
+        assert_eq!(company.wanted(1), None, "a fast disk: the next sync is soon");
+        company.committed(7, 1, MS);
+        assert_eq!(company.wanted(1), Some((8, MS / 4)));
+        company.waited(8);
+        company.committed(8, 0, MS);
+        assert_eq!((company.wanted(1), company.wanted(8)), (Some((8, MS / 4)), None), "all are there");
+        company.committed(1, 0, MS);
+        assert_eq!(company.wanted(1), None, "one alone waits for nobody");
+    }
+
+    #[test]
+    fn who_waited_in_vain_does_not_wait_again_soon() {
+        let mut company = Company::default();
+        company.committed(32, 32, MS);
+        assert!(company.wanted(33).is_some());
+        company.waited(50);
+        let waits = (0..32).filter(|_| company.wanted(33).is_some().then(|| company.waited(50)).is_some()).count();
+        assert_eq!(waits, 2);
+    }
+}
