@@ -1,6 +1,7 @@
 //! From the configuration to values: prices, layout, device settings, links.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -51,7 +52,17 @@ pub(super) fn load_profile(device: &Device, source: &profiles::Source) -> Result
 
 /// The profiles of all devices.
 pub(super) fn load_profiles(config: &Config, source: &profiles::Source) -> Result<BTreeMap<DeviceId, Arc<Profile>>, AppError> {
-    config.devices.iter().map(|device| Ok((device.id.clone(), Arc::new(load_profile(device, source)?)))).collect()
+    // Devices of one kind share one profile: its patterns are large when they are compiled.
+    let mut known: BTreeMap<(&str, u32), Arc<Profile>> = BTreeMap::new();
+    let mut found = BTreeMap::new();
+    for device in &config.devices {
+        let profile = match known.entry((device.profile.as_str(), device.version)) {
+            Entry::Occupied(entry) => entry.get().clone(),
+            Entry::Vacant(entry) => entry.insert(Arc::new(load_profile(device, source)?)).clone(),
+        };
+        found.insert(device.id.clone(), profile);
+    }
+    Ok(found)
 }
 
 pub(super) fn purpose(device: &Device) -> Purpose {

@@ -23,9 +23,22 @@ pub struct TcpServer {
     figures: Arc<DeviceFigures>,
 }
 
+/// A peer that says nothing is asked this often whether it is still there, and so many questions may go unanswered: one whose
+/// cable was pulled is found within two of these periods, and its place is free for it when it comes back.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const QUESTION_EVERY: Duration = Duration::from_secs(5);
+const QUESTIONS: u32 = 3;
+
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(QUESTION_EVERY).with_retries(QUESTIONS))?;
+    // An answer that nobody takes ends the connection in the same time.
+    socket.set_tcp_user_timeout(Some(KEEP_ALIVE * 2))
+}
+
 fn connection(stream: TcpStream, peer: String) -> Connection {
-    // An answer of a few bytes must not wait for more.
-    let _ = stream.set_nodelay(true);
+    // An answer of a few bytes must not wait for more. Without keep-alives a dead peer is found later, and nothing else is lost.
+    let _ = (stream.set_nodelay(true), keep_alive(&stream));
     let (reader, writer) = stream.into_split();
     Connection { reader: Box::new(reader), writer: Box::new(writer), peer }
 }

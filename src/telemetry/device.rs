@@ -68,7 +68,8 @@ pub struct DeviceFigures {
     failures: AtomicU64,
     bad_frames: AtomicU64,
     is_gate_closed: AtomicBool,
-    counters: Option<Counters>,
+    /// Made by the first byte: a device that says nothing costs next to nothing.
+    counters: OnceLock<Option<Counters>>,
 }
 
 /// What a device's profile expects of it.
@@ -154,16 +155,6 @@ const ANSWERS: [Answered; 5] = [Answered::Accepted, Answered::Held, Answered::Re
 
 impl DeviceFigures {
     fn new(name: &str) -> Self {
-        let counters = || {
-            let messages = messages()?;
-            Some(Counters {
-                bytes: bytes_in()?.with_label_values(&[name]),
-                answered: ANSWERS.map(|answer| messages.with_label_values(&[name, answer.word()])),
-                seconds: answer_seconds()?.with_label_values(&[name]),
-                skew: skew()?.with_label_values(&[name]),
-                last_seen: last_seen()?.with_label_values(&[name]),
-            })
-        };
         Self {
             device: name.to_owned(),
             connections: AtomicI64::new(0),
@@ -176,8 +167,22 @@ impl DeviceFigures {
             failures: AtomicU64::new(0),
             bad_frames: AtomicU64::new(0),
             is_gate_closed: AtomicBool::new(false),
-            counters: counters(),
+            counters: OnceLock::new(),
         }
+    }
+
+    fn counters(&self) -> Option<&Counters> {
+        let make = || {
+            let (name, messages) = (self.device.as_str(), messages()?);
+            Some(Counters {
+                bytes: bytes_in()?.with_label_values(&[name]),
+                answered: ANSWERS.map(|answer| messages.with_label_values(&[name, answer.word()])),
+                seconds: answer_seconds()?.with_label_values(&[name]),
+                skew: skew()?.with_label_values(&[name]),
+                last_seen: last_seen()?.with_label_values(&[name]),
+            })
+        };
+        self.counters.get_or_init(make).as_ref()
     }
 
     /// Says what the device's profile expects; the first call decides.
@@ -227,7 +232,7 @@ impl DeviceFigures {
     /// Bytes came.
     pub fn received(&self, count: usize, now: Timestamp) {
         self.last_byte.store(now.micros(), Ordering::Relaxed);
-        if let Some(counters) = &self.counters {
+        if let Some(counters) = self.counters() {
             counters.bytes.inc_by(count as u64);
         }
     }
@@ -270,7 +275,7 @@ impl DeviceFigures {
                 tracing::warn!(device = self.device, skew, "the device's clock is off: set it; wardd keeps its own time beside the device's");
             }
         }
-        if let Some(counters) = &self.counters {
+        if let Some(counters) = self.counters() {
             counters.answered[index].inc();
             counters.seconds.observe(took.as_secs_f64());
             counters.last_seen.set(now.micros() / 1_000_000);
