@@ -11,12 +11,12 @@ mod support;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Process, Run, Wardd, astm, drive, floor, listener, tools, wait};
+use support::{Process, Run, Wardd, astm, drive, floor, listener, mosquitto, reader, tools, wait};
 use wardd::sim::DiskShim;
 use wardd::sim::disk_shim::Order;
 
@@ -66,21 +66,9 @@ fn print(protocol: &str, connections: &str, is_slow: bool, run: &Run, least: Opt
 /// Tags by three publishers through mosquitto, from the first publish until the last is durable.
 fn mqtt() {
     const TAGS: usize = 30_000;
-    if Command::new("mosquitto_pub").arg("--help").stdout(Stdio::null()).status().is_err() {
-        println!("mqtt: no mosquitto here");
-        return;
-    }
     let folder = Wardd::folder("mqtt");
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let conf = folder.join("mosquitto.conf");
-    std::fs::write(&conf, format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 1000\npersistence false\n")).unwrap();
-    let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].iter().find(|path| Path::new(path).exists()).unwrap();
-    let _broker = Process(Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    wait("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).ok());
-    let device = format!(
-        "[mqtt]\nbroker = \"127.0.0.1:{port}\"\nclient_id = \"w\"\n[[devices]]\nid = \"door\"\nprofile = \"generic/rfid-mqtt\"\nversion = 1\nlink = {{ kind = \"mqtt\" }}\n"
-    );
-    let wardd = Wardd::start(&folder, &device, |_| {});
+    let Some((_broker, port)) = mosquitto(&folder) else { return println!("mqtt: no mosquitto here") };
+    let wardd = Wardd::start(&folder, &reader(port), |_| {});
     wait("wardd is connected", || (wardd.metric("wardd_link_connections{device=\"door\"}") > 0.0).then_some(()));
     std::thread::sleep(Duration::from_millis(500));
     let (began, cpu) = (Instant::now(), wardd.process.cpu());

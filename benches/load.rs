@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{Process, Wardd, listener, tools, wait};
+use support::{Process, Wardd, listener, mosquitto, reader, tools, wait};
 
 /// The default length of a burst and of stuck clients.
 fn seconds(default: u64) -> Duration {
@@ -91,7 +91,7 @@ fn said(what: &str, quiet: &[f64], (waits, memory): &(Vec<f64>, f64)) {
 
 /// Ten times of what is usual, for a minute: nothing acknowledged is lost, memory stays bounded.
 fn burst() {
-    let tools = tools().expect("the burst is driven by mllp-load: name its folder in WARDD_TOOLS");
+    let Some(tools) = tools() else { return println!("burst: driven by mllp-load, name its folder in WARDD_TOOLS") };
     let wardd = house("burst", "");
     let tubes = tubes(&wardd);
     let drive = |rate: &str, length: Duration, first: &str| -> serde_json::Value {
@@ -268,16 +268,8 @@ fn idle() {
 /// A broker that hangs (SIGSTOP: its machine still answers, it does not).
 fn broker() {
     let folder = Wardd::folder("broker");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let conf = folder.join("mosquitto.conf");
-    std::fs::write(&conf, format!("listener {port} 127.0.0.1\nallow_anonymous true\n")).unwrap();
-    let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].iter().find(|path| std::path::Path::new(path).exists()).expect("mosquitto");
-    let broker = Process(Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-    wait("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).ok());
-    let device = format!(
-        "[mqtt]\nbroker = \"127.0.0.1:{port}\"\nclient_id = \"w\"\n[[devices]]\nid = \"door\"\nprofile = \"generic/rfid-mqtt\"\nversion = 1\nlink = {{ kind = \"mqtt\" }}\n"
-    );
-    let wardd = Wardd::start(&folder, &device, |_| {});
+    let Some((broker, port)) = mosquitto(&folder) else { return println!("broker: no mosquitto here") };
+    let wardd = Wardd::start(&folder, &reader(port), |_| {});
     let up = || wardd.metric("wardd_link_connections{device=\"door\"}") > 0.0;
     wait("connected", || up().then_some(()));
     broker.signal("STOP");

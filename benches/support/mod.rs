@@ -205,3 +205,19 @@ pub fn drive(tools: Option<&Path>, protocol: &str, address: SocketAddr, connecti
         memory: number("srv_hwm_kb") / 1024.0,
     }
 }
+
+/// mosquitto on a free port; none when it is not installed.
+pub fn mosquitto(folder: &Path) -> Option<(Process, u16)> {
+    let program = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"].iter().find(|path| Path::new(path).exists())?;
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let conf = folder.join("mosquitto.conf");
+    std::fs::write(&conf, format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 1000\npersistence false\n")).unwrap();
+    let process = Process(Command::new(program).arg("-c").arg(&conf).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    wait("mosquitto listens", || TcpStream::connect(("127.0.0.1", port)).ok());
+    Some((process, port))
+}
+
+/// The configuration of a reader behind that broker.
+pub fn reader(port: u16) -> String {
+    format!("[mqtt]\nbroker = \"127.0.0.1:{port}\"\nclient_id = \"w\"\n[[devices]]\nid = \"door\"\nprofile = \"generic/rfid-mqtt\"\nversion = 1\nlink = {{ kind = \"mqtt\" }}\n")
+}

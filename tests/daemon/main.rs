@@ -7,6 +7,7 @@ mod formats;
 mod harness;
 mod kill;
 mod lab;
+mod load;
 mod monitoring;
 mod operator;
 mod peers;
