@@ -55,10 +55,14 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServerError> 
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-/// Binds the address; with certificate and key it speaks TLS only.
-pub async fn bind(address: SocketAddr, tls: Option<(&Path, &Path)>) -> Result<BoundServer, ServerError> {
+/// Binds the address, or takes the listener that was opened there before; with certificate and key it speaks TLS only.
+pub async fn bind(address: SocketAddr, opened: Option<std::net::TcpListener>, tls: Option<(&Path, &Path)>) -> Result<BoundServer, ServerError> {
     let tls = tls.map(|(certificate, key)| acceptor(certificate, key)).transpose()?;
-    let listener = TcpListener::bind(address).await.map_err(|error| ServerError::Bind(address, error))?;
+    let listener = match opened {
+        Some(opened) => TcpListener::from_std(opened),
+        None => TcpListener::bind(address).await,
+    };
+    let listener = listener.map_err(|error| ServerError::Bind(address, error))?;
     Ok(BoundServer { listener, tls })
 }
 

@@ -13,6 +13,7 @@ pub mod profiles;
 mod reload;
 mod run;
 pub mod simulation;
+mod sockets;
 mod wiring;
 
 pub use check::check;

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, check, endpoints, profiles, real_clock, wiring};
+use super::{AppError, check, endpoints, profiles, real_clock, sockets, wiring};
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
 use crate::config::Config;
@@ -132,7 +132,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
 
     let http = &config.http;
     let tls = http.tls_certificate.as_deref().zip(http.tls_key.as_deref());
-    let server = api::bind(http.bind, tls).await?;
+    let server = api::bind(http.bind, sockets::inherited("http", http.bind)?, tls).await?;
     if let Ok(address) = server.address() {
         wired.endpoints.insert("http".to_owned(), address);
     }

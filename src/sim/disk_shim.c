@@ -60,7 +60,7 @@ __attribute__((constructor)) static void start(void) {
 }
 
 static int is_ours(int fd, struct stat *about) {
-    if (!orders || fd < 3 || fstat(fd, about) != 0 || !S_ISREG(about->st_mode)) return 0;
+    if (!orders || fd < 0 || fstat(fd, about) != 0 || !S_ISREG(about->st_mode)) return 0;
     char link[64], path[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);

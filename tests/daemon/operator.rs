@@ -1,5 +1,7 @@
 //! The operator's commands on the real binaries.
 
+use std::io::Write as _;
+
 use super::harness::*;
 
 #[test]
@@ -256,6 +258,9 @@ fn the_systemd_units_are_sound_and_hardened() {
     let site = Site::new();
     let source = format!("{}/systemd", env!("CARGO_MANIFEST_DIR"));
     let run = |arguments: &[&str]| std::process::Command::new(&analyze).args(arguments).output().unwrap();
+    let socket = run(&["verify", "--man=no", &format!("{source}/wardd.socket")]);
+    let said = String::from_utf8_lossy(&socket.stderr).into_owned();
+    assert!(!said.lines().any(|line| line.contains("wardd.socket:")), "{said}");
     for (unit, most) in [("wardd.service", 2.0), ("wardd-backup.service", 2.0)] {
         let text = std::fs::read_to_string(format!("{source}/{unit}")).unwrap();
         let here = text.replace("/usr/bin/wardd ", &format!("{} ", env!("CARGO_BIN_EXE_wardd"))).replace("/usr/bin/wardctl", env!("CARGO_BIN_EXE_wardctl"));
@@ -276,6 +281,44 @@ fn the_systemd_units_are_sound_and_hardened() {
     for line in ["DeviceAllow=char-ttyUSB rw", "SupplementaryGroups=dialout", "WatchdogSec=30", "ExecReload=/bin/kill -HUP $MAINPID"] {
         assert!(unit.contains(line), "{line}");
     }
+}
+
+#[test]
+fn a_listener_that_systemd_opened_is_used_and_one_elsewhere_is_refused() {
+    let Some(activate) = has("systemd-socket-activate") else {
+        println!("skipped: no systemd-socket-activate (tests/run installs it)");
+        return;
+    };
+    let site = Site::new();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (ours, other, config) = (free(), free(), site.folder.join("wardd.toml"));
+    let text = std::fs::read_to_string(&config).unwrap().replace("[http]\nbind = \"127.0.0.1:0\"", &format!("[http]\nbind = \"{ours}\""));
+    std::fs::write(&config, text).unwrap();
+    let start = |address: &str| {
+        let mut command = std::process::Command::new(&activate);
+        command.args(["-l", address, "--fdname=http", env!("CARGO_BIN_EXE_wardd"), "run", "--config"]).arg(&config);
+        let log = std::fs::File::create(site.folder.join("log")).unwrap();
+        let child = command.stdout(std::process::Stdio::null()).stderr(log).spawn().unwrap();
+        // Nobody listens but systemd; the first connection starts wardd and is answered by it.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        let stream = loop {
+            match std::net::TcpStream::connect(address) {
+                Ok(stream) => break stream,
+                Err(error) => assert!(std::time::Instant::now() < deadline, "{error}"),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        (child, stream)
+    };
+    let (mut child, mut stream) = start(&ours);
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (mut child, _stream) = start(&other);
+    assert!(!child.wait().unwrap().success() && site.log().contains("WD-0305"), "{}", site.log());
 }
 
 #[test]
