@@ -40,10 +40,16 @@ pub enum Bug {
     NakIgnored,
     /// A frame that was refused finds the records before it gone when it comes again. This one was real.
     RefusalForgets,
+    /// Who is told first depends on the order of a hash table.
+    HashOrder,
+    /// After a start events are applied in another order than they happened.
+    UnorderedApply,
+    /// What there is no place for is taken all the same.
+    UnboundedQueue,
 }
 
 /// Every bug.
-pub const ALL: [Bug; 18] = [
+pub const ALL: [Bug; 21] = [
     Bug::AckBeforeSync,
     Bug::SyncErrorIgnored,
     Bug::StateKeptAfterFailure,
@@ -62,6 +68,9 @@ pub const ALL: [Bug; 18] = [
     Bug::RepetitionUnanswered,
     Bug::NakIgnored,
     Bug::RefusalForgets,
+    Bug::HashOrder,
+    Bug::UnorderedApply,
+    Bug::UnboundedQueue,
 ];
 
 /// Whether a bug is planted: never, but in tests.

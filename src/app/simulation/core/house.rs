@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::Names;
 use super::store::{Fact, NoRoom, Record, Store};
 use crate::codec::lis2::Message;
 use crate::domain::account::{self, Account, Charge, PriceList};
@@ -52,6 +53,7 @@ struct Line {
 /// What the house is made of; it outlives a process.
 pub(super) struct Plan<'a> {
     pub(super) profile: &'a Profile,
+    pub(super) names: &'a Names,
     pub(super) prices: &'a PriceList,
     pub(super) devices: Vec<DeviceId>,
 }
@@ -93,8 +95,9 @@ impl<'a> House<'a> {
             if !planted::is(Bug::CommandsForgotten) {
                 house.known.insert(record.command, place);
             }
-            record.facts.iter().for_each(|fact| house.apply(fact));
         }
+        let in_order: Vec<&Record> = if planted::is(Bug::UnorderedApply) { durable.iter().rev().collect() } else { durable.iter().collect() };
+        in_order.into_iter().flat_map(|record| &record.facts).for_each(|fact| house.apply(fact));
         if planted::is(Bug::BacklogNotCharged) {
             house.billed = durable.len();
         }
@@ -254,7 +257,11 @@ impl<'a> House<'a> {
 
     /// A sync has ended: whoever waited for it is told.
     pub(super) fn synced(&mut self, tick: Tick, now: Timestamp, store: &mut Store) -> Vec<Out> {
-        let (ready, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|(place, _)| store.is_durable(*place));
+        let (mut ready, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting).into_iter().partition(|(place, _)| store.is_durable(*place));
+        if planted::is(Bug::HashOrder) {
+            let order = std::collections::hash_map::RandomState::new();
+            ready.sort_by_key(|(place, _)| std::hash::BuildHasher::hash_one(&order, place));
+        }
         self.waiting = waiting;
         let mut outs = Vec::new();
         for (_, who) in ready {
