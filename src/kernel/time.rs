@@ -207,9 +207,15 @@ pub fn parse_device_time(text: &str, offset_minutes: i32) -> Result<Timestamp, I
     let date = jiff::civil::Date::new(year, part(4, 6)?, part(6, 8)?).map_err(|_| wrong("there is no such day"))?;
     let time = jiff::civil::Time::new(part(8, 10)?, part(10, 12)?, part(12, 14)?, 0).map_err(|_| wrong("there is no such time of day"))?;
     let offset = jiff::tz::Offset::from_seconds(offset_minutes * 60).map_err(|_| wrong("the offset is out of range"))?;
-    let micros: i64 = format!("{fraction:0<6}").get(..6).and_then(|digits| digits.parse().ok()).ok_or_else(|| wrong("a fraction is digits"))?;
+    let micros = micros_of(fraction).ok_or_else(|| wrong("a fraction is digits"))?;
     let instant = offset.to_timestamp(date.to_datetime(time)).map_err(|_| wrong("the time is out of range"))?;
     Ok(Timestamp(instant.as_microsecond().saturating_add(micros)))
+}
+
+/// The microseconds of the digits behind a decimal point; more than six are cut.
+fn micros_of(fraction: &str) -> Option<i64> {
+    let digits = fraction.bytes().chain(std::iter::repeat(b'0')).take(6);
+    digits.map(|byte| byte.is_ascii_digit().then(|| i64::from(byte - b'0'))).try_fold(0, |sum, digit| Some(sum * 10 + digit?))
 }
 
 /// A monotonic instant in milliseconds since some start; never compared across processes.
