@@ -24,7 +24,8 @@ const SCAN: &str = "]d20109506682101352172812001\u{30}L7\u{1d}219876543210";
 const SLACK: f64 = 1.03;
 
 /// What is counted, by name: the work is made ready, then done so many times.
-const WORK: [(&str, fn(u32)); 6] = [
+type Work = (&'static str, fn(u32));
+const WORK: [Work; 6] = [
     ("hl7 parse and understand", hl7_message),
     ("mllp unwrap", mllp_block),
     ("lis2 parse and understand", lis2_message),

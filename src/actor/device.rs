@@ -225,6 +225,8 @@ impl Memory {
         let before = match &result {
             Ok(holds) => self.stages.insert(message, Stage::Known(holds.clone())),
             Err(_) => {
+                // A tag that it saw was not seen: forgotten sightings are seen once more, and that does no harm.
+                self.sightings = Sightings::default();
                 // Also from the order: the next try must not inherit an old place in it and be forgotten early.
                 self.order.retain(|known| *known != message);
                 self.stages.remove(&message)
@@ -369,7 +371,7 @@ impl Errand {
     fn alone(self, finish: Finish) {
         let holds = self.holds;
         if self.carried.is_empty() {
-            return self.log.barrier(Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
+            return self.log.barrier(None, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
         }
         let batch = Batch { expected: vec![], meta: self.origin.meta(), events: self.carried };
         self.log.append(batch, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));

@@ -181,7 +181,8 @@ impl<A: Aggregate> Memory<A> {
         match self.load(key) {
             Ok(kept) => {
                 let shown = show(&kept.state);
-                log.barrier(Box::new(move |result| shown(result.map(drop).map_err(Failure::from))));
+                let seen = (Self::stream(key), kept.version);
+                log.barrier(Some(seen), Box::new(move |result| shown(result.map(drop).map_err(Failure::from))));
             }
             Err(failure) => show(&A::default())(Err(failure)),
         }
@@ -196,7 +197,8 @@ impl<A: Aggregate> Memory<A> {
         };
         // Only what was done is remembered, and it was done in one batch with what it carried.
         if kept.answers.contains(&origin.command) {
-            return self.settings.log.barrier(Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Repeated))));
+            let seen = (Self::stream(&key), kept.version);
+            return self.settings.log.barrier(Some(seen), Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Repeated))));
         }
         let stream = Self::stream(&key);
         let mut expected = Vec::new();
@@ -206,7 +208,8 @@ impl<A: Aggregate> Memory<A> {
             Ok(events) => {
                 if events.is_empty() && carried.is_empty() {
                     // What made it so may still wait for its sync.
-                    return self.settings.log.barrier(Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Nothing))));
+                    let seen = (stream, kept.version);
+                    return self.settings.log.barrier(Some(seen), Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Nothing))));
                 }
                 expected.push((stream.clone(), Expected::Version(kept.version)));
                 for event in &events {

@@ -62,9 +62,9 @@ impl Consumers {
             tokio::time::sleep(AGAIN).await;
             let (views, rows, head) = (self.views.clone(), self.rows.clone(), self.log.head());
             // Opening reads the whole store: where it blocks nobody.
-            let mended = tokio::task::spawn_blocking(move || views.reopen().and_then(|opened| rows.reopen(head).map(|()| opened))).await;
+            let mended = tokio::task::spawn_blocking(move || rows.reopen(head, || views.reopen().map(drop))).await;
             match mended {
-                Ok(Ok(_)) => return telemetry::views_mended(),
+                Ok(Ok(())) => return telemetry::views_mended(),
                 Ok(Err(error)) => telemetry::consumer_failed("views", &error.to_string()),
                 Err(error) => telemetry::consumer_failed("views", &error.to_string()),
             }

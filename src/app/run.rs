@@ -282,10 +282,13 @@ impl Running {
             return false;
         }
         let (sender, receiver) = oneshot::channel();
-        self.log.barrier(Box::new(move |result| {
-            // Nobody waits any more when the probe took too long.
-            let _ = sender.send(result.is_ok());
-        }));
+        self.log.barrier(
+            None,
+            Box::new(move |result| {
+                // Nobody waits any more when the probe took too long.
+                let _ = sender.send(result.is_ok());
+            }),
+        );
         let is_alive = matches!(tokio::time::timeout(PROBE, receiver).await, Ok(Ok(true)));
         if !is_alive {
             tracing::error!("WD-0107 the journal does not answer within {} s: the watchdog is not fed", PROBE.as_secs());

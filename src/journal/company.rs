@@ -5,6 +5,8 @@ use std::time::Duration;
 
 /// A commit that takes longer than this is worth a wait.
 const SLOW: Duration = Duration::from_micros(500);
+/// Nobody waits longer than this, however long a disk hung.
+const MOST: Duration = Duration::from_millis(5);
 /// Groups that do not wait after one that waited in vain: with many at work the processor is what they wait for.
 const REST: u32 = 15;
 
@@ -32,7 +34,7 @@ impl Company {
             self.rest -= 1;
             return None;
         }
-        Some((self.at_work, self.took / 4))
+        Some((self.at_work, (self.took / 4).min(MOST)))
     }
 
     /// How many there were when the wait ended.

@@ -179,12 +179,13 @@ fn what_a_start_finds_behind_the_mark_is_synced_and_marked_before_it_counts() {
 
 #[test]
 fn a_disk_without_room_inside_a_segment_refuses_and_goes_on_by_itself() {
-    /// Takes half of a write while it is full, as a file system does that copies what it changes.
+    /// Takes half of a write while it is full, as a file system does that copies what it changes; in what is taken already
+    /// there is room.
     #[derive(Default)]
     struct Filling(std::sync::atomic::AtomicBool);
     impl Disk for Filling {
         fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-            if self.0.load(Ordering::SeqCst) {
+            if self.0.load(Ordering::SeqCst) && bytes.len() > 150 {
                 RealDisk.write_at(file, &bytes[..bytes.len() / 2], offset)?;
                 return Err(io::ErrorKind::StorageFull.into());
             }
@@ -200,6 +201,18 @@ fn a_disk_without_room_inside_a_segment_refuses_and_goes_on_by_itself() {
     assert_eq!(append(&log, 7, 900), Err(AppendError::Full));
     assert_eq!(append(&log, 8, 10), Err(AppendError::Full));
     assert!(!log.is_accepting() && commands(&log) == [(0, 1)], "reading goes on");
+    let barrier = |seen: u64| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        log.barrier(Some((StreamId::new(StreamKind::Specimen, "S0"), seen)), Box::new(move |result| sender.send(result).unwrap()));
+        receiver.recv().unwrap()
+    };
+    assert!(barrier(1).is_ok() && matches!(barrier(2), Err(AppendError::Conflict { found: 1, expected: 2, .. })), "who saw what was taken back is not told that it holds");
+    // wardd is killed now: what was refused did not happen.
+    let copy = folder.with_extension("copy");
+    std::fs::create_dir_all(&copy).unwrap();
+    std::fs::read_dir(&folder).unwrap().flatten().for_each(|entry| assert!(std::fs::copy(entry.path(), copy.join(entry.file_name())).is_ok()));
+    assert_eq!(commands(&FileLog::open(&copy, keys.clone(), Options { segment_bytes: SEGMENT, ..Options::default() }).unwrap().0), [(0, 1)]);
+    std::fs::remove_dir_all(&copy).unwrap();
     disk.0.store(false, Ordering::SeqCst);
     assert_eq!(append(&log, 14, 10).unwrap().first, 2);
     assert!(log.is_accepting());

@@ -181,7 +181,7 @@ impl FileLog {
             None => return,
         };
         match refused {
-            (Request::Append { done, .. } | Request::Barrier { done }, error) => done(Err(error)),
+            (Request::Append { done, .. } | Request::Barrier { done, .. }, error) => done(Err(error)),
         }
     }
 
@@ -249,8 +249,8 @@ impl Log for FileLog {
         }
     }
 
-    fn barrier(&self, done: Completion) {
-        self.send(Request::Barrier { done });
+    fn barrier(&self, seen: Option<(StreamId, u64)>, done: Completion) {
+        self.send(Request::Barrier { seen, done });
     }
 
     fn read_stream(&self, stream: &StreamId, from_version: u64, limit: usize) -> Result<Vec<(Arc<Meta>, StoredEvent)>, JournalError> {

@@ -102,32 +102,65 @@ impl SledViews {
         self.failed.subscribe()
     }
 
-    /// Opens the store of a disk that takes writes again, as at a start. An error leaves it as it was, readable as far as
-    /// it can be; try again later.
+    /// Opens the store of a disk that takes writes again, as at a start; after an error try again later. A disk that still
+    /// fails is no damage of the store: it is set aside only when it can be read and is wrong. Readers wait for nobody: until
+    /// it is open again they are told so.
     pub fn reopen(&self) -> Result<ViewsOpened, ViewsError> {
         let new = |error: std::io::Error| ViewsError(error.to_string());
         let probe = self.directory.with_extension("probe");
         let tried = std::fs::File::create(&probe).and_then(|mut file| file.write_all(&vec![0xA5; PROBE_BYTES]).and_then(|()| file.sync_all()));
         let removed = std::fs::remove_file(&probe);
         tried.and(removed).map_err(new)?;
-        let mut place = self.store.write().unwrap_or_else(PoisonError::into_inner);
-        let old = place.take();
+        let old = self.place().take();
         // sled may panic when a store that failed is closed.
         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(old)));
-        let (store, opened) = Store::open(&self.directory, &self.seal).map_err(|error| ViewsError(error.to_string()))?;
-        *place = Some(store);
+        let (store, opened) = match Store::try_open(&self.directory, &self.seal) {
+            Ok(store) => (store, ViewsOpened::Whole),
+            Err(OpenFault::Disk(why)) => return Err(ViewsError(why)),
+            Err(OpenFault::Damaged(_)) => Store::open(&self.directory, &self.seal).map_err(|error| ViewsError(error.to_string()))?,
+        };
+        *self.place() = Some(store);
         self.failed.send_replace(false);
         Ok(opened)
+    }
+
+    fn place(&self) -> std::sync::RwLockWriteGuard<'_, Option<Store>> {
+        self.store.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something with the store; an error is noted.
     fn with<T>(&self, work: impl FnOnce(&Store) -> Result<T, ViewsError>) -> Result<T, ViewsError> {
         let place = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        let result = place.as_ref().ok_or_else(|| ViewsError("they are being opened again".to_owned())).and_then(work);
+        let Some(store) = place.as_ref() else { return Err(ViewsError("they are being opened again".to_owned())) };
+        let result = work(store);
         if result.is_err() {
             self.failed.send_if_modified(|has_failed| !std::mem::replace(has_failed, true));
         }
         result
+    }
+}
+
+/// Why a store does not open.
+enum OpenFault {
+    /// The disk fails: what is on it may be sound.
+    Disk(String),
+    /// It is not as it was written.
+    Damaged(String),
+}
+
+impl OpenFault {
+    fn words(&self) -> &str {
+        let (OpenFault::Disk(words) | OpenFault::Damaged(words)) = self;
+        words
+    }
+}
+
+impl From<sled::Error> for OpenFault {
+    fn from(error: sled::Error) -> Self {
+        match error {
+            sled::Error::Io(error) => Self::Disk(error.to_string()),
+            other => Self::Damaged(other.to_string()),
+        }
     }
 }
 
@@ -137,12 +170,12 @@ impl Store {
             Ok(store) => Ok((store, ViewsOpened::Whole)),
             Err(why) => {
                 let aside = (1..).map(|n| directory.with_extension(format!("damaged-{n}"))).find(|path| !path.exists()).unwrap_or_default();
-                telemetry::views_set_aside(&why);
+                telemetry::views_set_aside(why.words());
                 std::fs::rename(directory, &aside).map_err(JournalError::io(directory, "set damaged views aside"))?;
                 let store = Self::try_open(directory, seal).map_err(|why| JournalError::Io {
                     path: directory.to_owned(),
                     action: "open empty views",
-                    source: std::io::Error::other(why),
+                    source: std::io::Error::other(why.words().to_owned()),
                 })?;
                 Ok((store, ViewsOpened::SetAside(aside)))
             }
@@ -150,26 +183,26 @@ impl Store {
     }
 
     /// sled 0.34 panics on some damage, so it is opened and read through once where a panic can be caught.
-    fn try_open(directory: &Path, seal: &ViewSeal) -> Result<Self, String> {
+    fn try_open(directory: &Path, seal: &ViewSeal) -> Result<Self, OpenFault> {
         remove_half_snapshots(directory);
         let directory = directory.to_owned();
         let open = std::panic::AssertUnwindSafe(move || {
-            let tree = sled::Config::new().path(&directory).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_MS)).open().map_err(|error| error.to_string())?;
+            let tree = sled::Config::new().path(&directory).cache_capacity(CACHE_BYTES).flush_every_ms(Some(FLUSH_MS)).open()?;
             let (mut sum, mut stored_sum) = (Sum::default(), None);
             for row in tree.iter() {
-                let (name, stored) = row.map_err(|error| error.to_string())?;
-                let (_, value) = seal.open(&name, &stored).map_err(|error| error.0)?;
+                let (name, stored) = row?;
+                let (_, value) = seal.open(&name, &stored).map_err(|error| OpenFault::Damaged(error.0))?;
                 match &*name == SUM.as_bytes() {
                     true => stored_sum = Some(Sum::read(&value)),
                     false => sum.toggle(&name, &stored),
                 }
             }
             if stored_sum.unwrap_or_default() != sum {
-                return Err("rows are missing, or older than others".to_owned());
+                return Err(OpenFault::Damaged("rows are missing, or older than others".to_owned()));
             }
             Ok(Self { tree, sum: Mutex::new(sum) })
         });
-        std::panic::catch_unwind(open).unwrap_or_else(|_| Err("sled panicked while it was opened".to_owned()))
+        std::panic::catch_unwind(open).unwrap_or_else(|_| Err(OpenFault::Damaged("sled panicked while it was opened".to_owned())))
     }
 }
 

@@ -21,7 +21,7 @@ use super::prepare::Preparer;
 use super::record::{self, Chain, Kind, Parts};
 use super::segment::{self, SegmentHeader};
 use super::{Disk, JournalError, KeyRing};
-use crate::kernel::limits;
+use crate::kernel::{StreamId, limits};
 use crate::telemetry;
 
 /// How long the high-water mark may be behind after a loss of power.
@@ -38,8 +38,8 @@ const NAP: Duration = Duration::from_micros(20);
 pub(super) enum Request {
     /// A batch and its JSON.
     Append { batch: Batch, body: Vec<u8>, done: Completion },
-    /// Answer when everything before is durable.
-    Barrier { done: Completion },
+    /// Answer when everything before is durable, and the stream that somebody has looked at is still as they saw it.
+    Barrier { seen: Option<(StreamId, u64)>, done: Completion },
 }
 
 /// The segment that is written.
@@ -96,7 +96,7 @@ pub(super) struct State {
     fatal: Option<String>,
     buffer: Vec<u8>,
     group: Vec<Pending>,
-    barriers: Vec<Completion>,
+    barriers: Vec<(Option<(StreamId, u64)>, Completion)>,
 }
 
 impl State {
@@ -152,6 +152,16 @@ enum Unwritten {
     Failed(String),
 }
 
+/// Makes sure that no record of a write without room is whole on the disk: the next start would take it for something that
+/// happened, and everybody was told that it did not.
+fn is_unwritten(disk: &dyn Disk, active: &Active) -> bool {
+    let there = segment::read_at(&active.file, active.offset, record::HEADER_BYTES);
+    if there.is_ok_and(|bytes| bytes.iter().all(|byte| *byte == 0)) {
+        return true;
+    }
+    disk.write_at(&active.file, &[0; record::HEADER_BYTES], active.offset).is_ok() && disk.sync(&active.file).is_ok()
+}
+
 fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -197,7 +207,7 @@ impl Writer {
     fn gather(&mut self, requests: &Receiver<Request>, company: &mut Company) {
         let Some((wanted, patience)) = company.wanted(self.state.group.len()) else { return };
         let began = Instant::now();
-        while self.state.group.len() < wanted && began.elapsed() < patience {
+        while self.state.group.len() < wanted.min(limits::JOURNAL_GROUP_RECORDS) && self.state.buffer.len() < limits::JOURNAL_GROUP_BYTES && began.elapsed() < patience {
             std::thread::sleep(NAP);
             self.take_waiting(requests);
         }
@@ -212,7 +222,7 @@ impl Writer {
 
     fn take(&mut self, request: Request) {
         match request {
-            Request::Barrier { done } => self.state.barriers.push(done),
+            Request::Barrier { seen, done } => self.state.barriers.push((seen, done)),
             Request::Append { batch, body, done } => {
                 if let Err(error) = self.encode(batch, &body, done) {
                     error.0(Err(error.1));
@@ -392,12 +402,23 @@ impl Writer {
                 Err(error) => self.refuse_group(error),
             }
         }
-        let head = self.state.durable;
-        let answer = match &self.state.fatal {
-            Some(cause) => Err(AppendError::Fatal(cause.clone())),
-            None => Ok(Receipt { first: head, last: head }),
-        };
-        self.state.barriers.drain(..).for_each(|done| done(answer.clone()));
+        for (seen, done) in std::mem::take(&mut self.state.barriers) {
+            done(self.barrier(seen));
+        }
+    }
+
+    /// The answer to a barrier. Whoever looked at a state of which a part was taken back has seen what never was.
+    fn barrier(&self, seen: Option<(StreamId, u64)>) -> Result<Receipt, AppendError> {
+        if let Some(cause) = &self.state.fatal {
+            return Err(AppendError::Fatal(cause.clone()));
+        }
+        if let Some((stream, expected)) = seen {
+            let found = self.index.read().unwrap_or_else(PoisonError::into_inner).version(index::hash(&stream));
+            if found < expected {
+                return Err(AppendError::Conflict { stream: stream.to_string(), expected, found });
+            }
+        }
+        Ok(Receipt { first: self.state.durable, last: self.state.durable })
     }
 
     fn write_group(&mut self) -> Result<(), Unwritten> {
@@ -412,8 +433,8 @@ impl Writer {
         state.buffer.truncate(size);
         if let Err(error) = written {
             active.stale = cleared as u64;
-            let cause = format!("journal: {}: append: {error}", active.path.display());
-            return Err(if is_no_room(&error) { Unwritten::Full(error) } else { Unwritten::Failed(cause) });
+            let is_gone = is_no_room(&error) && is_unwritten(self.disk.as_ref(), active);
+            return Err(if is_gone { Unwritten::Full(error) } else { Unwritten::Failed(format!("journal: {}: append: {error}", active.path.display())) });
         }
         active.stale = 0;
         // The mirror never has what the log has no room for.
@@ -424,7 +445,11 @@ impl Writer {
         state.preparer.written(active.offset);
         state.durable = mark.sequence;
         self.is_full.store(false, Ordering::Relaxed);
-        state.high_water.write(&mark, self.disk.as_ref()).map_err(|error| Unwritten::Failed(error.to_string()))
+        match state.high_water.write(&mark, self.disk.as_ref()) {
+            // The records say themselves what was durable; the mark is written with the next group.
+            Err(JournalError::Io { source, .. }) if is_no_room(&source) => Ok(()),
+            result => result.map_err(|error| Unwritten::Failed(error.to_string())),
+        }
     }
 
     /// Nobody of the group is told that it is done. A full disk leaves everything as it was before the group: nothing of it

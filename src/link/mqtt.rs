@@ -3,6 +3,7 @@
 //! Two connections, one for each direction: acknowledgements and publishes must never wait for each other.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -45,12 +46,16 @@ pub struct Received {
     /// Whether the broker had kept it from before: a command that was retained is never obeyed.
     pub is_retained: bool,
     publish: Publish,
+    /// Of which connection it came: its number means another message on the next one.
+    connection: u64,
 }
 
 /// The receiving side.
 #[derive(Debug, Clone)]
 pub struct Receiver {
     client: AsyncClient,
+    /// Counts the connections that were lost.
+    connection: Arc<AtomicU64>,
 }
 
 /// The sending side.
@@ -82,7 +87,8 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
     let mut options = options(broker, "-in");
     options.set_ack_mode(AckMode::Manual).set_receive_maximum(Some(RECEIVE_MAXIMUM));
     let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
-    let receiver = Receiver { client: client.clone() };
+    let connection = Arc::new(AtomicU64::new(0));
+    let receiver = Receiver { client: client.clone(), connection: connection.clone() };
     tokio::spawn(async move {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
         let mut is_connected = false;
@@ -103,7 +109,7 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
                     let topic = String::from_utf8_lossy(&publish.topic).into_owned();
-                    let received = Received { topic, payload: publish.payload.clone(), is_retained: publish.retain, publish };
+                    let received = Received { topic, payload: publish.payload.clone(), is_retained: publish.retain, publish, connection: connection.load(Ordering::Acquire) };
                     // The broker sends so many unacknowledged messages at most, and so many fit.
                     if messages.send(received).await.is_err() {
                         return;
@@ -111,6 +117,7 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                 }
                 Ok(_) => {}
                 Err(error) => {
+                    connection.fetch_add(1, Ordering::AcqRel);
                     if std::mem::take(&mut is_connected) {
                         for figures in std::iter::once(&figures).chain(&reached) {
                             figures.disconnected("broker");
@@ -129,7 +136,11 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
 impl Receiver {
     /// Acknowledges a message: it is durable.
     pub fn acknowledge(&self, received: &Received) {
-        // A connection that was lost meanwhile makes the broker send it again, which is known then.
+        // A connection that was lost meanwhile makes the broker send it again, which is known then; on the new connection its
+        // number may be another message's, which nobody has kept yet.
+        if received.connection != self.connection.load(Ordering::Acquire) {
+            return;
+        }
         let _ = self.client.try_ack(&received.publish);
     }
 }

@@ -132,6 +132,8 @@ struct Cache {
     open_items: OpenItems,
     /// Specimens in the order in which something happened to them, the latest last.
     recent: VecDeque<String>,
+    /// A row could not be read: what was made of its absence is wrong, and nothing is written until all is read anew.
+    is_broken: bool,
 }
 
 impl Cache {
@@ -163,9 +165,13 @@ impl Rows {
         Ok(Self { views, cache: RwLock::new(cache), writes: Mutex::new(()), changed })
     }
 
-    /// Forgets what is in memory and begins where the store stands now; nobody may be applying events.
-    pub fn reopen(&self, head: u64) -> Result<(), ViewsError> {
+    /// Has the store opened again, forgets what is in memory and begins where the store stands then; nobody may be applying
+    /// events. No write that was under way crosses it: its older part would be lost, and its cursor would say that it is there.
+    pub fn reopen(&self, head: u64, open_store: impl FnOnce() -> Result<(), ViewsError>) -> Result<(), ViewsError> {
         let _one = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Until the rows are read, nothing that is in memory may be written to the new store.
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).is_broken = true;
+        open_store()?;
         let cache = Self::read(self.views.as_ref(), head)?;
         *self.cache.write().unwrap_or_else(PoisonError::into_inner) = cache;
         Ok(())
@@ -238,9 +244,18 @@ impl Rows {
 
     /// Replaces a row by what an event makes of it; a row that reflects the event already stays.
     pub(super) fn update<R: Serialize + DeserializeOwned>(&self, kind: &str, key: &str, change: impl FnOnce(Option<R>) -> Option<R>) {
-        let Some(row) = change(self.get(kind, key)) else { return };
+        let name = format!("row/{kind}/{key}");
+        let cached = self.cache.read().unwrap_or_else(PoisonError::into_inner).newest(&name).cloned();
+        let bytes = match cached.map_or_else(|| self.views.get(&name), |bytes| Ok(Some(bytes))) {
+            Ok(bytes) => bytes,
+            Err(_) => {
+                self.cache.write().unwrap_or_else(PoisonError::into_inner).is_broken = true;
+                return;
+            }
+        };
+        let Some(row) = change(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())) else { return };
         if let Ok(bytes) = serde_json::to_vec(&row) {
-            self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(format!("row/{kind}/{key}"), bytes);
+            self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(name, bytes);
         }
     }
 
@@ -287,6 +302,9 @@ impl Rows {
         let _one = self.writes.lock().unwrap_or_else(PoisonError::into_inner);
         let (rows, last) = {
             let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+            if cache.is_broken {
+                return Err(ViewsError::new("rows could not be read".to_owned()));
+            }
             let mut last = cache.open_items.take_changes();
             if cache.dirty.is_empty() && last.is_empty() {
                 return Ok(());
@@ -347,5 +365,41 @@ mod tests {
         let opened = Rows::open(views.clone(), 99).unwrap();
         assert_eq!((opened.applied(), views.scan("", "", 99).unwrap()), (0, vec![(FORMAT.to_owned(), FORM.to_vec())]));
         assert_eq!(views::cursor(views.as_ref(), "billing").unwrap(), 0);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_not_made_anew_and_nothing_is_written_before_all_is_read_again() {
+        /// A store whose reads fail when it is told to.
+        #[derive(Default)]
+        struct Failing(MemoryViews, std::sync::atomic::AtomicBool);
+        impl Views for Failing {
+            fn apply(&self, changes: &[Change]) -> Result<(), ViewsError> {
+                self.0.apply(changes)
+            }
+            fn get(&self, key: &str) -> Result<Option<Vec<u8>>, ViewsError> {
+                if self.1.load(std::sync::atomic::Ordering::SeqCst) { Err(ViewsError::new("broken".to_owned())) } else { self.0.get(key) }
+            }
+            fn scan(&self, prefix: &str, from: &str, limit: usize) -> Result<Vec<(String, Vec<u8>)>, ViewsError> {
+                self.0.scan(prefix, from, limit)
+            }
+            fn flush(&self) -> Result<(), ViewsError> {
+                Ok(())
+            }
+        }
+        let views = Arc::new(Failing::default());
+        let rows = Rows::open(views.clone(), 0).unwrap();
+        let charge = |payments: usize| move |row: Option<AccountRow>| Some(AccountRow { sequence: row.unwrap_or_default().sequence + payments as u64, ..AccountRow::default() });
+        rows.update("account", "acc_1", charge(1));
+        rows.write().unwrap();
+        let break_it = |is_broken| views.1.store(is_broken, std::sync::atomic::Ordering::SeqCst);
+        break_it(true);
+        rows.update("account", "acc_1", charge(1));
+        break_it(false);
+        assert!(rows.write().is_err(), "what was made of a missing row must not be kept");
+        assert!(rows.reopen(0, || Err(ViewsError::new("not yet".to_owned()))).is_err() && rows.write().is_err());
+        rows.reopen(0, || Ok(())).unwrap();
+        assert_eq!(rows.get::<AccountRow>("account", "acc_1").unwrap().sequence, 1);
+        rows.update("account", "acc_1", charge(1));
+        rows.write().unwrap();
     }
 }
