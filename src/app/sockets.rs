@@ -7,7 +7,7 @@ use super::AppError;
 
 /// The listener of this name, when systemd gave one. Its address must be the configuration's, which was checked to be safe.
 pub(super) fn inherited(name: &str, bind: SocketAddr) -> Result<Option<TcpListener>, AppError> {
-    let failed = |why: String| AppError::Setting(format!("WD-0305 the socket {name:?} that systemd opened: {why}"));
+    let failed = |why: String| AppError::Setting(format!("WD-0309 the socket {name:?} that systemd opened: {why}"));
     let mut given = sd_notify::listen_fds_with_names().map_err(|error| failed(error.to_string()))?;
     let Some((descriptor, _)) = given.find(|(_, given)| given == name) else { return Ok(None) };
     #[expect(unsafe_code, reason = "a descriptor that systemd hands over is a number")]

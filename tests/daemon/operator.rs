@@ -318,7 +318,7 @@ fn a_listener_that_systemd_opened_is_used_and_one_elsewhere_is_refused() {
     child.kill().unwrap();
     child.wait().unwrap();
     let (mut child, _stream) = start(&other);
-    assert!(!child.wait().unwrap().success() && site.log().contains("WD-0305"), "{}", site.log());
+    assert!(!child.wait().unwrap().success() && site.log().contains("WD-0309"), "{}", site.log());
 }
 
 #[test]

@@ -88,7 +88,7 @@ const CODES: &[(&str, &str, &str)] = &[
     ("WD-0301", "The web server would be open to the network without encryption or credential.", "Set tls_certificate, tls_key and token_file, or bind to 127.0.0.1."),
     ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
     (
-        "WD-0305",
+        "WD-0309",
         "systemd opened a socket for wardd that cannot be used, or on another address than the configuration's.",
         "Give ListenStream of wardd.socket and http.bind the same address, then `systemctl daemon-reload` and restart both.",
     ),
