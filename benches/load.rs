@@ -1,6 +1,7 @@
 //! Load beyond what is usual, on the real binary: `cargo bench --bench load -- burst connects resends stuck idle broker`, and
 //! `-- soak` for the hour of the demo. Each says its figures, and ends with an error when a bound is broken. Times can be
-//! shortened: `LOAD_SECONDS=10` is the length of the burst and of the stuck clients, `LOAD_SOAK=5m` that of the soak.
+//! shortened: `LOAD_SECONDS=10` is the length of the burst and of the stuck clients, `LOAD_SOAK=5m` that of the soak,
+//! `LOAD_RESENDS=10` how often each message comes. Two bounds are broken today: idle devices and the soak (README).
 #![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]
 
 mod support;
@@ -262,7 +263,7 @@ fn idle() {
     std::thread::sleep(Duration::from_secs(10));
     let (memory, cpu) = (wardd.process.memory(), (wardd.process.cpu() - cpu) * 10.0);
     println!("10,000 idle device actors: {memory:.0} MB, {cpu:.1} % of a processor");
-    assert!(memory < 200.0 && cpu < 2.0);
+    assert!(memory < 60.0 && cpu < 2.0, "{memory:.0} MB are asked to be less than 60");
 }
 
 /// A broker that hangs (SIGSTOP: its machine still answers, it does not).
@@ -314,7 +315,7 @@ fn soak() {
 
 fn main() {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let all: [(&str, fn()); 7] = [("burst", burst), ("connects", connects), ("resends", resends), ("stuck", stuck), ("idle", idle), ("broker", broker), ("soak", soak)];
+    let all: [(&str, fn()); 7] = [("burst", burst), ("connects", connects), ("resends", resends), ("stuck", stuck), ("broker", broker), ("idle", idle), ("soak", soak)];
     for (name, run) in all {
         // Without a word all but the long ones.
         if asked.iter().any(|word| word == name) || (asked.is_empty() && !["soak", "stuck"].contains(&name)) {

@@ -139,7 +139,7 @@ pub enum AppendError {
     /// The queue in front of the writer is full: wait and try again.
     #[error("WD-0103 journal: too many appends wait for the disk: try again")]
     Busy,
-    /// The disk has no room for another segment: nothing was written.
+    /// The disk has no room: nothing of it counts.
     #[error("WD-0102 journal: the disk is full: free space on it, intake resumes by itself")]
     Full,
     /// The batch is larger than a record may be.

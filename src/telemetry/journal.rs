@@ -36,12 +36,12 @@ pub fn journal_failed(cause: &str) {
     tracing::error!(code = "WD-0100", cause, "journal failed, nothing is accepted any more");
 }
 
-/// There is no room for another segment.
+/// The disk has no room for what was to be written.
 pub fn journal_full(error: &std::io::Error) {
     if let Some(metric) = full() {
         metric.inc();
     }
-    tracing::error!(code = "WD-0102", %error, "journal has no room for another segment");
+    tracing::error!(code = "WD-0102", %error, "journal has no room: nothing is taken until the disk has some");
 }
 
 /// Whether the mirror is written.

@@ -1,6 +1,5 @@
 //! The third layer of the simulation: this very binary on a disk that fails, and on one that lies.
 
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use super::harness::has;
@@ -23,7 +22,9 @@ fn run(seeds: std::ops::Range<u64>, more: &[&str]) -> Vec<Output> {
 
 #[test]
 fn on_a_disk_that_fails_promises_are_kept() {
-    assert!(has("mosquitto").is_none_or(|path| Path::new(&path).exists()));
+    if has("mosquitto").is_none() {
+        println!("without its broker: no mosquitto (tests/run installs it)");
+    }
     for first in (0..seeds()).step_by(3) {
         for output in run(first..(first + 3).min(seeds()), &[]) {
             assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

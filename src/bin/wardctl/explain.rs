@@ -14,7 +14,7 @@ const CODES: &[(&str, &str, &str)] = &[
     ("WD-0101", "Another wardd has this data directory open.", "Stop that one, or give this one another data.directory."),
     (
         "WD-0102",
-        "The disk has no room for another segment of the journal. Devices are told to come again (NAK, AR, 503); reading goes on.",
+        "The disk has no room for the journal. Devices are told to come again (NAK, AR, 503); reading goes on.",
         "Free space: intake resumes by itself.",
     ),
     ("WD-0103", "More appends wait for the disk than are taken.", "Look at wardd_journal_commit_seconds: the disk is slow, or the load is above what it can sync."),
