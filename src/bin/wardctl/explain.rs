@@ -12,11 +12,7 @@ const CODES: &[(&str, &str, &str)] = &[
         "Look at the disk (`dmesg`, SMART), then start wardd again: it recovers by itself, and senders repeat what had no answer.",
     ),
     ("WD-0101", "Another wardd has this data directory open.", "Stop that one, or give this one another data.directory."),
-    (
-        "WD-0102",
-        "The disk has no room for the journal. Devices are told to come again (NAK, AR, 503); reading goes on.",
-        "Free space: intake resumes by itself.",
-    ),
+    ("WD-0102", "The disk has no room for the journal. Devices are told to come again (NAK, AR, 503); reading goes on.", "Free space: intake resumes by itself."),
     ("WD-0103", "More appends wait for the disk than are taken.", "Look at wardd_journal_commit_seconds: the disk is slow, or the load is above what it can sync."),
     ("WD-0104", "The events of one command are larger than a record of the journal may be.", "Send it in parts."),
     ("WD-0105", "A stored event cannot be read by this release.", "Start the release that wrote it, or a newer one."),
