@@ -311,6 +311,8 @@ fn soak() {
     println!("soak: {length} at a hundred times the pace, ended with {status}; {middle:.0} MB in its middle third, {last:.0} MB in its last");
     assert!(status.success(), "the counts agree");
     assert!(last < middle * 1.10, "memory is not flat");
+    let most = |part: &[(f64, f64, usize)]| part.iter().map(|sample| sample.2).max().unwrap_or_default();
+    assert!(most(&samples[2 * third..]) <= most(&samples[third..2 * third]) + 4, "descriptors are lost");
 }
 
 fn main() {

@@ -84,7 +84,7 @@ fn main() {
     let (views, _) = SledViews::open(&folder.join("views"), &keys).unwrap();
     let views: Arc<dyn Views> = Arc::new(views);
     let rows = Arc::new(Rows::open(views, log.head()).unwrap());
-    let projector = Projector::new(rows.clone());
+    let projector = Projector::new(rows.clone(), log.clone());
     let mut next = 1;
     while next <= log.head() {
         let page = log.read_all(next, 4_096).unwrap();

@@ -48,7 +48,7 @@ impl Consumers {
 
     fn start(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(Projector::new(self.rows.clone()).run(self.log.clone()));
+        tasks.spawn(Projector::new(self.rows.clone(), self.log.clone()).run());
         let (hospital, log, views, clock) = (self.hospital.clone(), self.log.clone(), self.views.clone(), self.clock.clone());
         let charging = Charging { prices: self.prices.clone() };
         tasks.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });

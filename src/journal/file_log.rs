@@ -17,6 +17,7 @@ use super::index::{self, Index};
 use super::mirror::Mirror;
 use super::prepare::Preparer;
 use super::recovery::{self, Opened};
+use super::shelf::Shelf;
 use super::views::{Views, ViewsError};
 use super::writer::{Request, State, Writer};
 use super::{Disk, JournalError, KeyRing, Log, RealDisk, Snapshot, Tail, record, segment, snapshot, verify};
@@ -67,6 +68,7 @@ pub struct Statistics {
 pub struct FileLog {
     keys: Arc<KeyRing>,
     index: Arc<RwLock<Index>>,
+    shelf: Shelf,
     head: watch::Receiver<u64>,
     committed: broadcast::Sender<Arc<StoredBatch>>,
     failure: watch::Receiver<Option<String>>,
@@ -148,7 +150,8 @@ impl FileLog {
         };
         let thread =
             std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(&receiver)).map_err(JournalError::io(directory, "start the writer's thread"))?;
-        let log = Self { keys, index, head, committed, failure, is_full, requests: Some(sender), thread: Mutex::new(Some(thread)), snapshots: OnceLock::new(), _lock: lock };
+        let shelf = Shelf::new(keys.clone());
+        let log = Self { keys, index, shelf, head, committed, failure, is_full, requests: Some(sender), thread: Mutex::new(Some(thread)), snapshots: OnceLock::new(), _lock: lock };
         Ok((log, opened))
     }
 
@@ -169,7 +172,7 @@ impl FileLog {
     /// Figures for people.
     pub fn statistics(&self) -> Statistics {
         let index = self.index();
-        let segments = index.segments.iter().map(|segment| (segment.path.clone(), segment.first, segment.records(), segment.end)).collect();
+        let segments = index.segments.iter().map(|segment| (segment.path.to_path_buf(), segment.first, segment.records(), segment.end)).collect();
         Statistics { events: self.head(), streams: index.streams(), segments }
     }
 
@@ -254,7 +257,9 @@ impl Log for FileLog {
     }
 
     fn read_stream(&self, stream: &StreamId, from_version: u64, limit: usize) -> Result<Vec<(Arc<Meta>, StoredEvent)>, JournalError> {
-        let places = self.index().places(index::hash(stream), from_version, limit);
+        let (number, from) = (index::hash(stream), u32::try_from(from_version).unwrap_or(u32::MAX));
+        let sources = self.index().find(number, from);
+        let places = self.shelf.places(sources, number, from, limit)?;
         let mut found = Vec::with_capacity(places.len());
         for (file, offset) in places {
             let batch = self.read_record(&file, offset)?;
@@ -277,16 +282,15 @@ impl Log for FileLog {
         let mut found = Vec::new();
         let mut from = from_sequence.max(1);
         while found.len() < limit && from <= head {
-            let place = {
-                let index = self.index();
-                let at = index.segment_of(from).unwrap_or(0);
-                let next_first = index.segments.get(at + 1).map(|segment| segment.first);
-                index.segments.get(at).map(|segment| (segment.file.clone(), segment.start_for(from), segment.end, next_first))
+            let stretch = self.index().stretch(from);
+            let Some(stretch) = stretch else { break };
+            let file = match stretch.file {
+                Some(file) => file,
+                None => self.shelf.volume(&stretch.path, stretch.first)?.file.clone(),
             };
-            let Some((file, at, end, next_first)) = place else { break };
-            self.follow((file, at, end), from, head, limit, &mut found)?;
+            self.follow((file, stretch.at, stretch.end), from, head, limit, &mut found)?;
             let reached = found.last().map_or(0, |batch| batch.last()) + 1;
-            match next_first {
+            match stretch.next_first {
                 // The segment is read to its end; go on with the next one.
                 Some(first) if found.len() < limit => from = first.max(reached),
                 _ => break,

@@ -102,6 +102,66 @@ fn what_is_appended_is_read_back_over_restarts_and_segments() {
 }
 
 #[test]
+fn streams_in_many_segments_are_read_from_any_version_and_the_files_are_closed_again() {
+    let (place, keys) = (Place::new(), keys());
+    let (log, _) = open(&place, &keys);
+    // One stream in every segment, one in few, many in one.
+    let mut known: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    for number in 0..4_000 {
+        let key = match number % 40 {
+            0..=30 => "everywhere".to_owned(),
+            31 if (500..900).contains(&number) || number > 3_000 => "now-and-then".to_owned(),
+            _ => format!("S{}", number / 13),
+        };
+        let text = format!("event {number}");
+        append(&log, batch(Expected::Any, &key, &[&text])).unwrap();
+        known.entry(key).or_default().push(text);
+    }
+    let check = |log: &FileLog| {
+        for (key, expected) in &known {
+            assert_eq!(log.version(&stream(key)), expected.len() as u64);
+            for (from, limit) in [(0, 9_999), (1, 1), (1, 3), (2, 9_999), (expected.len() / 2, 2), (expected.len() / 3, 9_999), (expected.len(), 5), (expected.len() + 1, 5)] {
+                let found = log.read_stream(&stream(key), from as u64, limit).unwrap();
+                let texts: Vec<String> = found.iter().map(|(_, event)| serde_json::from_str(event.event.payload.get()).unwrap()).collect();
+                let wanted: Vec<String> = expected.iter().skip(from.saturating_sub(1)).take(limit).cloned().collect();
+                assert_eq!(texts, wanted, "{key} from {from}, {limit} at most");
+            }
+        }
+        assert!(log.read_stream(&stream("nobody"), 1, 5).unwrap().is_empty());
+    };
+    check(&log);
+    let segments = place.segments().len();
+    let open_files = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let ours = open_files.filter(|path| path.starts_with(&place.0) && path.extension().is_some_and(|extension| extension == "wlog")).count();
+    assert!(segments > 25 && (2..20).contains(&ours), "{ours} of {segments} segments are open");
+    drop(log);
+    check(&open(&place, &keys).0);
+}
+
+#[test]
+fn a_full_segment_whose_footer_holds_no_entries_is_read_by_its_records() {
+    let (place, keys) = (Place::new(), keys());
+    let (log, _) = open(&place, &keys);
+    fill(&log, 700);
+    let (before, segments) = (texts(&log, "S3"), place.segments());
+    drop(log);
+    // The first segment's footer is replaced by one that was left out; its chain is what comes after.
+    let bytes = std::fs::read(&segments[0]).unwrap();
+    let mut records = segment::walk(&bytes).records;
+    let (at, footer) = records.pop().unwrap();
+    let chain_before = records.pop().unwrap().1.chain;
+    let parts = record::Parts { kind: record::Kind::Footer, events: 0, first: footer.first, durable: footer.durable, recorded: 0, before: &chain_before };
+    let mut empty = Vec::new();
+    let chain = record::write(&parts, &[&[][..]], &keys, &mut crate::journal::keyring::Nonces::new().unwrap(), &mut empty).unwrap();
+    std::fs::write(&segments[0], [&bytes[..at], &empty].concat()).unwrap();
+    let next = std::fs::read(&segments[1]).unwrap();
+    let head = segment::SegmentHeader { before: chain, ..segment::SegmentHeader::read(&next).unwrap() };
+    std::fs::write(&segments[1], [&head.bytes(), &next[segment::HEADER_BYTES..]].concat()).unwrap();
+    let (log, _) = open(&place, &keys);
+    assert_eq!((texts(&log, "S3"), log.version(&stream("S3"))), (before, 200));
+}
+
+#[test]
 fn a_decision_on_an_old_version_is_a_conflict_and_writes_nothing() {
     let (place, keys) = (Place::new(), keys());
     let (log, _) = open(&place, &keys);

@@ -46,16 +46,17 @@ impl Growing {
         self.entries.push((entry, before));
     }
 
-    /// The offsets of a stream's events from a version on, in order.
-    pub(super) fn places(&self, stream: u64, from_version: u32) -> Vec<u32> {
-        let mut found = Vec::new();
+    /// The offsets of a stream's events from a version on, in order, and the version of the first of them.
+    pub(super) fn places(&self, stream: u64, from_version: u32) -> (Option<u32>, Vec<u32>) {
+        let (mut lowest, mut found) = (None, Vec::new());
         let mut at = self.last.get(&stream).copied().unwrap_or(NONE);
         while let Some((entry, before)) = self.entries.get(at as usize).filter(|(entry, _)| entry.version >= from_version) {
             found.push(entry.offset);
+            lowest = Some(entry.version);
             at = *before;
         }
         found.reverse();
-        found
+        (lowest, found)
     }
 
     /// The last version of each stream.
@@ -81,7 +82,8 @@ mod tests {
         for (offset, (stream, version)) in [(7, 1), (9, 1), (7, 2), (7, 3), (9, 2)].into_iter().enumerate() {
             growing.add(Entry { stream, version, offset: u32::try_from(offset).unwrap() });
         }
-        assert_eq!((growing.places(7, 0), growing.places(7, 2), growing.places(9, 2), growing.places(8, 0)), (vec![0, 2, 3], vec![2, 3], vec![4], vec![]));
+        assert_eq!((growing.places(7, 0), growing.places(7, 2)), ((Some(1), vec![0, 2, 3]), (Some(2), vec![2, 3])));
+        assert_eq!((growing.places(9, 2), growing.places(8, 0)), ((Some(2), vec![4]), (None, vec![])));
         let mut heads: Vec<_> = growing.heads().collect();
         heads.sort_unstable();
         assert_eq!(heads, [(7, 3), (9, 2)]);

@@ -1,10 +1,14 @@
-//! Which records hold which stream's events: in memory for the segment that is written, in a footer for full ones.
+//! Which records hold which stream's events: in memory for the segment that is written, in its footer for a full one, of which
+//! memory keeps a filter.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
+use super::filter::Filter;
 use super::growing::{ByHash, Growing};
 use super::record::Header;
+use super::shelf;
 use crate::kernel::StreamId;
 
 /// Between two entries of the list that finds a sequence's place.
@@ -28,8 +32,7 @@ pub(super) struct Entry {
 /// The index of one segment.
 #[derive(Debug)]
 pub(super) struct SegmentIndex {
-    pub(super) file: Arc<File>,
-    pub(super) path: std::path::PathBuf,
+    pub(super) path: Arc<Path>,
     pub(super) first: u64,
     /// Where the records end.
     pub(super) end: u64,
@@ -41,17 +44,48 @@ pub(super) struct SegmentIndex {
 
 #[derive(Debug)]
 enum Entries {
-    /// Still growing: by stream.
-    Growing(Growing),
-    /// Full: sorted.
-    Sorted(Box<[Entry]>),
+    /// Still growing, or full without a footer: by stream, in memory.
+    Growing(Growing, Arc<File>),
+    /// Full: its footer is read when it may hold what is asked for.
+    Full { filter: Filter, footer: u64 },
+}
+
+/// A full segment that may hold what is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Full {
+    pub(super) path: Arc<Path>,
+    pub(super) first: u64,
+    /// Where its footer stands.
+    pub(super) footer: u64,
+}
+
+/// A segment for reading on from a sequence.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    /// The file, when it is open anyway.
+    pub(super) file: Option<Arc<File>>,
+    pub(super) path: Arc<Path>,
+    pub(super) first: u64,
+    /// Where to begin.
+    pub(super) at: u64,
+    /// Where the records end.
+    pub(super) end: u64,
+    /// What the next segment begins with.
+    pub(super) next_first: Option<u64>,
+}
+
+/// The last version of each stream, from entries in their order.
+pub(super) fn heads(entries: &[Entry]) -> impl Iterator<Item = (u64, u64)> {
+    let next = entries.iter().skip(1).map(Some).chain([None]);
+    let lasts = entries.iter().zip(next).filter(|(entry, next)| next.is_none_or(|next| next.stream != entry.stream));
+    lasts.map(|(entry, _)| (entry.stream, u64::from(entry.version)))
 }
 
 impl SegmentIndex {
     /// The index of an empty segment.
-    pub(super) fn new(file: Arc<File>, path: std::path::PathBuf, first: u64) -> Self {
+    pub(super) fn new(file: Arc<File>, path: &Path, first: u64) -> Self {
         let end = super::segment::HEADER_BYTES as u64;
-        Self { file, path, first, end, entries: Entries::Growing(Growing::default()), sparse: Vec::new(), records: 0 }
+        Self { path: path.into(), first, end, entries: Entries::Growing(Growing::default(), file), sparse: Vec::new(), records: 0 }
     }
 
     /// Notes a record: its header, its offset and the streams and versions of its events.
@@ -62,7 +96,7 @@ impl SegmentIndex {
         }
         self.records += 1;
         self.end = offset + size;
-        if let Entries::Growing(growing) = &mut self.entries {
+        if let Entries::Growing(growing, _) = &mut self.entries {
             for (stream, version) in events {
                 growing.add(Entry { stream, version: u32::try_from(version).unwrap_or(u32::MAX), offset: place });
             }
@@ -74,55 +108,47 @@ impl SegmentIndex {
         self.add(header.first, offset, header.size as u64, std::iter::empty());
     }
 
-    /// Takes the entries from a footer.
-    pub(super) fn seal_with(&mut self, entries: Box<[Entry]>) {
-        self.entries = Entries::Sorted(entries);
+    /// The segment is full and its footer, which holds these entries, stands at an offset: they need not be in memory.
+    pub(super) fn seal_with(&mut self, entries: &[Entry], footer: u64) {
+        let filter = Filter::new(heads(entries).map(|(stream, _)| stream), heads(entries).count());
+        self.entries = Entries::Full { filter, footer };
+        self.sparse.shrink_to_fit();
     }
 
     /// The entries in their order, for the footer.
     pub(super) fn sorted(&self) -> Box<[Entry]> {
         match &self.entries {
-            Entries::Sorted(entries) => entries.clone(),
-            Entries::Growing(growing) => growing.sorted(),
-        }
-    }
-
-    fn places(&self, stream: u64, from_version: u32) -> Vec<u32> {
-        match &self.entries {
-            Entries::Growing(growing) => growing.places(stream, from_version),
-            Entries::Sorted(entries) => {
-                let start = entries.partition_point(|entry| (entry.stream, entry.version) < (stream, from_version));
-                entries[start..].iter().take_while(|entry| entry.stream == stream).map(|entry| entry.offset).collect()
-            }
+            Entries::Full { .. } => Box::default(),
+            Entries::Growing(growing, _) => growing.sorted(),
         }
     }
 
     /// Where to begin to read for a sequence.
-    pub(super) fn start_for(&self, sequence: u64) -> u64 {
+    fn start_for(&self, sequence: u64) -> u64 {
         let at = self.sparse.partition_point(|(first, _)| *first <= sequence);
         at.checked_sub(1).map_or(super::segment::HEADER_BYTES as u64, |at| u64::from(self.sparse[at].1))
     }
 
-    /// The last version of each stream that this segment holds.
-    pub(super) fn heads(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let (growing, sorted) = match &self.entries {
-            Entries::Growing(growing) => (Some(growing), None),
-            Entries::Sorted(entries) => (None, Some(entries)),
-        };
-        let growing = growing.into_iter().flat_map(Growing::heads);
-        let sorted = sorted.into_iter().flat_map(|entries| {
-            entries
-                .iter()
-                .zip(entries.iter().skip(1).map(Some).chain([None]))
-                .filter(|(entry, next)| next.is_none_or(|next| next.stream != entry.stream))
-                .map(|(entry, _)| (entry.stream, u64::from(entry.version)))
-        });
-        growing.chain(sorted)
+    /// The last version of each stream of a segment whose entries are in memory.
+    pub(super) fn heads(&self) -> Vec<(u64, u64)> {
+        match &self.entries {
+            Entries::Full { .. } => Vec::new(),
+            Entries::Growing(growing, _) => growing.heads().collect(),
+        }
     }
 
     pub(super) fn records(&self) -> usize {
         self.records
     }
+}
+
+/// Where events of a stream are, or may be.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Perhaps in this full segment.
+    Full(Full),
+    /// At these places.
+    Known(Vec<(Arc<File>, u64)>),
 }
 
 /// The index of the whole log.
@@ -135,8 +161,8 @@ pub(super) struct Index {
 
 impl Index {
     /// Adds a segment and its streams' versions.
-    pub(super) fn push(&mut self, segment: SegmentIndex) {
-        self.versions.extend(segment.heads());
+    pub(super) fn push(&mut self, segment: SegmentIndex, heads: impl Iterator<Item = (u64, u64)>) {
+        self.versions.extend(heads);
         self.segments.push(segment);
     }
 
@@ -155,28 +181,46 @@ impl Index {
         self.versions.len()
     }
 
-    /// The records that hold a stream's events from a version on, in order, at most `limit`.
-    pub(super) fn places(&self, stream: u64, from_version: u64, limit: usize) -> Vec<(Arc<File>, u64)> {
-        let from = u32::try_from(from_version).unwrap_or(u32::MAX);
-        let mut found: Vec<(Arc<File>, u64)> = Vec::new();
-        for segment in &self.segments {
-            for offset in segment.places(stream, from) {
-                let place = (segment.file.clone(), u64::from(offset));
-                // Several events of one record are one place.
-                if found.last().is_none_or(|last| last.1 != place.1 || !Arc::ptr_eq(&last.0, &place.0)) {
-                    found.push(place);
+    /// Where a stream's events from a version on are, or may be; the oldest first.
+    pub(super) fn find(&self, stream: u64, from: u32) -> Vec<Source> {
+        let mut found = Vec::new();
+        if self.version(stream) < u64::from(from) {
+            return found;
+        }
+        for segment in self.segments.iter().rev() {
+            match &segment.entries {
+                Entries::Growing(growing, file) => {
+                    let (lowest, offsets) = growing.places(stream, from);
+                    if !offsets.is_empty() {
+                        let mut places = Vec::with_capacity(offsets.len());
+                        offsets.into_iter().for_each(|offset| shelf::push(&mut places, file, offset));
+                        found.push(Source::Known(places));
+                    }
+                    // Older segments hold older versions only.
+                    if lowest.is_some_and(|lowest| lowest <= from.max(1)) {
+                        break;
+                    }
                 }
-                if found.len() >= limit {
-                    return found;
+                Entries::Full { filter, footer } if filter.may_hold(stream) => {
+                    found.push(Source::Full(Full { path: segment.path.clone(), first: segment.first, footer: *footer }));
                 }
+                Entries::Full { .. } => {}
             }
         }
+        found.reverse();
         found
     }
 
-    /// The segment that holds a sequence.
-    pub(super) fn segment_of(&self, sequence: u64) -> Option<usize> {
-        self.segments.partition_point(|segment| segment.first <= sequence).checked_sub(1)
+    /// Where to read on from a sequence.
+    pub(super) fn stretch(&self, sequence: u64) -> Option<Stretch> {
+        let at = self.segments.partition_point(|segment| segment.first <= sequence).saturating_sub(1);
+        let segment = self.segments.get(at)?;
+        let file = match &segment.entries {
+            Entries::Growing(_, file) => Some(file.clone()),
+            Entries::Full { .. } => None,
+        };
+        let next_first = self.segments.get(at + 1).map(|segment| segment.first);
+        Some(Stretch { file, path: segment.path.clone(), first: segment.first, at: segment.start_for(sequence), end: segment.end, next_first })
     }
 }
 

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::event::read_body;
-use super::index::{self, Index, SegmentIndex};
+use super::index::{self, Entry, Index, SegmentIndex};
 use super::record::{self, Chain, Header, Kind};
-use super::segment::{self, End, SegmentHeader};
+use super::segment::{self, End, SegmentHeader, Walk};
 use super::verify::Damage;
 use super::{Disk, JournalError, KeyRing, high_water};
+
+/// Segments that are read beside each other at most; each takes its size in memory meanwhile.
+const READERS: usize = 4;
 
 /// What was found at the start.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,17 +37,50 @@ pub(super) struct Resume {
     pub(super) mark: u64,
 }
 
-/// One segment on its way into the index.
+/// One segment on its way into the index: what can be found out about it alone.
 struct Loaded {
     path: PathBuf,
+    first: u64,
+    header: Option<SegmentHeader>,
+    is_blank: bool,
+    length: usize,
+    walk: Walk,
+    /// Its bytes, unless they are whole and have been understood by their footer.
     bytes: Vec<u8>,
-    header: SegmentHeader,
+    entries: Option<Box<[Entry]>>,
 }
 
 impl Loaded {
+    /// Reads a segment and checks each of its records.
+    fn read(first: u64, path: &Path, keys: &KeyRing) -> Result<Self, JournalError> {
+        let mut bytes = segment::load(path)?;
+        let (walk, length) = (segment::walk(&bytes), bytes.len());
+        let footer = walk.records.last().filter(|(_, header)| header.kind == Kind::Footer);
+        let entries = footer.and_then(|(offset, header)| record::open(keys, header, bytes.get(*offset..)?)).and_then(|body| index::decode(&body));
+        // A footer without entries says nothing: then the records themselves are read.
+        let entries = entries.filter(|entries| !entries.is_empty());
+        let (header, is_blank) = (SegmentHeader::read(&bytes), walk.records.is_empty() && bytes.iter().all(|byte| *byte == 0));
+        if entries.is_some() && walk.end == End::Clean {
+            bytes = Vec::new();
+        }
+        Ok(Self { path: path.to_owned(), first, header, is_blank, length, walk, bytes, entries })
+    }
+
     fn damage(&self, offset: usize, sequence: u64, what: impl Into<String>) -> Damage {
         Damage { segment: self.path.clone(), offset: offset as u64, sequence, what: what.into() }
     }
+}
+
+/// Reads some segments beside each other.
+fn load_all(segments: &[(u64, PathBuf)], keys: &KeyRing) -> Vec<Result<Loaded, JournalError>> {
+    if let [(first, path)] = segments {
+        return vec![Loaded::read(*first, path, keys)];
+    }
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = segments.iter().map(|(first, path)| (path, scope.spawn(|| Loaded::read(*first, path, keys)))).collect();
+        let ended = |path: &PathBuf| JournalError::io(path, "read segment in a thread of its own")(std::io::ErrorKind::Other.into());
+        readers.into_iter().map(|(path, reader)| reader.join().unwrap_or_else(|_| Err(ended(path)))).collect()
+    })
 }
 
 /// Reads the log of a directory.
@@ -53,25 +89,13 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
     let known_mark = high_water::read(directory);
     let mark = known_mark.unwrap_or_default();
     let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default(), mark: mark.sequence };
-    let count = segments.len();
-    for (number, (first, path)) in segments.into_iter().enumerate() {
-        let is_last = number + 1 == count;
-        let bytes = segment::load(&path)?;
-        // A segment that was being created when the power went has no head yet, and nothing in it.
-        if is_last && number > 0 && bytes.iter().all(|byte| *byte == 0) && mark.sequence < first {
-            disk.remove(&path).map_err(JournalError::io(&path, "remove unused segment"))?;
-            continue;
+    let beside = std::thread::available_parallelism().map_or(1, |processors| processors.get().min(READERS));
+    let mut number = 0;
+    for some in segments.chunks(beside) {
+        for loaded in load_all(some, keys) {
+            number += 1;
+            segment_of(loaded?, (number, number == segments.len()), mark.sequence, keys, disk, &mut resume)?;
         }
-        let header = SegmentHeader::read(&bytes);
-        let loaded = Loaded { path, bytes, header: header.unwrap_or(SegmentHeader { first, before: resume.chain }) };
-        if header.is_none() {
-            return Err(loaded.damage(0, resume.next, "the segment's head is damaged").into());
-        }
-        if loaded.header.first != first || first != resume.next || (number > 0 && loaded.header.before != resume.chain) {
-            return Err(loaded.damage(0, resume.next, "the segment does not continue the one before it, or an older one is missing").into());
-        }
-        (resume.next, resume.chain) = (first, loaded.header.before);
-        segment_in(loaded, is_last, mark.sequence, keys, disk, &mut resume)?;
     }
     resume.opened.segments = resume.index.segments.len();
     resume.opened.events = resume.next - 1;
@@ -86,13 +110,28 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
     Ok(resume)
 }
 
-fn segment_in(loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &dyn Disk, resume: &mut Resume) -> Result<(), JournalError> {
-    let walk = segment::walk(&loaded.bytes);
+/// Looks whether a segment continues the one before it, and takes it in.
+fn segment_of(loaded: Loaded, (number, is_last): (usize, bool), mark: u64, keys: &KeyRing, disk: &dyn Disk, resume: &mut Resume) -> Result<(), JournalError> {
+    // A segment that was being created when the power went has no head yet, and nothing in it.
+    if is_last && number > 1 && loaded.is_blank && mark < loaded.first {
+        return disk.remove(&loaded.path).map_err(JournalError::io(&loaded.path, "remove unused segment"));
+    }
+    let Some(header) = loaded.header else {
+        return Err(loaded.damage(0, resume.next, "the segment's head is damaged").into());
+    };
+    if header.first != loaded.first || loaded.first != resume.next || (number > 1 && header.before != resume.chain) {
+        return Err(loaded.damage(0, resume.next, "the segment does not continue the one before it, or an older one is missing").into());
+    }
+    (resume.next, resume.chain) = (loaded.first, header.before);
+    segment_in(loaded, is_last, mark, keys, disk, resume)
+}
+
+fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &dyn Disk, resume: &mut Resume) -> Result<(), JournalError> {
     let file = Arc::new(segment::open_for(&loaded.path, is_last).map_err(JournalError::io(&loaded.path, "open segment"))?);
-    let mut index = SegmentIndex::new(file.clone(), loaded.path.clone(), loaded.header.first);
-    let footer = walk.records.last().filter(|(_, header)| header.kind == Kind::Footer);
-    let entries = footer.and_then(|(offset, header)| record::open(keys, header, loaded.bytes.get(*offset..)?)).and_then(|body| index::decode(&body));
-    for (offset, header) in &walk.records {
+    let mut index = SegmentIndex::new(file.clone(), &loaded.path, loaded.first);
+    let footer = loaded.walk.records.last().filter(|(_, header)| header.kind == Kind::Footer).map(|(offset, _)| *offset as u64);
+    let entries = loaded.entries.take();
+    for (offset, header) in &loaded.walk.records {
         if header.first != resume.next {
             return Err(loaded.damage(*offset, resume.next, format!("event {} stands where event {} is due", header.first, resume.next)).into());
         }
@@ -108,29 +147,35 @@ fn segment_in(loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &d
         }
         resume.chain = header.chain;
     }
-    if let End::Broken(broken) = walk.end {
+    let at = loaded.walk.at;
+    if let End::Broken(broken) = loaded.walk.end {
         // The mark, or whole records behind the broken place, say that it was durable before they were written.
-        let was_durable = mark >= resume.next || segment::was_durable_behind(&loaded.bytes, walk.at, resume.next);
+        let was_durable = mark >= resume.next || segment::was_durable_behind(&loaded.bytes, at, resume.next);
         if !is_last || was_durable {
-            return Err(loaded.damage(walk.at, resume.next, broken.words()).into());
+            return Err(loaded.damage(at, resume.next, broken.words()).into());
         }
-        resume.opened.cut_bytes = cut(&loaded, walk.at, &file, disk)?;
+        resume.opened.cut_bytes = cut(&loaded, at, &file, disk)?;
     }
-    let is_closed = footer.is_some();
     if is_last {
         // A kill leaves whole records that were never synced: they count from now on, so they must be durable from now on.
         disk.sync(&file).map_err(JournalError::io(&loaded.path, "sync what was found"))?;
     }
-    if !is_last && !is_closed {
-        return Err(loaded.damage(walk.at, resume.next, "the segment ends without a footer although another follows").into());
+    if !is_last && footer.is_none() {
+        return Err(loaded.damage(at, resume.next, "the segment ends without a footer although another follows").into());
     }
-    if let Some(entries) = entries {
-        index.seal_with(entries);
+    if is_last && footer.is_none() {
+        resume.active = Some((file, loaded.path.clone(), at as u64, loaded.length as u64));
     }
-    if is_last && !is_closed {
-        resume.active = Some((file, loaded.path.clone(), walk.at as u64, loaded.bytes.len() as u64));
+    match entries.zip(footer) {
+        Some((entries, footer)) => {
+            index.seal_with(&entries, footer);
+            resume.index.push(index, index::heads(&entries));
+        }
+        None => {
+            let heads = index.heads();
+            resume.index.push(index, heads.into_iter());
+        }
     }
-    resume.index.push(index);
     Ok(())
 }
 

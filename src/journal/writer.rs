@@ -347,7 +347,8 @@ impl Writer {
         let parts = Parts { kind: Kind::Footer, events: 0, first: self.state.next, durable: self.state.durable, recorded: 0, before: &self.state.chain };
         let mut footer = Vec::new();
         // A footer above the largest record is left out; then the start reads the segment itself.
-        let body = if body.len() > limits::JOURNAL_RECORD_BYTES { Vec::new() } else { body };
+        let is_filed = body.len() <= limits::JOURNAL_RECORD_BYTES;
+        let body = if is_filed { body } else { Vec::new() };
         let chain = record::write(&parts, &[&body], &self.keys, &mut self.state.nonces, &mut footer).unwrap_or_else(|| {
             footer.clear();
             self.state.chain
@@ -363,8 +364,10 @@ impl Writer {
         let mark = Mark { sequence: self.state.durable, chain };
         self.mirror.begin(|| Copy { path: active.path.clone(), offset: active.offset, bytes: footer, mark });
         self.mirror.finish();
-        if let Some(segment) = self.index.write().unwrap_or_else(PoisonError::into_inner).segments.last_mut() {
-            segment.seal_with(entries);
+        let footer = active.offset;
+        // Without its entries on the disk they stay in memory.
+        if is_filed && let Some(segment) = self.index.write().unwrap_or_else(PoisonError::into_inner).segments.last_mut() {
+            segment.seal_with(&entries, footer);
         }
         self.state.chain = chain;
         self.state.active = None;
@@ -385,7 +388,7 @@ impl Writer {
         self.mirror.finish();
         let capacity = file.metadata().map_err(failed("read size"))?.len();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.segments.push(SegmentIndex::new(file.clone(), path.clone(), self.state.next));
+        index.segments.push(SegmentIndex::new(file.clone(), &path, self.state.next));
         self.state.active = Some(Active { file, path, offset: segment::HEADER_BYTES as u64, capacity, stale: 0 });
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::device;
 use crate::domain::quarantine::{self, Part, Reason};
-use crate::journal::Log;
+use crate::journal::{JournalError, Log};
 use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
 
 /// Events that are looked through for what a command did, newest first, and how many at a time.
@@ -60,6 +60,22 @@ impl History {
     /// A reader of the log.
     pub fn new(log: Arc<dyn Log>) -> Self {
         Self { log }
+    }
+
+    /// The log itself.
+    pub fn log(&self) -> Arc<dyn Log> {
+        self.log.clone()
+    }
+
+    /// The event that last held an item before a version of its stream.
+    pub(super) fn held_before(&self, key: &str, version: u64) -> Result<Option<u64>, JournalError> {
+        if version <= 1 {
+            return Ok(None);
+        }
+        let stream = StreamId::new(StreamKind::Quarantine, key);
+        let before = usize::try_from(version - 1).unwrap_or(EVENTS_OF_AN_ITEM).min(EVENTS_OF_AN_ITEM);
+        let events = self.log.read_stream(&stream, version - before as u64, before)?;
+        Ok(events.iter().rev().find(|(_, stored)| stored.event.kind == "Held").map(|(_, stored)| stored.sequence))
     }
 
     /// The sequence of the last durable event.

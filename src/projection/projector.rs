@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::history::History;
 use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ResultRow, Rows, SpecimenRow, TagRow};
 use crate::domain::{Aggregate, account, bed, cabinet, device, specimen};
 use crate::journal::{Log, StoredBatch, StoredEvent};
@@ -19,16 +20,18 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Projector {
     rows: Arc<Rows>,
+    history: History,
 }
 
 impl Projector {
-    /// A projector of these rows.
-    pub fn new(rows: Arc<Rows>) -> Self {
-        Self { rows }
+    /// A projector of a log into these rows.
+    pub fn new(rows: Arc<Rows>, log: Arc<dyn Log>) -> Self {
+        Self { rows, history: History::new(log) }
     }
 
     /// Follows the log until it closes.
-    pub async fn run(self, log: Arc<dyn Log>) {
+    pub async fn run(self) {
+        let log = self.history.log();
         let mut tail = log.tail(self.rows.applied() + 1);
         let mut written = tokio::time::Instant::now();
         let mut writing: Option<tokio::task::JoinHandle<()>> = None;
@@ -192,9 +195,16 @@ impl Projector {
 
     /// Only what waits is kept here; what an item says is read from the log when somebody asks.
     fn item(&self, key: &str, event: &StoredEvent, batch: &StoredBatch) {
-        match event.event.kind == "Held" {
-            true => self.rows.item_held(key, event.sequence, batch.meta.recorded),
-            false => self.rows.item_closed(key),
+        // Whatever happens to an item ends its waiting, also when it is held again.
+        match self.history.held_before(key, event.stream_version) {
+            Ok(held_at) => held_at.into_iter().for_each(|held_at| self.rows.item_closed(held_at)),
+            Err(error) => {
+                telemetry::consumer_failed("projection", &error.to_string());
+                self.rows.broken();
+            }
+        }
+        if event.event.kind == "Held" {
+            self.rows.item_held(key, event.sequence, batch.meta.recorded);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
 use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
 
-use super::open_items::{self, OpenItems};
+use super::open_items::OpenItems;
 
 /// The consumer's name.
 pub(super) const CONSUMER: &str = "projection";
@@ -190,9 +190,7 @@ impl Rows {
             applied = 0;
         }
         let mut cache = Cache { applied, ..Cache::default() };
-        for (_, page) in views.scan(open_items::PREFIX, "", usize::MAX)? {
-            cache.open_items.load(&page).map_err(ViewsError::new)?;
-        }
+        cache.open_items = OpenItems::open_store(views)?;
         let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
         Ok(cache)
@@ -234,12 +232,13 @@ impl Rows {
     /// Open items of the quarantine: how many, and since when the oldest waits.
     pub fn open_items(&self) -> (usize, Option<Timestamp>) {
         let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        cache.open_items.count()
+        cache.open_items.count(self.views.as_ref()).unwrap_or_default()
     }
 
     /// The keys of open items that were held at an event or later, the oldest first, at most `limit`.
     pub fn open_item_keys(&self, held_at: u64, limit: usize) -> Vec<String> {
-        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.from(held_at, limit)
+        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
+        cache.open_items.from(self.views.as_ref(), held_at, limit).unwrap_or_default()
     }
 
     /// Replaces a row by what an event makes of it; a row that reflects the event already stays.
@@ -280,12 +279,24 @@ impl Rows {
 
     /// Something was held.
     pub(super) fn item_held(&self, key: &str, held_at: u64, since: Timestamp) {
-        self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.open(key, held_at, since);
+        self.change_items(|items, store| items.open(store, key, held_at, since));
     }
 
-    /// Somebody has dealt with an item.
-    pub(super) fn item_closed(&self, key: &str) {
-        self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.close(key);
+    /// Somebody has dealt with the item that was held at an event.
+    pub(super) fn item_closed(&self, held_at: u64) {
+        self.change_items(|items, store| items.close(store, held_at));
+    }
+
+    fn change_items(&self, change: impl FnOnce(&mut OpenItems, &dyn Views) -> Result<(), ViewsError>) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        if change(&mut cache.open_items, self.views.as_ref()).is_err() {
+            cache.is_broken = true;
+        }
+    }
+
+    /// What an event did cannot be found out: nothing is written before all rows are read anew.
+    pub(super) fn broken(&self) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).is_broken = true;
     }
 
     pub(super) fn advance(&self, sequence: u64) {
@@ -317,7 +328,9 @@ impl Rows {
         let result = self.write_rows(&rows, &last);
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         cache.writing = Arc::default();
-        if result.is_err() {
+        if result.is_ok() {
+            cache.open_items.written();
+        } else {
             // What is newer stays; the rest is tried again.
             for (key, bytes) in rows.iter() {
                 cache.dirty.entry(key.clone()).or_insert_with(|| bytes.clone());
