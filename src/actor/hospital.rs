@@ -11,7 +11,7 @@ use super::device::{DeviceActor, Intake};
 use super::keeper::{Keeper, Message, Settings};
 use super::port::Port;
 use super::request::{Failure, Origin, Outcome, Reply, Request};
-use super::supervisor::{Child, Supervisor};
+use super::supervisor::{Child, Order, Supervisor};
 use super::{StartError, charging, device};
 use crate::domain::accessions::Accessions;
 use crate::domain::account::Account;
@@ -149,7 +149,7 @@ pub struct Hospital {
     accessions: KeeperPort<Accessions>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
-    root: ActorRef<Arc<str>>,
+    root: ActorRef<Order>,
 }
 
 impl std::fmt::Debug for Hospital {

@@ -44,11 +44,6 @@ pub(super) struct Summary {
 /// The state of the whole.
 #[utoipa::path(get, path = "/api/v1/summary", responses((status = 200, body = Summary)))]
 pub(super) async fn summary(State(api): State<Api>) -> Json<Summary> {
-    let (open, oldest) = api.rows.open_items();
-    Json(Summary {
-        events: api.history.head(),
-        projection: api.rows.applied(),
-        quarantine_open: open,
-        quarantine_oldest_seconds: oldest.map_or(0, |since| api.clock.now().seconds_since(since)),
-    })
+    let (open, oldest_seconds) = api.waiting();
+    Json(Summary { events: api.history.head(), projection: api.rows.applied(), quarantine_open: open, quarantine_oldest_seconds: oldest_seconds })
 }

@@ -171,14 +171,14 @@ fn render(api: &Api) -> String {
         .collect();
     let items = api
         .rows
-        .open_item_keys(0, SHOWN)
+        .open_items_from(0, SHOWN)
         .into_iter()
-        .filter_map(|item| {
-            let held = api.history.item(&item)?;
+        .filter_map(|event| {
+            let (item, held) = api.history.item_held_at(event)?;
             Some(ItemLine { item, reason: held.reason.word().replace('_', " "), age: age(now, Some(held.since)) })
         })
         .collect();
-    let (open, _) = api.rows.open_items();
+    let open = api.rows.open_items();
     let board = Board { devices, beds, cabinets, specimens, items, open, events: api.history.head() };
     board.render().unwrap_or_else(|error| format!("<p>the board cannot be shown: {error}</p>"))
 }

@@ -52,8 +52,8 @@ pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Result<Jso
         "" => 0,
         from => api.history.item(from).ok_or_else(|| missing(from))?.held_at,
     };
-    let keys = api.rows.open_item_keys(held_at, page.rows());
-    Ok(Json(keys.iter().filter_map(|key| api.history.item(key).map(|item| view(key, &item, now))).collect()))
+    let events = api.rows.open_items_from(held_at, page.rows());
+    Ok(Json(events.into_iter().filter_map(|event| api.history.item_held_at(event).map(|(key, item)| view(&key, &item, now))).collect()))
 }
 
 /// One item with its raw message.

@@ -55,8 +55,8 @@ pub fn router(api: Api) -> Router {
 }
 
 async fn metrics(State(api): State<Api>) -> Response {
-    let (open, oldest) = api.rows.open_items();
-    telemetry::quarantine_open(open, oldest.map_or(0, |since| api.clock.now().seconds_since(since)));
+    let (open, oldest_seconds) = api.waiting();
+    telemetry::quarantine_open(open, oldest_seconds);
     telemetry::journal_head(api.history.head());
     telemetry::consumers_behind(api.history.head());
     devices::configured(&api);

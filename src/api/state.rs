@@ -32,3 +32,11 @@ pub struct Api {
     /// Becomes true when wardd stops.
     pub stop: watch::Receiver<bool>,
 }
+
+impl Api {
+    /// How many items wait for a person, and for how many seconds the oldest has.
+    pub(super) fn waiting(&self) -> (usize, i64) {
+        let oldest = self.rows.open_items_from(0, 1).first().and_then(|event| self.history.item_held_at(*event));
+        (self.rows.open_items(), oldest.map_or(0, |(_, item)| self.clock.now().seconds_since(item.since)))
+    }
+}

@@ -215,7 +215,7 @@ fn say(line: &str) {
 }
 
 fn live_line(running: &Running) -> String {
-    let (open, _) = running.rows.open_items();
+    let open = running.rows.open_items();
     let figures = crate::telemetry::devices(real_clock().now());
     let accepted: u64 = figures.iter().map(|device| device.accepted).sum();
     let repeated: u64 = figures.iter().map(|device| device.repeated).sum();

@@ -129,6 +129,15 @@ impl History {
         item
     }
 
+    /// The item that an event holds, and its key; none when it holds none, or it cannot be read.
+    pub fn item_held_at(&self, sequence: u64) -> Option<(String, HeldItem)> {
+        let batch = self.log.read_all(sequence, 1).ok()?.into_iter().next()?;
+        let stored = batch.events.iter().find(|stored| stored.sequence == sequence)?;
+        let stream = &stored.event.stream;
+        let key = (stream.kind() == StreamKind::Quarantine).then(|| stream.key())?;
+        Some((key.to_owned(), self.item(key)?))
+    }
+
     /// The raw message in the batch of an event, and the device that sent it.
     pub fn raw(&self, sequence: u64) -> Option<(DeviceId, RawBytes)> {
         let batch = self.log.read_all(sequence, 1).ok()?.into_iter().next()?;

@@ -93,7 +93,7 @@ impl Projector {
             StreamKind::Cabinet => read(payload).into_iter().for_each(|found| self.cabinet(key, event.sequence, &found)),
             StreamKind::Specimen => read(payload).into_iter().for_each(|found| self.specimen(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Account => read(payload).into_iter().for_each(|found| self.account(key, event.sequence, &found)),
-            StreamKind::Quarantine => self.item(key, event, batch),
+            StreamKind::Quarantine => self.item(key, event),
             StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Device | StreamKind::Hospital => {}
         }
@@ -194,7 +194,7 @@ impl Projector {
     }
 
     /// Only what waits is kept here; what an item says is read from the log when somebody asks.
-    fn item(&self, key: &str, event: &StoredEvent, batch: &StoredBatch) {
+    fn item(&self, key: &str, event: &StoredEvent) {
         // Whatever happens to an item ends its waiting, also when it is held again.
         match self.history.held_before(key, event.stream_version) {
             Ok(held_at) => held_at.into_iter().for_each(|held_at| self.rows.item_closed(held_at)),
@@ -204,7 +204,7 @@ impl Projector {
             }
         }
         if event.event.kind == "Held" {
-            self.rows.item_held(key, event.sequence, batch.meta.recorded);
+            self.rows.item_held(event.sequence);
         }
     }
 

@@ -22,7 +22,7 @@ const RECENT: &str = "recent/specimens";
 const RECENT_SPECIMENS: usize = 100;
 /// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
 const FORMAT: &str = "projection/form";
-const FORM: &[u8] = b"2";
+const FORM: &[u8] = b"3";
 /// Rows that are written in one go.
 const SLICE: usize = 64;
 
@@ -229,16 +229,14 @@ impl Rows {
         found.into_iter().take(limit).filter_map(|(key, bytes)| Some((key.strip_prefix(&prefix)?.to_owned(), serde_json::from_slice(&bytes).ok()?))).collect()
     }
 
-    /// Open items of the quarantine: how many, and since when the oldest waits.
-    pub fn open_items(&self) -> (usize, Option<Timestamp>) {
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        cache.open_items.count(self.views.as_ref()).unwrap_or_default()
+    /// How many items of the quarantine are open.
+    pub fn open_items(&self) -> usize {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.count()
     }
 
-    /// The keys of open items that were held at an event or later, the oldest first, at most `limit`.
-    pub fn open_item_keys(&self, held_at: u64, limit: usize) -> Vec<String> {
-        let cache = self.cache.read().unwrap_or_else(PoisonError::into_inner);
-        cache.open_items.from(self.views.as_ref(), held_at, limit).unwrap_or_default()
+    /// The events that hold what still waits, from one on, the oldest first, at most `limit`.
+    pub fn open_items_from(&self, held_at: u64, limit: usize) -> Vec<u64> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).open_items.from(held_at, limit)
     }
 
     /// Replaces a row by what an event makes of it; a row that reflects the event already stays.
@@ -277,21 +275,14 @@ impl Rows {
         keys.into_iter().filter_map(|key| Some((key.clone(), self.get("specimen", &key)?))).collect()
     }
 
-    /// Something was held.
-    pub(super) fn item_held(&self, key: &str, held_at: u64, since: Timestamp) {
-        self.change_items(|items, store| items.open(store, key, held_at, since));
+    /// An event holds something.
+    pub(super) fn item_held(&self, held_at: u64) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.open(held_at);
     }
 
-    /// Somebody has dealt with the item that was held at an event.
+    /// Somebody has dealt with what was held at an event.
     pub(super) fn item_closed(&self, held_at: u64) {
-        self.change_items(|items, store| items.close(store, held_at));
-    }
-
-    fn change_items(&self, change: impl FnOnce(&mut OpenItems, &dyn Views) -> Result<(), ViewsError>) {
-        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
-        if change(&mut cache.open_items, self.views.as_ref()).is_err() {
-            cache.is_broken = true;
-        }
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.close(held_at);
     }
 
     /// What an event did cannot be found out: nothing is written before all rows are read anew.
@@ -328,9 +319,7 @@ impl Rows {
         let result = self.write_rows(&rows, &last);
         let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
         cache.writing = Arc::default();
-        if result.is_ok() {
-            cache.open_items.written();
-        } else {
+        if result.is_err() {
             // What is newer stays; the rest is tried again.
             for (key, bytes) in rows.iter() {
                 cache.dirty.entry(key.clone()).or_insert_with(|| bytes.clone());
