@@ -27,8 +27,17 @@ const MAY_IMPORT: &[(&str, &str)] = &[
 ];
 
 /// External crates that only these folders may name.
-const OWNED: &[(&str, &str)] =
-    &[("tokio_serial", "link"), ("rumqttc", "link"), ("sled", "journal"), ("ractor", "actor"), ("prometheus", "telemetry"), ("axum", "api"), ("askama", "api"), ("clap", "bin")];
+const OWNED: &[(&str, &str)] = &[
+    ("tokio_serial", "link"),
+    ("rumqttc", "link"),
+    ("sled", "journal"),
+    ("ractor", "actor"),
+    ("prometheus", "telemetry"),
+    ("opentelemetry", "outbound"),
+    ("axum", "api"),
+    ("askama", "api"),
+    ("clap", "bin"),
+];
 
 /// The pure folders, and words that none of them may hold outside of tests.
 const PURE: &[&str] = &["kernel", "profile", "framing", "codec", "domain", "routing"];

@@ -31,6 +31,9 @@ pub enum AppError {
     /// No key ring is named.
     #[error("WD-0113 no key ring: set journal.keyring (create one with `wardctl keyring new FILE`), or give wardd the systemd credential wardd-keyring")]
     NoKeys,
+    /// Traces.
+    #[error("{0}")]
+    Traces(#[from] crate::outbound::TracesError),
     /// The views.
     #[error("{0}")]
     Views(#[from] crate::journal::views::ViewsError),

@@ -23,7 +23,7 @@ use crate::gateway::{self, DrawerCommands, Pulse};
 use crate::journal::views::SledViews;
 use crate::journal::{self, FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
-use crate::outbound::Opener;
+use crate::outbound::{Opener, Traces};
 use crate::profile::{Framing, Profile};
 use crate::projection::{HeldItem, History, Rows};
 use crate::{link, telemetry};
@@ -129,6 +129,10 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         clock: clock.clone(),
     };
     consumers.spawn(following.run());
+    if let Some(traces) = &config.traces {
+        let traces = Traces::new(&traces.endpoint, &config.hospital.facility, clock.clone())?;
+        consumers.spawn(traces.run(shared.clone()));
+    }
 
     let http = &config.http;
     let tls = http.tls_certificate.as_deref().zip(http.tls_key.as_deref());

@@ -123,6 +123,12 @@ impl Config {
             faults.push(format!("journal.segment_mib is {}, it must be 1 to 1024", self.journal.segment_mib));
         }
         self.http_faults(&mut faults);
+        if let Some(traces) = self.traces.as_ref().filter(|traces| !is_on_this_machine(&traces.endpoint)) {
+            faults.push(format!(
+                "WD-0310 traces.endpoint is {:?}: traces leave this machine by a collector only; name one on it, such as http://127.0.0.1:4318/v1/traces",
+                traces.endpoint
+            ));
+        }
         self.place_faults(&mut faults);
         self.device_faults(&mut faults);
         faults
@@ -215,6 +221,13 @@ impl Config {
     }
 }
 
+/// Whether an address is of this machine: there traces need no encryption.
+fn is_on_this_machine(endpoint: &str) -> bool {
+    let Some((host, _)) = endpoint.strip_prefix("http://").and_then(|rest| rest.split_once('/')) else { return false };
+    let is_socket = host.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback());
+    is_socket || host.strip_prefix("localhost:").is_some_and(|port| port.parse::<u16>().is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,6 +303,16 @@ link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
                 text += "token_file = \"t\"\n";
             }
             assert_eq!(load(&text).is_ok(), tls && token, "tls {tls}, token {token}");
+        }
+    }
+
+    #[test]
+    fn traces_go_to_a_collector_on_this_machine_only() {
+        for good in ["http://127.0.0.1:4318/v1/traces", "http://[::1]:4318/v1/traces", "http://localhost:4318/v1/traces"] {
+            assert!(is_on_this_machine(good), "{good}");
+        }
+        for bad in ["https://127.0.0.1:4318/v1/traces", "http://10.0.0.1:4318/v1/traces", "http://localhost.example:1/x", "http://127.0.0.1:4318", "http://localhost:x/", ""] {
+            assert!(!is_on_this_machine(bad), "{bad}");
         }
     }
 }

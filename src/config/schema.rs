@@ -25,6 +25,9 @@ pub struct Config {
     /// Log lines.
     #[serde(default)]
     pub log: Log,
+    /// Traces for OpenTelemetry, where somebody looks at them.
+    #[serde(default)]
+    pub traces: Option<Traces>,
     /// The MQTT broker, where devices use one.
     #[serde(default)]
     pub mqtt: Option<Mqtt>,
@@ -50,6 +53,14 @@ pub struct Config {
 
 fn profiles_folder() -> PathBuf {
     PathBuf::from("../device-profiles")
+}
+
+/// Traces for OpenTelemetry.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    /// Where a collector takes OTLP over HTTP, on this machine: `http://127.0.0.1:4318/v1/traces`.
+    pub endpoint: String,
 }
 
 /// Whose configuration it is.

@@ -4,5 +4,7 @@
 //! **Invariant**: the cursor passes an event only when its command is confirmed, or held for a person.
 
 mod drawers;
+mod traces;
 
 pub use drawers::{Drawers, Opener, Opening};
+pub use traces::{Traces, TracesError};

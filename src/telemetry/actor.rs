@@ -19,6 +19,8 @@ metric!(charges: IntCounter, "wardd_billing_charges_total", "Charges written.");
 metric!(consumer_lag: IntGaugeVec, "wardd_consumer_lag_events", "Events that a consumer of the log is behind.", ["consumer"]);
 metric!(consumer_failures: IntCounterVec, "wardd_consumer_failures_total", "Tries of a consumer that failed and are repeated.", ["consumer"]);
 
+metric!(spans: IntCounterVec, "wardd_traces_spans_total", "Spans for the collector, by whether it has taken them.", ["outcome"]);
+
 metric!(open_items: IntGauge, "wardd_quarantine_open_items", "Things that wait for a person.");
 metric!(oldest_item: IntGauge, "wardd_quarantine_oldest_age_seconds", "How long the oldest of them has waited.");
 metric!(head: IntGauge, "wardd_journal_head_sequence", "The sequence of the last durable event.");
@@ -132,6 +134,16 @@ pub fn consumers_behind(head: u64) {
 fn consumers() -> &'static Mutex<BTreeMap<&'static str, u64>> {
     static CONSUMERS: Mutex<BTreeMap<&'static str, u64>> = Mutex::new(BTreeMap::new());
     &CONSUMERS
+}
+
+/// Spans went to the collector, or it did not take them.
+pub fn spans_sent(count: usize, error: Option<&str>) {
+    if let Some(metric) = spans() {
+        metric.with_label_values(&[if error.is_some() { "lost" } else { "sent" }]).inc_by(count as u64);
+    }
+    if let Some(why) = error {
+        tracing::warn!(why, count, "the collector has not taken these spans; they are not repeated");
+    }
 }
 
 /// A consumer could not do its work; it tries again.

@@ -284,6 +284,18 @@ pub fn read(stream: &mut impl Read, count: usize) -> Vec<u8> {
     bytes
 }
 
+/// Waits until something is there.
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not there in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Sends an MLLP block and reads the answer's block.
 pub fn mllp(stream: &mut TcpStream, message: &str) -> std::io::Result<String> {
     stream.write_all(&[b"\x0b", message.as_bytes(), b"\x1c\r"].concat())?;

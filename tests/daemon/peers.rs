@@ -75,6 +75,53 @@ for code, value, unit, more in (("HGB", "13.5", "g/dL", {}), ("WBC", "5.24", "10
     print(code, "acknowledged")
 "#;
 
+/// Takes traces as a collector does, by the definitions that OpenTelemetry publishes; prints its port, then each span.
+const COLLECTOR: &str = r#"
+import base64
+import json
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+from google.protobuf import json_format
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+def as_base64(node):
+    # In OTLP's JSON identities are hexadecimal, in protobuf's own JSON bytes are base64.
+    if isinstance(node, list):
+        return [as_base64(each) for each in node]
+    if isinstance(node, dict):
+        ids = ("traceId", "spanId", "parentSpanId")
+        return {key: base64.b64encode(bytes.fromhex(value)).decode() if key in ids else as_base64(value) for key, value in node.items()}
+    return node
+
+
+class Collector(BaseHTTPRequestHandler):
+    def do_POST(self):
+        assert self.path == "/v1/traces" and self.headers["content-type"] == "application/json", (self.path, self.headers["content-type"])
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        # A name or a type that OpenTelemetry does not define is an error here.
+        request = json_format.ParseDict(as_base64(body), ExportTraceServiceRequest())
+        for resource in request.resource_spans:
+            named = {each.key: each.value.string_value for each in resource.resource.attributes}
+            assert named["service.name"] == "wardd", named
+            for span in (span for scope in resource.scope_spans for span in scope.spans):
+                assert len(span.trace_id) == 16 and len(span.span_id) == 8 and 0 < span.start_time_unix_nano <= span.end_time_unix_nano, span
+                assert all(event.name and event.time_unix_nano for event in span.events), span
+                print(span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex() or "-", span.name, flush=True)
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
+
+
+server = HTTPServer(("127.0.0.1", 0), Collector)
+print(server.server_port, flush=True)
+server.serve_forever()
+"#;
+
 /// The Python of the peers, when they are there.
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("WARDD_PEERS").map(|folder| PathBuf::from(folder).join("bin/python"));
@@ -117,4 +164,56 @@ fn python_astm_files_results_in_frames_of_a_record_and_in_cut_ones() {
     daemon.until("resulted", |daemon| daemon.get(&format!("/api/v1/specimens/{accession}"))["stage"] == "resulted");
     assert_eq!(daemon.terminate().1, Some(0));
     assert_eq!(count(&site.events(), "ResultFiled"), 2);
+}
+
+/// A child that is ended with the test.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_scan_and_its_charge_are_one_trace_at_a_collector() {
+    let Some(python) = python() else { return };
+    let outside = Site::new();
+    let (script, printed) = (outside.folder.join("collector.py"), outside.folder.join("spans"));
+    std::fs::write(&script, COLLECTOR).unwrap();
+    let errors = std::fs::File::create(outside.folder.join("errors")).unwrap();
+    let _collector = Child(Command::new(python).arg(&script).stdin(Stdio::null()).stdout(std::fs::File::create(&printed).unwrap()).stderr(errors).spawn().unwrap());
+    let lines = || std::fs::read_to_string(&printed).unwrap().lines().map(|line| line.splitn(4, ' ').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let port = until("its port", || lines().first().map(|line| line[0].clone()));
+    let site = Site::with("", &format!("[traces]\nendpoint = \"http://127.0.0.1:{port}/v1/traces\"\n"));
+    let daemon = site.start();
+    let accession = daemon.order(&["718-7", "6690-2"], true);
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &oru("T1", &accession, "13.5")).unwrap().contains("MSA|AA|T1"));
+    assert_eq!(daemon.post("/api/v1/cabinets/CAB1/load", serde_json::json!({ "pocket": "1-1", "lot": "L1", "expires": "2030-01-01", "quantity": "10" })).0, 200);
+    assert_eq!(daemon.post("/api/v1/cabinets/CAB1/vend", serde_json::json!({ "pocket": "1-1", "quantity": "1", "patient": "1001" })).0, 200);
+    for (cause, charge) in [("specimen ResultFiled", "billing Charge"), ("cabinet Vended", "billing Charge")] {
+        let (scan, charge) = until("cause and charge", || {
+            let spans = lines();
+            let cause = spans.iter().find(|span| span.len() == 4 && span[3] == cause)?.clone();
+            let charge = spans.iter().find(|span| span.len() == 4 && span[0] == cause[0] && span[3].starts_with(charge))?.clone();
+            Some((cause, charge))
+        });
+        assert_eq!((charge[2].as_str(), scan[2].as_str()), (scan[1].as_str(), "-"), "the charge hangs on its cause, which is the first of its trace");
+    }
+    let all = std::fs::read_to_string(&printed).unwrap();
+    assert!(!all.contains("1001") && !all.contains(&accession), "no span names a patient or a specimen");
+    assert!(daemon.raw("GET", "/metrics", None, "").2.contains("wardd_traces_spans_total{outcome=\"sent\"}"));
+    assert_eq!(daemon.terminate().1, Some(0));
+}
+
+#[test]
+fn a_collector_that_is_not_there_changes_nothing_but_a_count() {
+    let site = Site::with("", "[traces]\nendpoint = \"http://127.0.0.1:1/v1/traces\"\n");
+    let daemon = site.start();
+    daemon.order(&["718-7"], true);
+    daemon.until("counted", |daemon| daemon.raw("GET", "/metrics", None, "").2.contains("wardd_traces_spans_total{outcome=\"lost\"}"));
+    assert_eq!(daemon.terminate().1, Some(0));
 }

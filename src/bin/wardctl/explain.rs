@@ -88,6 +88,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "systemd opened a socket for wardd that cannot be used, or on another address than the configuration's.",
         "Give ListenStream of wardd.socket and http.bind the same address, then `systemctl daemon-reload` and restart both.",
     ),
+    (
+        "WD-0310",
+        "Traces would leave this machine without encryption.",
+        "Run an OpenTelemetry collector on this machine and name it in traces.endpoint; it sends them on as it is told.",
+    ),
     ("WD-0303", "The web server cannot listen on its address.", "Free the port, or set another (http.bind, or --http for the demo)."),
     ("WD-0304", "Certificate or key of the web server cannot be used.", "Give PEM files that belong together."),
     ("WD-0305", "A device's listener cannot be bound.", "Free the port, or set another in link.bind."),
