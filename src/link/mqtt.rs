@@ -20,8 +20,11 @@ use crate::telemetry::DeviceFigures;
 pub const RECEIVE_MAXIMUM: u16 = 256;
 /// Seconds that the broker keeps our session while we are away.
 const SESSION_SECONDS: u32 = 86_400;
-/// Requests to the event loop that may wait; an acknowledgement must never block (bytebeamio/rumqtt#1025).
-const REQUESTS: usize = 65_536;
+/// Commands to devices that may wait to be sent; whoever sends one gives up after a while.
+const COMMANDS: usize = 1_024;
+
+/// Commands to devices that the broker has not confirmed yet, at most: the library makes room for all of them at once.
+const UNDER_WAY: u16 = 256;
 
 /// How to reach the broker.
 #[derive(Debug, Clone)]
@@ -64,14 +67,16 @@ pub struct Sender {
     client: AsyncClient,
 }
 
-fn options(broker: &Broker, suffix: &str) -> MqttOptions {
+/// Options with room for so many requests to the event loop.
+fn options(broker: &Broker, suffix: &str, requests: usize) -> MqttOptions {
     let mut options = MqttOptions::new(format!("{}{suffix}", broker.client_id), (broker.host.clone(), broker.port));
     options
         .set_keep_alive(15)
         .set_clean_start(false)
         .set_session_expiry_interval(Some(SESSION_SECONDS))
         .set_broker_session_resume_policy(BrokerSessionResumePolicy::AllowBrokerOnly)
-        .set_request_channel_capacity(REQUESTS)
+        .set_request_channel_capacity(requests)
+        .set_outgoing_inflight_upper_limit(UNDER_WAY)
         .set_max_packet_size(Some(u32::try_from(limits::MQTT_PAYLOAD_BYTES).unwrap_or(u32::MAX)))
         .set_connect_timeout(Duration::from_secs(5));
     if let Some((user, password)) = &broker.login {
@@ -84,9 +89,11 @@ fn options(broker: &Broker, suffix: &str) -> MqttOptions {
 ///
 /// `reached` are the devices behind the broker: they are up when the broker is.
 pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Received>, figures: Arc<DeviceFigures>, reached: Vec<Arc<DeviceFigures>>) -> Receiver {
-    let mut options = options(broker, "-in");
+    // An acknowledgement or a subscription must never wait for room (bytebeamio/rumqtt#1025).
+    let requests = topics.len() + usize::from(RECEIVE_MAXIMUM) * 4;
+    let mut options = options(broker, "-in", requests);
     options.set_ack_mode(AckMode::Manual).set_receive_maximum(Some(RECEIVE_MAXIMUM));
-    let (client, mut events) = AsyncClient::builder(options).capacity(REQUESTS).build();
+    let (client, mut events) = AsyncClient::builder(options).capacity(requests).build();
     let connection = Arc::new(AtomicU64::new(0));
     let receiver = Receiver { client: client.clone(), connection: connection.clone() };
     tokio::spawn(async move {
@@ -101,7 +108,7 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                         figures.connected("broker");
                     }
                     for topic in &topics {
-                        // The queue is large; a failure here ends the connection, and the next one subscribes again.
+                        // The queue has room for all topics; a failure here ends the connection, and the next one subscribes again.
                         if client.subscribe(topic.as_str(), QoS::AtLeastOnce).await.is_err() {
                             return;
                         }
@@ -147,7 +154,7 @@ impl Receiver {
 
 /// Opens the sending side.
 pub fn send(broker: &Broker, figures: Arc<DeviceFigures>) -> Sender {
-    let (client, mut events) = AsyncClient::builder(options(broker, "-out")).capacity(REQUESTS).build();
+    let (client, mut events) = AsyncClient::builder(options(broker, "-out", COMMANDS)).capacity(COMMANDS).build();
     tokio::spawn(async move {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         loop {
