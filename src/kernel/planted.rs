@@ -46,10 +46,12 @@ pub enum Bug {
     UnorderedApply,
     /// What there is no place for is taken all the same.
     UnboundedQueue,
+    /// A bed takes a second patient.
+    BedForTwo,
 }
 
 /// Every bug.
-pub const ALL: [Bug; 21] = [
+pub const ALL: [Bug; 22] = [
     Bug::AckBeforeSync,
     Bug::SyncErrorIgnored,
     Bug::StateKeptAfterFailure,
@@ -71,6 +73,7 @@ pub const ALL: [Bug; 21] = [
     Bug::HashOrder,
     Bug::UnorderedApply,
     Bug::UnboundedQueue,
+    Bug::BedForTwo,
 ];
 
 /// Whether a bug is planted: never, but in tests.

@@ -23,6 +23,8 @@ pub(super) struct LineFaults {
     pub(super) flip: u32,
     /// The answer does not reach the device.
     pub(super) deaf: u32,
+    /// A line that a device gives up stays half open: the other end does not hear of it.
+    pub(super) half_open: u32,
 }
 
 /// A line to wardd, of any kind.
@@ -89,6 +91,23 @@ impl Floor {
         *self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether an answer does not reach the device.
+    pub(super) fn is_deaf(&self, random: &mut Random) -> bool {
+        random.chance(self.faults().deaf)
+    }
+
+    /// A device gives its line up; half open, the other end hears of it only by the keep-alives.
+    pub(super) fn lose(&self, random: &mut Random, line: Option<Line>) {
+        if random.chance(self.faults().half_open) {
+            let rest = KEEP_ALIVES / self.haste;
+            // Whoever ends the simulation ends this too.
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(rest).await;
+                drop(line);
+            }));
+        }
+    }
+
     pub(super) async fn pause(&self, ms: u64) {
         tokio::time::sleep(Duration::from_millis(ms) / self.haste).await;
     }
@@ -105,8 +124,11 @@ impl Floor {
     }
 }
 
+/// After this time the other end finds that nobody is there (`link::tcp`).
+const KEEP_ALIVES: Duration = Duration::from_secs(30);
+
 /// A line that ended while it was used.
-struct Gone;
+pub(super) struct Gone;
 
 /// Writes in pieces with pauses; may cut the line in the middle.
 async fn write(floor: &Floor, random: &mut Random, stream: &mut Line, bytes: &[u8]) -> Result<(), Gone> {
@@ -153,14 +175,14 @@ pub(super) async fn feed(floor: Floor, name: String, mut random: Random, mut wor
                 None => line.insert(floor.ways.connect(&name).await),
             };
             match exchange(&floor, &mut random, stream, message.as_bytes(), &control).await {
-                Ok(Some(code)) if code == "AA" && !random.chance(floor.faults().deaf) => {
+                Ok(Some(code)) if code == "AA" && !floor.is_deaf(&mut random) => {
                     floor.claims().accepted(&name, measured);
                     break;
                 }
                 // Refused for now, or the answer was not heard: the same message again.
                 Ok(Some(_)) => floor.pause(random.between(200, 2_000)).await,
                 Ok(None) | Err(Gone) => {
-                    line = None;
+                    floor.lose(&mut random, line.take());
                     floor.pause(random.between(100, 3_000)).await;
                 }
             }
@@ -170,7 +192,7 @@ pub(super) async fn feed(floor: Floor, name: String, mut random: Random, mut wor
 }
 
 /// Sends a block and reads the answer to it; none when nobody answers.
-async fn exchange(floor: &Floor, random: &mut Random, stream: &mut Line, message: &[u8], control: &str) -> Result<Option<String>, Gone> {
+pub(super) async fn exchange(floor: &Floor, random: &mut Random, stream: &mut Line, message: &[u8], control: &str) -> Result<Option<String>, Gone> {
     write(floor, random, stream, message).await?;
     let mut answer = Vec::new();
     while !answer.ends_with(b"\x1c\r") {
@@ -208,7 +230,7 @@ pub(super) async fn analyzer(floor: Floor, name: String, mut random: Random, mut
         let frames = frames(&records);
         loop {
             let mut stream = floor.ways.connect(&name).await;
-            if transmission(&floor, &mut random, &mut stream, &frames).await.is_ok() && !random.chance(floor.faults().deaf) {
+            if transmission(&floor, &mut random, &mut stream, &frames).await.is_ok() && !floor.is_deaf(&mut random) {
                 floor.claims().accepted(&name, measured);
                 break;
             }
@@ -265,7 +287,7 @@ pub(super) async fn scanner(floor: Floor, name: String, mut random: Random, mut 
                 Err(gone) => Err(gone),
             };
             match answer {
-                Ok(Some(0x06)) if !random.chance(floor.faults().deaf) => {
+                Ok(Some(0x06)) if !floor.is_deaf(&mut random) => {
                     floor.claims().collected(&tube);
                     break;
                 }
@@ -273,7 +295,7 @@ pub(super) async fn scanner(floor: Floor, name: String, mut random: Random, mut 
                 // No: it was not known yet, or could not be stored.
                 Ok(Some(_)) => floor.pause(random.between(2_100, 4_000)).await,
                 Ok(None) | Err(Gone) => {
-                    line = None;
+                    floor.lose(&mut random, line.take());
                     floor.pause(random.between(100, 2_000)).await;
                 }
             }

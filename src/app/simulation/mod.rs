@@ -9,6 +9,7 @@ mod devices;
 mod log;
 mod oracle;
 pub mod real;
+mod stays;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,12 +63,18 @@ impl Plan {
         let mut random = Random::new(seed).fork("plan");
         let mut some = |most: u64| if random.chance(500) { u32::try_from(random.between(1, most)).unwrap_or(1) } else { 0 };
         let log = LogFaults { busy: some(80), panic: some(40), sync_error: some(15), slow_sync: some(60) };
-        let line = LineFaults { cut: some(60), flip: some(250), deaf: some(300) };
+        let line = LineFaults { cut: some(60), flip: some(250), deaf: some(300), half_open: half_open(seed) };
         let count = random.below(4);
         let mut crashes: Vec<u64> = (0..count).map(|_| random.between(500, 58_000)).collect();
         crashes.sort_unstable();
         Self { log, line, crashes }
     }
+}
+
+/// How many of the lines that devices give up stay half open.
+fn half_open(seed: u64) -> u32 {
+    let mut random = Random::new(seed).fork("half-open");
+    if random.chance(500) { u32::try_from(random.between(100, 1_000)).unwrap_or(100) } else { 0 }
 }
 
 /// How a simulated history ended.
@@ -157,7 +164,8 @@ impl World {
         tasks.spawn(async move { syncing.run().await });
         let shared: Arc<dyn Log> = log.clone();
         let devices: Vec<DeviceId> = self.profiles.keys().map(|name| named(name)).collect::<Result<_, _>>()?;
-        let layout = Layout { wards: BTreeMap::new(), cabinets: vec![self.names.cabinet.clone()], devices: devices.clone() };
+        let beds = stays::BEDS.iter().map(|bed| named(&format!("SIM1:{bed}"))).collect::<Result<_, _>>()?;
+        let layout = Layout { wards: BTreeMap::from([(named("SIM1")?, beds)]), cabinets: vec![self.names.cabinet.clone()], devices: devices.clone() };
         let hospital = Arc::new(Hospital::start(layout, shared.clone()).await?);
         let (stop, stopping) = watch::channel(false);
         for device in devices {
@@ -278,6 +286,8 @@ fn devices_at_work(people: &mut JoinSet<()>, floor: &Floor, random: &Random, tub
     }
     // A count of cells that claims to be a part of a hundred.
     with_strays.push_back(Measured { accession: tubes.first().cloned().unwrap_or_default(), test: TESTS[1], value: "91.7".to_owned(), unit: "%", is_stray: true });
+    let mut moves = random.fork("stays");
+    people.spawn(stays::hospital_system(floor.clone(), "adt".to_owned(), random.fork("adt"), stays::script(&mut moves)));
     people.spawn(devices::scanner(floor.clone(), "scanner".to_owned(), random.fork("scanner"), tubes.to_vec().into()));
     people.spawn(devices::feed(floor.clone(), "feed".to_owned(), random.fork("feed"), results(0, TUBES, 1)));
     people.spawn(devices::feed(floor.clone(), "feed-2".to_owned(), random.fork("feed-2"), with_strays));
@@ -307,7 +317,9 @@ async fn live(seed: u64) -> Result<History, AppError> {
         move || Tick::from_ms(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)),
     );
     let mut profiles = BTreeMap::new();
-    for (name, profile) in [("feed", "generic/hl7-feed"), ("feed-2", "generic/hl7-feed"), ("scanner", "generic/network-scanner"), ("xn", "sysmex/xn-550")] {
+    for (name, profile) in
+        [("adt", "generic/hl7-feed"), ("feed", "generic/hl7-feed"), ("feed-2", "generic/hl7-feed"), ("scanner", "generic/network-scanner"), ("xn", "sysmex/xn-550")]
+    {
         profiles.insert(name, Arc::new(profiles::Source::BuiltIn.load(profile)?));
     }
     let (hospital, current) = watch::channel(None);

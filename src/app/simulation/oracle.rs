@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 use sha2::{Digest, Sha256};
 
+use super::stays::{self, Answered};
 use crate::domain::{account, cabinet, device, specimen};
 use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{CommandId, StreamKind};
@@ -32,6 +33,8 @@ pub(super) struct Claims {
     moved: Vec<(CommandId, Decimal)>,
     /// What a broker took for a device: it must come to wardd.
     published: Vec<(String, String)>,
+    /// What the hospital's system told of patients and beds, and the answers.
+    stays: Vec<Answered>,
 }
 
 impl Claims {
@@ -55,8 +58,12 @@ impl Claims {
         self.published.push((device.to_owned(), payload));
     }
 
+    pub(super) fn told_stay(&mut self, answered: Answered) {
+        self.stays.push(answered);
+    }
+
     pub(super) fn count(&self) -> usize {
-        self.accepted.values().map(Vec::len).sum::<usize>() + self.collected.len() + self.moved.len() + self.published.len()
+        self.accepted.values().map(Vec::len).sum::<usize>() + self.collected.len() + self.moved.len() + self.published.len() + self.stays.len()
     }
 }
 
@@ -89,6 +96,7 @@ pub(super) fn faults(claims: &Claims, log: &[Arc<StoredBatch>]) -> Vec<String> {
     results(claims, log, &mut faults);
     stock(claims, log, &mut faults);
     charges(log, &mut faults);
+    faults.extend(stays::faults(&claims.stays, log));
     faults
 }
 

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Aggregate, Context};
+use crate::kernel::planted::{self, Bug};
 use crate::kernel::{Mrn, StreamKind, Timestamp};
 
 /// The state of a bed.
@@ -104,6 +105,7 @@ impl Aggregate for Bed {
         match (self, command) {
             (Bed::Free, Command::Admit { patient }) => Ok(vec![Event::PatientAdmitted { patient: patient.clone(), at: context.now }]),
             (Bed::Occupied { patient, .. }, Command::Admit { patient: asked }) if patient == asked => Ok(vec![]),
+            (Bed::Occupied { .. }, Command::Admit { patient }) if planted::is(Bug::BedForTwo) => Ok(vec![Event::PatientAdmitted { patient: patient.clone(), at: context.now }]),
             (Bed::Occupied { since, .. }, Command::Admit { .. }) => Err(Rejection::Occupied { since: *since }),
             (Bed::Free, Command::Release { .. }) => Err(Rejection::NotOccupied),
             (Bed::Occupied { patient, since }, Command::Release { patient: asked, reason }) if patient == asked => {

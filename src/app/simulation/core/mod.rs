@@ -60,6 +60,8 @@ enum Due {
     Crash,
     Start,
     Unplug(usize),
+    /// The device is gone and comes back, and nobody tells the process: a serial line has no end.
+    HalfOpen(usize),
     Full(bool),
     /// Many who ask at once, as after a network was away.
     Burst,
@@ -292,6 +294,11 @@ impl<'a> World<'a> {
                 });
                 self.later(2_000, Due::Device(line));
             }
+            Due::HalfOpen(line) => {
+                self.plugs[line] += 1;
+                self.devices[line].unplugged(self.now);
+                self.later(2_000, Due::Device(line));
+            }
             Due::Full(is_full) => {
                 self.store.set_full(is_full);
                 if !is_full {
@@ -353,7 +360,8 @@ impl<'a> World<'a> {
     }
 
     fn is_done(&self) -> bool {
-        self.is_quiet && self.clients.iter().all(|client| client.work.is_empty()) && self.devices.iter().all(|device| device.work.is_empty())
+        // What became durable before a crash is charged after the next start.
+        self.is_quiet && self.house.is_some() && self.clients.iter().all(|client| client.work.is_empty()) && self.devices.iter().all(|device| device.work.is_empty())
     }
 
     fn check_bounds(&mut self) -> Option<String> {
@@ -441,6 +449,11 @@ pub fn run(ground: &Ground, seed: u64) -> Result<CoreHistory, AppError> {
         let hours = world.random.between(0, 48) as i64 - 24;
         let wait = world.random.between(500, FAULTS_END);
         world.later(wait, Due::Jump(hours * 3_600_000_000));
+    }
+    let mut half_open = Random::new(seed).fork("half-open");
+    for _ in 0..half_open.below(4) {
+        let line = usize::try_from(half_open.below(LINES as u64)).unwrap_or(0);
+        world.heap.push(Reverse((half_open.between(500, FAULTS_END), half_open.next_u64(), Due::HalfOpen(line))));
     }
     let mut burst = Random::new(seed).fork("burst");
     if burst.chance(300) {

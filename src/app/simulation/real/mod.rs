@@ -23,7 +23,7 @@ use self::house::House;
 use self::ways::{Cable, RealWays};
 use super::devices::{Floor, LineFaults};
 use super::oracle::{self, Claims};
-use super::{History, devices_at_work};
+use super::{History, devices_at_work, half_open};
 use crate::app::AppError;
 use crate::sim::disk_shim::Order;
 use crate::sim::{Pty, Random};
@@ -71,7 +71,7 @@ impl Plan {
     fn of(seed: u64) -> Self {
         let mut random = Random::new(seed).fork("plan");
         let mut some = |most: u64| if random.chance(500) { u32::try_from(random.between(1, most)).unwrap_or(1) } else { 0 };
-        let line = LineFaults { cut: some(60), flip: some(250), deaf: some(300) };
+        let line = LineFaults { cut: some(60), flip: some(250), deaf: some(300), half_open: half_open(seed) };
         let end = u64::try_from(FAULTS_END.as_millis()).unwrap_or(u64::MAX);
         let mut faults: Vec<(Duration, Fault)> = (0..random.between(4, 10)).map(|_| (Duration::from_millis(random.between(100, end - 200)), Self::fault(&mut random))).collect();
         faults.sort_by_key(|(at, _)| *at);
