@@ -46,6 +46,12 @@ fn said(what: &str, began: Instant, events: u64) {
     println!("{what:<44} {seconds:>8.2} s  {:>10.0} events/s", events as f64 / seconds);
 }
 
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() / 1_024
+}
+
 fn main() {
     let events: u64 = std::env::args().filter_map(|text| text.parse().ok()).next().unwrap_or(1_000_000);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench-scale");
@@ -59,7 +65,13 @@ fn main() {
     let began = Instant::now();
     let (sender, receiver) = std::sync::mpsc::channel();
     let mut waiting = 0;
+    let (mut pace, mut since, mut last) = (Vec::new(), Instant::now(), 0);
     for number in 0..events / 4 {
+        // What the last hundred thousand cost, at every step of a third of a decade.
+        if number > 0 && number * 4 >= last + 100_000 {
+            pace.push((number * 4, since.elapsed().as_secs_f64() * 1e6 / (number * 4 - last) as f64));
+            (since, last) = (Instant::now(), number * 4);
+        }
         for event in specimen(number) {
             let sender = sender.clone();
             let batch = Batch { expected: vec![(event.stream.clone(), Expected::Any)], meta: meta(number), events: vec![event] };
@@ -74,11 +86,30 @@ fn main() {
     }
     (0..waiting).for_each(|_| assert!(receiver.recv().unwrap()));
     said("written, sealed and synced, one event a record", began, events);
+    let median = |part: &[(u64, f64)]| {
+        let mut costs: Vec<f64> = part.iter().map(|(_, cost)| *cost).collect();
+        costs.sort_unstable_by(f64::total_cmp);
+        costs.get(costs.len() / 2).copied().unwrap_or_default()
+    };
+    let tenth = (pace.len() / 10).max(1);
+    let (first, end) = (median(&pace[..tenth.min(pace.len())]), median(&pace[pace.len().saturating_sub(tenth)..]));
+    println!("an event costs {first:.2} us in the first tenth and {end:.2} us in the last: {:.2} of it", end / first);
     drop(log);
 
     let began = Instant::now();
     let log: Arc<dyn Log> = Arc::new(open(&journal, &keys));
     said("start: every record checked", began, events);
+    println!("memory of the process after the start: {} MB", memory());
+    let mut reads: Vec<f64> = (0..2_000_u64)
+        .map(|number| {
+            let stream = specimen(number * 7_919 % (events / 4)).remove(0).stream;
+            let began = Instant::now();
+            assert!(!log.read_stream(&stream, 1, 64).unwrap().is_empty());
+            began.elapsed().as_secs_f64() * 1e6
+        })
+        .collect();
+    reads.sort_unstable_by(f64::total_cmp);
+    println!("a stream read from anywhere: {:.0} us in the middle, p99 {:.0} us", reads[reads.len() / 2], reads[reads.len() * 99 / 100]);
 
     let began = Instant::now();
     let (views, _) = SledViews::open(&folder.join("views"), &keys).unwrap();

@@ -2,6 +2,7 @@
 //! `cargo bench --bench load`.
 
 use std::io::Write;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::harness::*;
@@ -34,6 +35,74 @@ fn twenty_thousand_re_sends_are_filed_and_charged_once() {
     daemon.terminate();
     let events = site.events();
     assert_eq!((count(&events, "ResultFiled"), count(&events, "Charged")), (DIFFERENT, DIFFERENT));
+}
+
+/// In a network of its own: wardd, a sender, and a cable that is cut so that neither hears of it. Prints after how many seconds
+/// wardd has let go of the line, and how the same message is answered on a new one.
+const CABLE: &str = r#"
+import json, os, socket, subprocess, sys, time
+
+program, folder = sys.argv[1:3]
+lo = lambda state: subprocess.run(["ip", "link", "set", "lo", state], check=True)
+lo("up")
+wardd = subprocess.Popen([program, "run", "--config", folder + "/wardd.toml"], stdout=subprocess.DEVNULL, stderr=open(folder + "/log", "w"))
+try:
+    endpoints = folder + "/data/endpoints.json"
+    until = time.monotonic() + 30
+    while not os.path.exists(endpoints):
+        assert wardd.poll() is None and time.monotonic() < until, open(folder + "/log").read()
+        time.sleep(0.02)
+    time.sleep(0.1)
+    port = int(json.load(open(endpoints))["feed"].rsplit(":", 1)[1])
+    message = b"\x0bMSH|^~\\&|LIS|LAB|WARDD|H|20260101120000||ORU^R01^ORU_R01|CUT1|P|2.5.1\rOBR|1||261100000017|PANEL\rOBX|1|NM|718-7^HGB^LN||13.5|g/dL|||||F\r\x1c\r"
+
+    def exchange(line):
+        line.settimeout(10)
+        line.sendall(message)
+        answer = b""
+        while not answer.endswith(b"\x1c\r"):
+            answer += line.recv(4096)
+        return answer.split(b"MSA|")[1][:2].decode()
+
+    def is_open():
+        # Established sockets whose own end is the port that wardd listens on.
+        lines = [line.split() for line in open("/proc/net/tcp").readlines()[1:]]
+        return any(int(fields[1].split(":")[1], 16) == port and fields[3] == "01" for fields in lines)
+
+    old = socket.create_connection(("127.0.0.1", port))
+    first = exchange(old)
+    assert is_open()
+    lo("down")
+    cut = time.monotonic()
+    while is_open() and time.monotonic() < cut + 60:
+        time.sleep(0.05)
+    found = time.monotonic() - cut
+    lo("up")
+    print(first, round(found, 1), exchange(socket.create_connection(("127.0.0.1", port), 10)))
+finally:
+    wardd.terminate()
+    wardd.wait(20)
+"#;
+
+#[test]
+fn a_peer_behind_a_cut_cable_is_found_within_two_keep_alives() {
+    let is_possible = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    if !is_possible(Command::new("unshare").args(["--net", "ip", "link", "set", "lo", "up"])) {
+        println!("skipped: this user may not make a network of their own (unshare --net, ip)");
+        return;
+    }
+    let site = Site::new();
+    let script = site.folder.join("cable.py");
+    std::fs::write(&script, CABLE).unwrap();
+    let output = Command::new("unshare").args(["--net", "python3"]).arg(&script).arg(env!("CARGO_BIN_EXE_wardd")).arg(&site.folder).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<&str> = printed.split_whitespace().collect();
+    let found: f64 = words[1].parse().unwrap();
+    println!("found after {found} s");
+    // Two keep-alives of 15 s, and a second for whoever looks.
+    assert!(words[0] == "AA" && words[2] == "AA" && (5.0..31.0).contains(&found), "{printed}");
+    assert_eq!(count(&site.events(), "MessageReceived"), 1, "the second was known again");
 }
 
 #[test]
