@@ -286,7 +286,7 @@ impl Log for FileLog {
             let Some(stretch) = stretch else { break };
             let file = match stretch.file {
                 Some(file) => file,
-                None => self.shelf.volume(&stretch.path, stretch.first)?.file.clone(),
+                None => self.shelf.file(&stretch.path, stretch.first)?,
             };
             self.follow((file, stretch.at, stretch.end), from, head, limit, &mut found)?;
             let reached = found.last().map_or(0, |batch| batch.last()) + 1;

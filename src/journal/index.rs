@@ -1,11 +1,11 @@
 //! Which records hold which stream's events: in memory for the segment that is written, in its footer for a full one, of which
-//! memory keeps a filter.
+//! memory keeps the outline.
 
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::filter::Filter;
+use super::footer::Footer;
 use super::growing::{ByHash, Growing};
 use super::record::Header;
 use super::shelf;
@@ -47,7 +47,7 @@ enum Entries {
     /// Still growing, or full without a footer: by stream, in memory.
     Growing(Growing, Arc<File>),
     /// Full: its footer is read when it may hold what is asked for.
-    Full { filter: Filter, footer: u64 },
+    Full(Arc<Footer>),
 }
 
 /// A full segment that may hold what is asked for.
@@ -55,8 +55,7 @@ enum Entries {
 pub(super) struct Full {
     pub(super) path: Arc<Path>,
     pub(super) first: u64,
-    /// Where its footer stands.
-    pub(super) footer: u64,
+    pub(super) footer: Arc<Footer>,
 }
 
 /// A segment for reading on from a sequence.
@@ -72,13 +71,6 @@ pub(super) struct Stretch {
     pub(super) end: u64,
     /// What the next segment begins with.
     pub(super) next_first: Option<u64>,
-}
-
-/// The last version of each stream, from entries in their order.
-pub(super) fn heads(entries: &[Entry]) -> impl Iterator<Item = (u64, u64)> {
-    let next = entries.iter().skip(1).map(Some).chain([None]);
-    let lasts = entries.iter().zip(next).filter(|(entry, next)| next.is_none_or(|next| next.stream != entry.stream));
-    lasts.map(|(entry, _)| (entry.stream, u64::from(entry.version)))
 }
 
 impl SegmentIndex {
@@ -108,17 +100,16 @@ impl SegmentIndex {
         self.add(header.first, offset, header.size as u64, std::iter::empty());
     }
 
-    /// The segment is full and its footer, which holds these entries, stands at an offset: they need not be in memory.
-    pub(super) fn seal_with(&mut self, entries: &[Entry], footer: u64) {
-        let filter = Filter::new(heads(entries).map(|(stream, _)| stream), heads(entries).count());
-        self.entries = Entries::Full { filter, footer };
+    /// The segment is full: its entries need not be in memory any more.
+    pub(super) fn seal_with(&mut self, footer: Footer) {
+        self.entries = Entries::Full(Arc::new(footer));
         self.sparse.shrink_to_fit();
     }
 
     /// The entries in their order, for the footer.
     pub(super) fn sorted(&self) -> Box<[Entry]> {
         match &self.entries {
-            Entries::Full { .. } => Box::default(),
+            Entries::Full(_) => Box::default(),
             Entries::Growing(growing, _) => growing.sorted(),
         }
     }
@@ -132,7 +123,7 @@ impl SegmentIndex {
     /// The last version of each stream of a segment whose entries are in memory.
     pub(super) fn heads(&self) -> Vec<(u64, u64)> {
         match &self.entries {
-            Entries::Full { .. } => Vec::new(),
+            Entries::Full(_) => Vec::new(),
             Entries::Growing(growing, _) => growing.heads().collect(),
         }
     }
@@ -201,10 +192,10 @@ impl Index {
                         break;
                     }
                 }
-                Entries::Full { filter, footer } if filter.may_hold(stream) => {
-                    found.push(Source::Full(Full { path: segment.path.clone(), first: segment.first, footer: *footer }));
+                Entries::Full(footer) if footer.may_hold(stream) => {
+                    found.push(Source::Full(Full { path: segment.path.clone(), first: segment.first, footer: footer.clone() }));
                 }
-                Entries::Full { .. } => {}
+                Entries::Full(_) => {}
             }
         }
         found.reverse();
@@ -217,35 +208,9 @@ impl Index {
         let segment = self.segments.get(at)?;
         let file = match &segment.entries {
             Entries::Growing(_, file) => Some(file.clone()),
-            Entries::Full { .. } => None,
+            Entries::Full(_) => None,
         };
         let next_first = self.segments.get(at + 1).map(|segment| segment.first);
         Some(Stretch { file, path: segment.path.clone(), first: segment.first, at: segment.start_for(sequence), end: segment.end, next_first })
     }
-}
-
-/// The entries of a footer as bytes.
-pub(super) fn encode(entries: &[Entry]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(entries.len() * 16);
-    for entry in entries {
-        bytes.extend_from_slice(&entry.stream.to_le_bytes());
-        bytes.extend_from_slice(&entry.version.to_le_bytes());
-        bytes.extend_from_slice(&entry.offset.to_le_bytes());
-    }
-    bytes
-}
-
-/// The entries of a footer; `None` when the bytes are none.
-pub(super) fn decode(bytes: &[u8]) -> Option<Box<[Entry]>> {
-    if !bytes.len().is_multiple_of(16) {
-        return None;
-    }
-    let entry = |bytes: &[u8]| {
-        Some(Entry {
-            stream: u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?),
-            version: u32::from_le_bytes(bytes.get(8..12)?.try_into().ok()?),
-            offset: u32::from_le_bytes(bytes.get(12..16)?.try_into().ok()?),
-        })
-    };
-    bytes.chunks(16).map(entry).collect()
 }

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use chacha20::XChaCha20;
+use chacha20::cipher::{KeyIvInit, StreamCipher, StreamCipherSeek};
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use serde::Deserialize;
@@ -71,7 +73,19 @@ pub struct KeyRing {
     current: u32,
     /// Derived from the first key, which stays in the ring: names must not change when a key is added.
     names: [u8; 32],
-    ciphers: BTreeMap<u32, XChaCha20Poly1305>,
+    ciphers: BTreeMap<u32, Cipher>,
+}
+
+/// A key in both of its uses: a whole is sealed and authenticated; a part of what was authenticated before is read alone.
+struct Cipher {
+    whole: XChaCha20Poly1305,
+    key: zeroize::Zeroizing<[u8; 32]>,
+}
+
+impl Cipher {
+    fn new(key: [u8; 32]) -> Self {
+        Self { whole: XChaCha20Poly1305::new(&Key::from(key)), key: key.into() }
+    }
 }
 
 impl std::fmt::Debug for KeyRing {
@@ -95,7 +109,7 @@ impl KeyRing {
     /// One random key that lives as long as the process: what is sealed with it is unreadable afterwards.
     pub fn ephemeral() -> Result<Self, KeyError> {
         let mut key: [u8; 32] = random()?;
-        let cipher = XChaCha20Poly1305::new(&Key::from(key));
+        let cipher = Cipher::new(key);
         let names = names_of(&key);
         key.zeroize();
         Ok(Self { current: 1, names, ciphers: BTreeMap::from([(1, cipher)]) })
@@ -128,7 +142,7 @@ impl KeyRing {
             for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
                 *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
             }
-            ciphers.insert(number, XChaCha20Poly1305::new(&Key::from(key)));
+            ciphers.insert(number, Cipher::new(key));
             names.insert(number, names_of(&key));
             key.zeroize();
             hex.zeroize();
@@ -185,19 +199,30 @@ impl KeyRing {
     /// Seals `buffer` in place under the current key; the tag is appended. `None` when there is no such key.
     pub fn seal(&self, nonce: &[u8; NONCE_BYTES], associated: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
         let cipher = self.ciphers.get(&self.current)?;
-        cipher.encrypt_in_place(&XNonce::from(*nonce), associated, buffer).ok()
+        cipher.whole.encrypt_in_place(&XNonce::from(*nonce), associated, buffer).ok()
     }
 
     /// Seals `buffer` in place under the current key and gives the tag. `None` when there is no such key.
     pub fn seal_in_place(&self, nonce: &[u8; NONCE_BYTES], associated: &[u8], buffer: &mut [u8]) -> Option<[u8; TAG_BYTES]> {
         let cipher = self.ciphers.get(&self.current)?;
-        cipher.encrypt_inout_detached(&XNonce::from(*nonce), associated, buffer.into()).ok().map(Into::into)
+        cipher.whole.encrypt_inout_detached(&XNonce::from(*nonce), associated, buffer.into()).ok().map(Into::into)
     }
 
     /// Opens `buffer` in place under a key; `None` when the key is missing or the seal is broken.
     pub fn open(&self, key: u32, nonce: &[u8; NONCE_BYTES], associated: &[u8], buffer: &mut Vec<u8>) -> Option<()> {
         let cipher = self.ciphers.get(&key)?;
-        cipher.decrypt_in_place(&XNonce::from(*nonce), associated, buffer).ok()
+        cipher.whole.decrypt_in_place(&XNonce::from(*nonce), associated, buffer).ok()
+    }
+
+    /// Opens a part of what was sealed, which begins `at` bytes behind the whole's beginning; nothing is authenticated, so the
+    /// caller must know what to expect. `None` when the key is missing.
+    pub(super) fn open_part(&self, key: u32, nonce: &[u8; NONCE_BYTES], at: u64, buffer: &mut [u8]) -> Option<()> {
+        let cipher = self.ciphers.get(&key)?;
+        let mut stream = XChaCha20::new((&*cipher.key).into(), nonce.into());
+        // The first block of the key stream is the authenticator's (RFC 8439, section 2.8).
+        stream.try_seek(at + 64).ok()?;
+        stream.apply_keystream(buffer);
+        Some(())
     }
 
     /// A keyed hash of a name: the same name gives the same hash, and nobody without the ring can tell which.

@@ -13,6 +13,7 @@ mod disk;
 pub mod event;
 mod file_log;
 mod filter;
+mod footer;
 mod growing;
 mod high_water;
 mod index;

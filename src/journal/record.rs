@@ -137,6 +137,12 @@ pub(super) fn open(keys: &KeyRing, header: &Header, record: &[u8]) -> Option<Vec
     Some(body)
 }
 
+/// Under which key and nonce a record is sealed.
+pub(super) fn seal_of(record: &[u8]) -> Option<(u32, [u8; NONCE_BYTES])> {
+    let head: &[u8; HEADER_BYTES] = record.first_chunk()?;
+    Some((u32::from_le_bytes(number(head, 16)), number(head, 76)))
+}
+
 /// What a new record is made of.
 pub(super) struct Parts<'a> {
     pub(super) kind: Kind,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::event::read_body;
+use super::footer::{self, Footer};
 use super::index::{self, Entry, Index, SegmentIndex};
 use super::record::{self, Chain, Header, Kind};
 use super::segment::{self, End, SegmentHeader, Walk};
@@ -47,7 +48,7 @@ struct Loaded {
     walk: Walk,
     /// Its bytes, unless they are whole and have been understood by their footer.
     bytes: Vec<u8>,
-    entries: Option<Box<[Entry]>>,
+    entries: Option<(Box<[Entry]>, Footer)>,
 }
 
 impl Loaded {
@@ -55,10 +56,14 @@ impl Loaded {
     fn read(first: u64, path: &Path, keys: &KeyRing) -> Result<Self, JournalError> {
         let mut bytes = segment::load(path)?;
         let (walk, length) = (segment::walk(&bytes), bytes.len());
-        let footer = walk.records.last().filter(|(_, header)| header.kind == Kind::Footer);
-        let entries = footer.and_then(|(offset, header)| record::open(keys, header, bytes.get(*offset..)?)).and_then(|body| index::decode(&body));
+        let found = walk.records.last().filter(|(_, header)| header.kind == Kind::Footer);
+        let entries = found.and_then(|(offset, header)| record::open(keys, header, bytes.get(*offset..)?)).and_then(|body| footer::decode(&body));
         // A footer without entries says nothing: then the records themselves are read.
-        let entries = entries.filter(|entries| !entries.is_empty());
+        let entries = entries.filter(|entries| !entries.is_empty()).and_then(|entries| {
+            let (offset, _) = found?;
+            let outline = Footer::new(&entries, *offset as u64, bytes.get(*offset..)?)?;
+            Some((entries, outline))
+        });
         let (header, is_blank) = (SegmentHeader::read(&bytes), walk.records.is_empty() && bytes.iter().all(|byte| *byte == 0));
         if entries.is_some() && walk.end == End::Clean {
             bytes = Vec::new();
@@ -129,7 +134,7 @@ fn segment_of(loaded: Loaded, (number, is_last): (usize, bool), mark: u64, keys:
 fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk: &dyn Disk, resume: &mut Resume) -> Result<(), JournalError> {
     let file = Arc::new(segment::open_for(&loaded.path, is_last).map_err(JournalError::io(&loaded.path, "open segment"))?);
     let mut index = SegmentIndex::new(file.clone(), &loaded.path, loaded.first);
-    let footer = loaded.walk.records.last().filter(|(_, header)| header.kind == Kind::Footer).map(|(offset, _)| *offset as u64);
+    let is_closed = loaded.walk.records.last().is_some_and(|(_, header)| header.kind == Kind::Footer);
     let entries = loaded.entries.take();
     for (offset, header) in &loaded.walk.records {
         if header.first != resume.next {
@@ -160,16 +165,16 @@ fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk
         // A kill leaves whole records that were never synced: they count from now on, so they must be durable from now on.
         disk.sync(&file).map_err(JournalError::io(&loaded.path, "sync what was found"))?;
     }
-    if !is_last && footer.is_none() {
+    if !is_last && !is_closed {
         return Err(loaded.damage(at, resume.next, "the segment ends without a footer although another follows").into());
     }
-    if is_last && footer.is_none() {
+    if is_last && !is_closed {
         resume.active = Some((file, loaded.path.clone(), at as u64, loaded.length as u64));
     }
-    match entries.zip(footer) {
-        Some((entries, footer)) => {
-            index.seal_with(&entries, footer);
-            resume.index.push(index, index::heads(&entries));
+    match entries {
+        Some((entries, outline)) => {
+            index.seal_with(outline);
+            resume.index.push(index, footer::heads(&entries));
         }
         None => {
             let heads = index.heads();

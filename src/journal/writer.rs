@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::company::Company;
 use super::event::{AppendError, Batch, Completion, Expected, Receipt, StoredBatch, StoredEvent};
+use super::footer::{self, Footer};
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index, SegmentIndex};
 use super::keyring::Nonces;
@@ -343,31 +344,33 @@ impl Writer {
             return Ok(());
         }
         let entries = self.index.read().unwrap_or_else(PoisonError::into_inner).segments.last().map(SegmentIndex::sorted).unwrap_or_default();
-        let body = index::encode(&entries);
+        let body = footer::encode(&entries);
         let parts = Parts { kind: Kind::Footer, events: 0, first: self.state.next, durable: self.state.durable, recorded: 0, before: &self.state.chain };
-        let mut footer = Vec::new();
+        let mut sealed = Vec::new();
         // A footer above the largest record is left out; then the start reads the segment itself.
         let is_filed = body.len() <= limits::JOURNAL_RECORD_BYTES;
         let body = if is_filed { body } else { Vec::new() };
-        let chain = record::write(&parts, &[&body], &self.keys, &mut self.state.nonces, &mut footer).unwrap_or_else(|| {
-            footer.clear();
+        let chain = record::write(&parts, &[&body], &self.keys, &mut self.state.nonces, &mut sealed).unwrap_or_else(|| {
+            sealed.clear();
             self.state.chain
         });
         let active = self.state.active.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        if let Err(error) = self.disk.write_at(&active.file, &footer, active.offset) {
-            active.stale = active.stale.max(footer.len() as u64).min(active.capacity - active.offset);
+        if let Err(error) = self.disk.write_at(&active.file, &sealed, active.offset) {
+            active.stale = active.stale.max(sealed.len() as u64).min(active.capacity - active.offset);
             return Err(error);
         }
-        self.disk.set_length(&active.file, active.offset + footer.len() as u64)?;
+        self.disk.set_length(&active.file, active.offset + sealed.len() as u64)?;
         self.disk.sync(&active.file)?;
+        let footer = Footer::new(&entries, active.offset, &sealed).filter(|_| is_filed);
         // Behind our own: a full disk leaves the segment as it was, and so the mirror's.
         let mark = Mark { sequence: self.state.durable, chain };
-        self.mirror.begin(|| Copy { path: active.path.clone(), offset: active.offset, bytes: footer, mark });
+        self.mirror.begin(|| Copy { path: active.path.clone(), offset: active.offset, bytes: sealed, mark });
         self.mirror.finish();
-        let footer = active.offset;
         // Without its entries on the disk they stay in memory.
-        if is_filed && let Some(segment) = self.index.write().unwrap_or_else(PoisonError::into_inner).segments.last_mut() {
-            segment.seal_with(&entries, footer);
+        if let Some(footer) = footer
+            && let Some(segment) = self.index.write().unwrap_or_else(PoisonError::into_inner).segments.last_mut()
+        {
+            segment.seal_with(footer);
         }
         self.state.chain = chain;
         self.state.active = None;
