@@ -116,6 +116,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let hospital = Arc::new(Hospital::start(wiring::layout(config), shared.clone()).await?);
     assign_pockets(config, &hospital, &clock).await?;
 
+    telemetry::begin_counting();
     let (stop, stopping) = watch::channel(false);
     let mut wired = wire(config, &device_profiles, &hospital, &clock, &stopping).await?;
     let mut consumers = JoinSet::new();

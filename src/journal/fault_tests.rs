@@ -50,13 +50,16 @@ struct Faulty {
     errno: i32,
     count: AtomicU64,
     hits: AtomicU64,
+    /// What failed first.
+    failed: Mutex<Option<&'static str>>,
 }
 
 impl Faulty {
-    fn step(&self) -> io::Result<()> {
+    fn step(&self, what: &'static str) -> io::Result<()> {
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         if number == self.at || (self.is_forever && number > self.at) {
             self.hits.fetch_add(1, Ordering::SeqCst);
+            self.failed.lock().unwrap().get_or_insert(what);
             return Err(io::Error::from_raw_os_error(self.errno));
         }
         Ok(())
@@ -65,29 +68,29 @@ impl Faulty {
 
 impl Disk for Faulty {
     fn create(&self, path: &Path) -> io::Result<File> {
-        self.step().and_then(|()| RealDisk.create(path))
+        self.step("create").and_then(|()| RealDisk.create(path))
     }
     fn fill(&self, path: &Path, size: u64, pace: Pace<'_>) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.fill(path, size, pace))
+        self.step("fill").and_then(|()| RealDisk.fill(path, size, pace))
     }
     fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
         // A write that fails has written a part.
-        self.step().inspect_err(|_| drop(RealDisk.write_at(file, &bytes[..bytes.len() / 2], offset))).and_then(|()| RealDisk.write_at(file, bytes, offset))
+        self.step("write_at").inspect_err(|_| drop(RealDisk.write_at(file, &bytes[..bytes.len() / 2], offset))).and_then(|()| RealDisk.write_at(file, bytes, offset))
     }
     fn set_length(&self, file: &File, length: u64) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.set_length(file, length))
+        self.step("set_length").and_then(|()| RealDisk.set_length(file, length))
     }
     fn sync(&self, file: &File) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.sync(file))
+        self.step("sync").and_then(|()| RealDisk.sync(file))
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.rename(from, to))
+        self.step("rename").and_then(|()| RealDisk.rename(from, to))
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.remove(path))
+        self.step("remove").and_then(|()| RealDisk.remove(path))
     }
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.step().and_then(|()| RealDisk.sync_directory(path))
+        self.step("sync_directory").and_then(|()| RealDisk.sync_directory(path))
     }
 }
 
@@ -111,6 +114,8 @@ fn run(folder: &Path, keys: &Arc<KeyRing>, disk: &Arc<Faulty>, number_of_command
                 Err(AppendError::Fatal(_)) => {
                     assert!(!log.is_accepting() && log.failure().borrow().is_some(), "{what}");
                     assert!(matches!(append(&log, command, 1), Err(AppendError::Fatal(_))), "{what}: never again in this process");
+                    let failed = disk.failed.lock().unwrap().unwrap_or_default();
+                    assert!(disk.errno != libc::ENOSPC || disk.is_forever || failed.starts_with("sync"), "{what}: a full disk ({failed}) closes nothing");
                     break;
                 }
                 Err(other) => panic!("{what}: {other}"),
@@ -132,7 +137,7 @@ fn run(folder: &Path, keys: &Arc<KeyRing>, disk: &Arc<Faulty>, number_of_command
 #[test]
 fn whichever_operation_of_the_disk_fails_nothing_false_is_acknowledged() {
     let (folder, keys) = (folder("faults"), Arc::new(KeyRing::ephemeral().unwrap()));
-    let faulty = |at, is_forever, errno| Arc::new(Faulty { at, is_forever, errno, count: AtomicU64::new(0), hits: AtomicU64::new(0) });
+    let faulty = |at, is_forever, errno| Arc::new(Faulty { at, is_forever, errno, count: AtomicU64::new(0), hits: AtomicU64::new(0), failed: Mutex::default() });
     // Without a failure, to know how many operations there are.
     let sound = faulty(u64::MAX, false, 0);
     run(&folder, &keys, &sound, 330);

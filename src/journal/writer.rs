@@ -163,6 +163,11 @@ fn is_unwritten(disk: &dyn Disk, active: &Active) -> bool {
     disk.write_at(&active.file, &[0; record::HEADER_BYTES], active.offset).is_ok() && disk.sync(&active.file).is_ok()
 }
 
+/// A sync that failed closes the log, also when it says that there is no room: the kernel may have dropped the pages.
+fn never_again(error: io::Error) -> io::Error {
+    io::Error::other(format!("sync: {error}"))
+}
+
 fn is_no_room(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -322,8 +327,12 @@ impl Writer {
             self.state.preparer.give_back(prepared);
             return Err(error);
         }
+        if let Err(error) = self.begin(&prepared) {
+            let error = self.no_room(error);
+            self.state.preparer.give_back(prepared);
+            return Err(error);
+        }
         self.is_full.store(false, Ordering::Relaxed);
-        self.begin(&prepared).map_err(|error| self.fail(error.to_string()))?;
         self.state.preparer.begin();
         Ok(())
     }
@@ -355,12 +364,11 @@ impl Writer {
             self.state.chain
         });
         let active = self.state.active.as_mut().ok_or(io::ErrorKind::NotFound)?;
-        if let Err(error) = self.disk.write_at(&active.file, &sealed, active.offset) {
-            active.stale = active.stale.max(sealed.len() as u64).min(active.capacity - active.offset);
-            return Err(error);
-        }
+        // Until all of it is there, what of it may be there is overwritten by whatever comes next.
+        active.stale = active.stale.max(sealed.len() as u64).min(active.capacity - active.offset);
+        self.disk.write_at(&active.file, &sealed, active.offset)?;
         self.disk.set_length(&active.file, active.offset + sealed.len() as u64)?;
-        self.disk.sync(&active.file)?;
+        self.disk.sync(&active.file).map_err(never_again)?;
         let footer = Footer::new(&entries, active.offset, &sealed).filter(|_| is_filed);
         // Behind our own: a full disk leaves the segment as it was, and so the mirror's.
         let mark = Mark { sequence: self.state.durable, chain };
@@ -377,19 +385,19 @@ impl Writer {
         Ok(())
     }
 
-    fn begin(&mut self, prepared: &Path) -> Result<(), JournalError> {
+    /// Makes the prepared file the segment that is written. Without room it stays what it is, for the next try.
+    fn begin(&mut self, prepared: &Path) -> io::Result<()> {
         let path = segment::path(&self.directory, self.state.next);
-        let failed = |action| JournalError::io(path.clone(), action);
-        let file = Arc::new(segment::open(prepared).map_err(failed("open"))?);
+        let file = Arc::new(segment::open(prepared)?);
         let header = SegmentHeader { first: self.state.next, before: self.state.chain };
-        self.disk.write_at(&file, &header.bytes(), 0).map_err(failed("write head"))?;
-        self.disk.sync(&file).map_err(failed("sync head"))?;
-        self.disk.rename(prepared, &path).map_err(failed("name"))?;
-        self.disk.sync_directory(&self.directory).map_err(failed("sync directory"))?;
+        self.disk.write_at(&file, &header.bytes(), 0)?;
+        self.disk.sync(&file).map_err(never_again)?;
+        self.disk.rename(prepared, &path)?;
+        self.disk.sync_directory(&self.directory).map_err(never_again)?;
         let mark = Mark { sequence: self.state.durable, chain: self.state.chain };
         self.mirror.begin(|| Copy { path: path.clone(), offset: 0, bytes: header.bytes().to_vec(), mark });
         self.mirror.finish();
-        let capacity = file.metadata().map_err(failed("read size"))?.len();
+        let capacity = file.metadata()?.len();
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.segments.push(SegmentIndex::new(file.clone(), &path, self.state.next));
         self.state.active = Some(Active { file, path, offset: segment::HEADER_BYTES as u64, capacity, stale: 0 });

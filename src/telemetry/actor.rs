@@ -25,6 +25,19 @@ metric!(open_items: IntGauge, "wardd_quarantine_open_items", "Things that wait f
 metric!(oldest_item: IntGauge, "wardd_quarantine_oldest_age_seconds", "How long the oldest of them has waited.");
 metric!(head: IntGauge, "wardd_journal_head_sequence", "The sequence of the last durable event.");
 
+/// Counters whose labels are known stand at zero from the start, so that their first happening is an increase.
+pub fn begin_counting() {
+    super::journal::begin_journal_counters();
+    charges();
+    for (metric, label) in
+        ["projection", "billing", "drawers", "views"].map(|consumer| (consumer_failures(), consumer)).into_iter().chain(["taken", "refused"].map(|outcome| (reloads(), outcome)))
+    {
+        if let Some(metric) = metric {
+            metric.with_label_values(&[label]);
+        }
+    }
+}
+
 /// What waits for a person, and for how long the oldest has.
 pub fn quarantine_open(items: usize, oldest_seconds: i64) {
     if let Some(metric) = open_items() {

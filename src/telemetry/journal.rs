@@ -13,6 +13,13 @@ metric!(mirror_ok: IntGauge, "wardd_journal_mirror_ok", "1 while the mirror log 
 metric!(set_aside: IntCounter, "wardd_journal_views_set_aside_total", "Damaged stores of views that were set aside and rebuilt.");
 metric!(sync_seconds: Histogram, "wardd_journal_commit_seconds", "Write and fdatasync of one group.", vec![2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 5e-2, 0.25, 1.0, 2.5]);
 
+/// Counters without labels stand at zero from the start.
+pub(super) fn begin_journal_counters() {
+    for counter in [events, bytes, syncs, failures, full, set_aside] {
+        counter();
+    }
+}
+
 /// A group was written and synced, or was not.
 pub fn journal_committed(records: usize, size: usize, took: Duration, is_durable: bool) {
     if is_durable {

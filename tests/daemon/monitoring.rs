@@ -40,6 +40,10 @@ fn promtool_accepts_the_rules_their_tests_and_the_metrics() {
     }
     let site = Site::new();
     let daemon = site.start();
+    let (_, _, first) = daemon.raw("GET", "/metrics", None, "");
+    for counter in ["wardd_journal_failures_total 0", "wardd_billing_charges_total 0", "wardd_consumer_failures_total{consumer=\"billing\"} 0"] {
+        assert!(first.contains(counter), "{counter} stands there before anything happens, so that its first happening is an increase");
+    }
     let accession = daemon.order(&["718-7"], true);
     let mut feed = daemon.connect("feed");
     assert!(mllp(&mut feed, &oru("M1", &accession, "13.2")).unwrap().contains("MSA|AA|M1"));
