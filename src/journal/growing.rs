@@ -30,30 +30,41 @@ impl Hasher for AsIs {
 /// No event before.
 const NONE: u32 = u32::MAX;
 
-/// Entries in the order in which they came.
+/// An event's place, and the place of the event before it in its stream. The stream stands with its last event only.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    version: u32,
+    offset: u32,
+    before: u32,
+}
+
+/// Events in the order in which they came.
 #[derive(Debug, Default)]
 pub(super) struct Growing {
-    /// Each with the place of the event before it in its stream.
-    entries: Vec<(Entry, u32)>,
+    links: Vec<Link>,
     /// The place of each stream's last event.
     last: ByHash<u32>,
 }
 
 impl Growing {
-    pub(super) fn add(&mut self, entry: Entry) {
-        let place = u32::try_from(self.entries.len()).unwrap_or(NONE);
-        let before = self.last.insert(entry.stream, place).unwrap_or(NONE);
-        self.entries.push((entry, before));
+    pub(super) fn add(&mut self, Entry { stream, version, offset }: Entry) {
+        let place = u32::try_from(self.links.len()).unwrap_or(NONE);
+        let before = self.last.insert(stream, place).unwrap_or(NONE);
+        self.links.push(Link { version, offset, before });
+    }
+
+    /// The events that end at a place, the last one first.
+    fn back_from(&self, place: u32) -> impl Iterator<Item = &Link> {
+        std::iter::successors(self.links.get(place as usize), |link| self.links.get(link.before as usize))
     }
 
     /// The offsets of a stream's events from a version on, in order, and the version of the first of them.
     pub(super) fn places(&self, stream: u64, from_version: u32) -> (Option<u32>, Vec<u32>) {
         let (mut lowest, mut found) = (None, Vec::new());
-        let mut at = self.last.get(&stream).copied().unwrap_or(NONE);
-        while let Some((entry, before)) = self.entries.get(at as usize).filter(|(entry, _)| entry.version >= from_version) {
-            found.push(entry.offset);
-            lowest = Some(entry.version);
-            at = *before;
+        let last = self.last.get(&stream).copied().unwrap_or(NONE);
+        for link in self.back_from(last).take_while(|link| link.version >= from_version) {
+            found.push(link.offset);
+            lowest = Some(link.version);
         }
         found.reverse();
         (lowest, found)
@@ -61,12 +72,13 @@ impl Growing {
 
     /// The last version of each stream.
     pub(super) fn heads(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.last.iter().filter_map(|(stream, place)| Some((*stream, u64::from(self.entries.get(*place as usize)?.0.version))))
+        self.last.iter().filter_map(|(stream, place)| Some((*stream, u64::from(self.links.get(*place as usize)?.version))))
     }
 
     /// All entries in the order of a footer.
     pub(super) fn sorted(&self) -> Box<[Entry]> {
-        let mut entries: Box<[Entry]> = self.entries.iter().map(|(entry, _)| *entry).collect();
+        let of = |(stream, last): (&u64, &u32)| self.back_from(*last).map(|link| Entry { stream: *stream, version: link.version, offset: link.offset }).collect::<Vec<_>>();
+        let mut entries: Box<[Entry]> = self.last.iter().flat_map(of).collect();
         entries.sort_unstable();
         entries
     }
