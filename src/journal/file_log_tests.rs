@@ -162,6 +162,41 @@ fn a_full_segment_whose_footer_holds_no_entries_is_read_by_its_records() {
 }
 
 #[test]
+fn leftovers_of_a_group_that_was_taken_back_are_cut_and_what_was_acknowledged_is_not() {
+    let (place, keys) = (Place::new(), keys());
+    let (log, _) = open(&place, &keys);
+    append(&log, batch(Expected::Any, "A", &["one"])).unwrap();
+    drop(log);
+    let (segment, mark) = (place.segments().remove(0), place.0.join("high-water"));
+    let before = [std::fs::read(&segment).unwrap(), std::fs::read(&mark).unwrap()];
+    // Another history of two events, then the true one of one event: as large as the first of the two.
+    let (log, _) = open(&place, &keys);
+    append(&log, batch(Expected::Any, "A", &["two"])).unwrap();
+    append(&log, batch(Expected::Any, "A", &["three"])).unwrap();
+    drop(log);
+    let other = std::fs::read(&segment).unwrap();
+    std::fs::write(&segment, &before[0]).unwrap();
+    std::fs::write(&mark, &before[1]).unwrap();
+    let (log, _) = open(&place, &keys);
+    append(&log, batch(Expected::Any, "A", &["TWO"])).unwrap();
+    drop(log);
+    let mut mixed = std::fs::read(&segment).unwrap();
+    let at = segment::walk(&mixed).at;
+    assert_eq!(segment::walk(&other).records[2].0, at);
+    mixed[at..].copy_from_slice(&other[at..]);
+    std::fs::write(&segment, &mixed).unwrap();
+    let (log, opened) = open(&place, &keys);
+    assert_eq!((texts(&log, "A"), opened.events, opened.cut_bytes > 0), (vec!["one".to_owned(), "TWO".to_owned()], 2, true));
+    append(&log, batch(Expected::Version(2), "A", &["four"])).unwrap();
+    drop(log);
+    assert_eq!(verify::verify(&place.0, Some(&keys)).unwrap().events, 3);
+    // With a mark that says that three were acknowledged it is damage.
+    std::fs::write(&segment, &mixed).unwrap();
+    let error = FileLog::open(&place.0, keys, Options { segment_bytes: 64 << 10, ..Options::default() }).unwrap_err().to_string();
+    assert!(error.contains("the hash chain is broken"), "{error}");
+}
+
+#[test]
 fn a_decision_on_an_old_version_is_a_conflict_and_writes_nothing() {
     let (place, keys) = (Place::new(), keys());
     let (log, _) = open(&place, &keys);

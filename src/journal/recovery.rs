@@ -136,9 +136,16 @@ fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk
     let mut index = SegmentIndex::new(file.clone(), &loaded.path, loaded.first);
     let is_closed = loaded.walk.records.last().is_some_and(|(_, header)| header.kind == Kind::Footer);
     let entries = loaded.entries.take();
+    let mut leftovers = None;
     for (offset, header) in &loaded.walk.records {
-        if header.first != resume.next {
-            return Err(loaded.damage(*offset, resume.next, format!("event {} stands where event {} is due", header.first, resume.next)).into());
+        if let Err(damage) = continues(&loaded, *offset, header, resume, entries.is_some()) {
+            // A group that a full disk took back may leave whole records behind what was written in its place.
+            let was_durable = mark >= resume.next || header.durable >= resume.next || segment::was_durable_behind(&loaded.bytes, *offset, resume.next);
+            if !is_last || was_durable {
+                return Err(damage.into());
+            }
+            leftovers = Some(*offset);
+            break;
         }
         if !keys.holds(header.key) {
             return Err(loaded.damage(*offset, resume.next, format!("it is sealed under key {}, which the key ring does not hold", header.key)).into());
@@ -152,8 +159,11 @@ fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk
         }
         resume.chain = header.chain;
     }
-    let at = loaded.walk.at;
-    if let End::Broken(broken) = loaded.walk.end {
+    let at = leftovers.unwrap_or(loaded.walk.at);
+    let is_closed = is_closed && leftovers.is_none();
+    if leftovers.is_some() {
+        resume.opened.cut_bytes = cut(&loaded, at, &file, disk)?;
+    } else if let End::Broken(broken) = loaded.walk.end {
         // The mark, or whole records behind the broken place, say that it was durable before they were written.
         let was_durable = mark >= resume.next || segment::was_durable_behind(&loaded.bytes, at, resume.next);
         if !is_last || was_durable {
@@ -184,12 +194,21 @@ fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk
     Ok(())
 }
 
-/// A record of a segment without footer: it is opened, its chain is checked, its streams are noted.
+/// Whether a record follows the one before it. The chain of a segment with a footer is checked by `verify` alone.
+fn continues(loaded: &Loaded, offset: usize, header: &Header, resume: &Resume, has_footer: bool) -> Result<(), Damage> {
+    if header.first != resume.next {
+        return Err(loaded.damage(offset, resume.next, format!("event {} stands where event {} is due", header.first, resume.next)));
+    }
+    let bytes = loaded.bytes.get(offset..offset + header.size).unwrap_or_default();
+    if !has_footer && record::chain(&resume.chain, bytes) != header.chain {
+        return Err(loaded.damage(offset, resume.next, "the hash chain is broken"));
+    }
+    Ok(())
+}
+
+/// A record of a segment without footer: it is opened, its streams are noted.
 fn record_in(loaded: &Loaded, offset: usize, header: &Header, keys: &KeyRing, resume: &Resume, index: &mut SegmentIndex) -> Result<(), JournalError> {
     let bytes = loaded.bytes.get(offset..offset + header.size).unwrap_or_default();
-    if record::chain(&resume.chain, bytes) != header.chain {
-        return Err(loaded.damage(offset, resume.next, "the hash chain is broken").into());
-    }
     let body = record::open(keys, header, bytes).ok_or_else(|| loaded.damage(offset, resume.next, "its seal is broken"))?;
     let batch = decode(&body, header).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
     index.add(header.first, offset as u64, header.size as u64, batch.events.iter().map(|event| (index::hash(&event.event.stream), event.stream_version)));
