@@ -125,7 +125,7 @@ fn main() {
     let mut next = 1;
     while next <= log.head() {
         let page = log.read_all(next, 4_096).unwrap();
-        page.iter().for_each(|batch| projector.apply(batch));
+        page.iter().for_each(|batch| projector.apply(batch).unwrap());
         next = page.last().map_or(u64::MAX, |batch| batch.last() + 1);
         rows.write().unwrap();
     }

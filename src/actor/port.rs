@@ -48,8 +48,8 @@ enum Target<M: Send + 'static> {
     Down,
 }
 
-/// Asks the supervisor to make the actor.
-pub type Waker = Box<dyn FnOnce() + Send>;
+/// Asks the supervisor to make the actor; false when there is no supervisor any more.
+pub type Waker = Box<dyn FnOnce() -> bool + Send>;
 
 type Shared<M> = Arc<Mutex<Target<M>>>;
 
@@ -128,9 +128,11 @@ where
                 Ok(())
             }
             Target::Asleep(_) => {
-                if let Target::Asleep(wake) = std::mem::replace(&mut *target, Target::Waking(vec![placed])) {
-                    wake();
+                let Target::Asleep(wake) = std::mem::replace(&mut *target, Target::Down) else { return Err((Busy, placed.message)) };
+                if !wake() {
+                    return Err((Busy, placed.message));
                 }
+                *target = Target::Waking(vec![placed]);
                 Ok(())
             }
             Target::Awake(actor) => {

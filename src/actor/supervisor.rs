@@ -73,10 +73,7 @@ impl Child {
             })
         };
         let asked = move |supervisor: ActorRef<Order>, number: usize| {
-            for_sleep.sleeps(Box::new(move || {
-                // A supervisor that has ended wakes nobody: what waits is dropped with the port, and its senders see it.
-                let _ = supervisor.cast(Order::Wake(number));
-            }));
+            for_sleep.sleeps(Box::new(move || supervisor.cast(Order::Wake(number)).is_ok()));
         };
         Self { name: child_name, kind: Kind::Asked(Arc::new(asked)), start: Arc::new(start) }
     }
@@ -252,6 +249,14 @@ mod tests {
         house.port.send(9).unwrap();
         assert_eq!((house.heard.recv().await, house.starts.load(Ordering::SeqCst)), (Some(9), 1));
         house.root.stop(None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_nobody_is_left_who_could_make_the_actor_the_sender_is_told() {
+        let house = house(0).await;
+        house.root.stop_and_wait(None, None).await.unwrap();
+        assert!(house.port.send(1).is_err() && house.port.send(2).is_err());
+        assert_eq!((house.port.free(), house.starts.load(Ordering::SeqCst)), (8, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -229,6 +229,44 @@ fn a_disk_without_room_inside_a_segment_refuses_and_goes_on_by_itself() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn an_empty_segment_is_never_closed_however_much_waits_on_a_full_disk() {
+    /// Has no room for large writes, but for a footer and a head.
+    #[derive(Default)]
+    struct Tight(std::sync::atomic::AtomicBool);
+    impl Disk for Tight {
+        fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+            match self.0.load(Ordering::SeqCst) && bytes.len() > 800 {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => RealDisk.write_at(file, bytes, offset),
+            }
+        }
+    }
+    let (folder, keys) = (folder("tight"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let disk = Arc::new(Tight::default());
+    let (log, _) = FileLog::open(&folder, keys.clone(), Options { segment_bytes: SEGMENT, disk: disk.clone() }).unwrap();
+    (0..10).for_each(|command| assert!(append(&log, command, 900).is_ok()));
+    disk.0.store(true, Ordering::SeqCst);
+    // More at once than a segment holds, several times: the first of them begin the next segment.
+    for _ in 0..20 {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        for command in 100..140 {
+            let sender = sender.clone();
+            log.append(batch(command, 900), Box::new(move |result| sender.send(result).unwrap()));
+        }
+        drop(sender);
+        assert!(receiver.iter().all(|result| result == Err(AppendError::Full)));
+    }
+    disk.0.store(false, Ordering::SeqCst);
+    (10..30).for_each(|command| assert!(append(&log, command, 900).is_ok()));
+    drop(log);
+    let (log, _) = FileLog::open(&folder, keys.clone(), Options { segment_bytes: SEGMENT, ..Options::default() }).unwrap();
+    assert_eq!(commands(&log).into_iter().map(|(command, _)| command).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(verify::verify(&folder, Some(&keys)).unwrap().events, 30);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A change of a log's files.
 #[derive(Debug)]
 enum Damage {

@@ -141,7 +141,7 @@ fn segment_in(mut loaded: Loaded, is_last: bool, mark: u64, keys: &KeyRing, disk
         if let Err(damage) = continues(&loaded, *offset, header, resume, entries.is_some()) {
             // A group that a full disk took back may leave whole records behind what was written in its place.
             let was_durable = mark >= resume.next || header.durable >= resume.next || segment::was_durable_behind(&loaded.bytes, *offset, resume.next);
-            if !is_last || was_durable {
+            if !is_last || was_durable || entries.is_some() {
                 return Err(damage.into());
             }
             leftovers = Some(*offset);

@@ -28,12 +28,18 @@ impl Shelf {
 
     /// The file of the segment that begins with a sequence.
     pub(super) fn file(&self, path: &Path, first: u64) -> Result<Arc<File>, JournalError> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = open.iter().position(|(of, _)| *of == first).and_then(|at| open.remove(at));
+        let open = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = {
+            let mut open = open();
+            open.iter().position(|(of, _)| *of == first).and_then(|at| open.remove(at))
+        };
+        // Not under the lock: an archive may be slow to answer, and others read other segments.
         let (first, file) = match known {
             Some(known) => known,
             None => (first, Arc::new(File::open(path).map_err(JournalError::io(path, "open segment"))?)),
         };
+        let mut open = open();
+        open.retain(|(of, _)| *of != first);
         open.push_front((first, file.clone()));
         open.truncate(SEGMENTS);
         Ok(file)

@@ -305,15 +305,27 @@ impl Writer {
 
     /// Makes sure that a record of this size fits into the active segment.
     fn make_room(&mut self, size: u64) -> Result<(), AppendError> {
-        let fits = self.state.active.as_ref().is_some_and(|active| active.offset + self.state.buffer.len() as u64 + size <= active.capacity);
-        if fits {
+        if self.fits(size) {
             return Ok(());
         }
         self.commit();
         if let Some(cause) = &self.state.fatal {
             return Err(AppendError::Fatal(cause.clone()));
         }
+        // The group may have been taken back by a full disk, and then there is room in the segment after all.
+        if self.fits(size) {
+            return Ok(());
+        }
+        // A segment without an event is never closed: the next one would have its name. It was made for smaller records.
+        if self.state.active.as_ref().is_some_and(|active| active.offset == segment::HEADER_BYTES as u64) {
+            return Err(AppendError::TooLarge(usize::try_from(size).unwrap_or(usize::MAX)));
+        }
         self.roll()
+    }
+
+    /// Whether a record fits behind what is there and what waits.
+    fn fits(&self, size: u64) -> bool {
+        self.state.active.as_ref().is_some_and(|active| active.offset + self.state.buffer.len() as u64 + size <= active.capacity)
     }
 
     /// Closes the active segment by its footer and begins the next one.

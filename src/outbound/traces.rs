@@ -63,7 +63,7 @@ impl std::fmt::Debug for Traces {
 impl Traces {
     /// Traces for the collector at an address.
     pub fn new(endpoint: &str, facility: &str, clock: Clock) -> Result<Self, TracesError> {
-        let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).max_redirects(0).build().into();
+        let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).max_redirects(0).proxy(None).build().into();
         let builder = opentelemetry_otlp::SpanExporter::builder().with_http().with_protocol(Protocol::HttpJson);
         let mut exporter = builder.with_endpoint(endpoint).with_timeout(PATIENCE).with_http_client(Client(agent)).build()?;
         let attributes = [KeyValue::new("service.version", env!("CARGO_PKG_VERSION")), KeyValue::new("service.namespace", facility.to_owned())];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::history::History;
 use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ResultRow, Rows, SpecimenRow, TagRow};
 use crate::domain::{Aggregate, account, bed, cabinet, device, specimen};
-use crate::journal::{Log, StoredBatch, StoredEvent};
+use crate::journal::{JournalError, Log, StoredBatch, StoredEvent};
 use crate::kernel::{Money, StreamKind, Timestamp};
 use crate::telemetry;
 
@@ -14,6 +14,8 @@ use crate::telemetry;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Batches of one burst at most.
 const BURST: usize = 1_024;
+/// Between two tries to apply a batch for which the log cannot be read.
+const AGAIN: Duration = Duration::from_secs(1);
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 
 /// Folds the log into rows.
@@ -39,12 +41,12 @@ impl Projector {
             let next = tokio::time::timeout(WRITE_EVERY, tail.next(log.as_ref())).await;
             match next {
                 Ok(Ok(Some(batch))) => {
-                    self.apply(&batch);
+                    self.persist(&batch).await;
                     let mut burst = 1;
                     while burst < BURST
                         && let Ok(Some(batch)) = tail.try_next(log.as_ref())
                     {
-                        self.apply(&batch);
+                        self.persist(&batch).await;
                         burst += 1;
                     }
                     self.rows.announce();
@@ -77,15 +79,24 @@ impl Projector {
         })
     }
 
-    /// Applies a batch.
-    pub fn apply(&self, batch: &StoredBatch) {
+    /// Applies a batch; when the log cannot be read for it, it is not passed, and may be applied again.
+    pub fn apply(&self, batch: &StoredBatch) -> Result<(), JournalError> {
         for event in &batch.events {
-            self.event(event, batch);
+            self.event(event, batch)?;
         }
         self.rows.advance(batch.last());
+        Ok(())
     }
 
-    fn event(&self, event: &StoredEvent, batch: &StoredBatch) {
+    /// Applies a batch, as often as it takes.
+    async fn persist(&self, batch: &StoredBatch) {
+        while let Err(error) = self.apply(batch) {
+            telemetry::consumer_failed("projection", &error.to_string());
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    fn event(&self, event: &StoredEvent, batch: &StoredBatch) -> Result<(), JournalError> {
         let key = event.event.stream.key();
         let payload = event.event.payload.get();
         match event.event.stream.kind() {
@@ -93,10 +104,11 @@ impl Projector {
             StreamKind::Cabinet => read(payload).into_iter().for_each(|found| self.cabinet(key, event.sequence, &found)),
             StreamKind::Specimen => read(payload).into_iter().for_each(|found| self.specimen(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Account => read(payload).into_iter().for_each(|found| self.account(key, event.sequence, &found)),
-            StreamKind::Quarantine => self.item(key, event),
+            StreamKind::Quarantine => return self.item(key, event),
             StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Device | StreamKind::Hospital => {}
         }
+        Ok(())
     }
 
     fn bed(&self, key: &str, sequence: u64, event: &bed::Event) {
@@ -194,18 +206,13 @@ impl Projector {
     }
 
     /// Only what waits is kept here; what an item says is read from the log when somebody asks.
-    fn item(&self, key: &str, event: &StoredEvent) {
+    fn item(&self, key: &str, event: &StoredEvent) -> Result<(), JournalError> {
         // Whatever happens to an item ends its waiting, also when it is held again.
-        match self.history.held_before(key, event.stream_version) {
-            Ok(held_at) => held_at.into_iter().for_each(|held_at| self.rows.item_closed(held_at)),
-            Err(error) => {
-                telemetry::consumer_failed("projection", &error.to_string());
-                self.rows.broken();
-            }
-        }
+        self.history.held_before(key, event.stream_version)?.into_iter().for_each(|held_at| self.rows.item_closed(held_at));
         if event.event.kind == "Held" {
             self.rows.item_held(event.sequence);
         }
+        Ok(())
     }
 
     fn tag(&self, reader: &str, sequence: u64, event: &device::Event, recorded: Timestamp) {

@@ -285,11 +285,6 @@ impl Rows {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.close(held_at);
     }
 
-    /// What an event did cannot be found out: nothing is written before all rows are read anew.
-    pub(super) fn broken(&self) {
-        self.cache.write().unwrap_or_else(PoisonError::into_inner).is_broken = true;
-    }
-
     pub(super) fn advance(&self, sequence: u64) {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).applied = sequence;
     }

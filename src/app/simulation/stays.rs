@@ -188,7 +188,13 @@ pub(super) fn faults(answered: &[Answered], log: &[Arc<StoredBatch>]) -> Vec<Str
         let is_refusal = matches!(told.kind, Kind::Impossible { .. });
         match (is_refusal, waits) {
             (false, None) if did != told.effects() => faults.push(format!("{} ({:?}) did {did:?}", told.control, told.kind)),
-            (false, Some(_)) => is_astray = true,
+            (false, Some(Reason::Refused { rule, .. })) if !is_astray => faults.push(format!("{} is possible and was refused by {rule}", told.control)),
+            (false, Some(_)) => {
+                if !told.effects().starts_with(&did) {
+                    faults.push(format!("{} ({:?}) waits and did {did:?}", told.control, told.kind));
+                }
+                is_astray = true;
+            }
             (true, _) if is_astray => {}
             (true, _) if !did.is_empty() => faults.push(format!("{} is impossible and did {did:?}", told.control)),
             (true, None) => faults.push(format!("{} is impossible and nobody is told", told.control)),
