@@ -19,12 +19,14 @@ pub(super) struct Mark {
     pub(super) chain: Chain,
 }
 
-/// The file with two slots that are written in turn.
+/// The file with two slots. What was synced last is never written over: of what follows, a loss of power may leave halves.
 #[derive(Debug)]
 pub(super) struct HighWater {
     file: File,
     path: PathBuf,
     turn: u64,
+    /// The slot that is written, 0 or 1; the other one holds what was synced last.
+    place: u64,
     is_dirty: bool,
 }
 
@@ -62,8 +64,9 @@ impl HighWater {
         let failed = |action| JournalError::io(path.clone(), action);
         let file = disk.create(&path).map_err(failed("open"))?;
         let bytes = std::fs::read(&path).map_err(failed("read"))?;
-        let turn = bytes.chunks(SLOT).filter_map(read_slot).map(|(turn, _)| turn).max().unwrap_or(0);
-        Ok(Self { file, path, turn, is_dirty: false })
+        let found = bytes.chunks(SLOT).zip(0_u64..).filter_map(|(slot, place)| Some((read_slot(slot)?.0, place)));
+        let (turn, newest) = found.max().unwrap_or((0, 0));
+        Ok(Self { file, path, turn, place: 1 - newest.min(1), is_dirty: false })
     }
 
     /// Whether a mark was ever written.
@@ -75,7 +78,7 @@ impl HighWater {
     pub(super) fn write(&mut self, mark: &Mark, disk: &dyn Disk) -> Result<(), JournalError> {
         self.turn += 1;
         self.is_dirty = true;
-        let offset = (self.turn % 2) * SLOT as u64;
+        let offset = self.place * SLOT as u64;
         disk.write_at(&self.file, &slot(mark, self.turn), offset).map_err(JournalError::io(&self.path, "write high-water mark"))
     }
 
@@ -83,6 +86,7 @@ impl HighWater {
     pub(super) fn sync(&mut self, disk: &dyn Disk) -> Result<(), JournalError> {
         if std::mem::take(&mut self.is_dirty) {
             disk.sync(&self.file).map_err(JournalError::io(&self.path, "sync high-water mark"))?;
+            self.place = 1 - self.place;
         }
         Ok(())
     }
