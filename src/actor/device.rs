@@ -5,7 +5,7 @@
 //! **Invariant**: a message counts as known only when everything that it asked for is durable.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -58,12 +58,12 @@ pub struct Kept {
 pub enum Message {
     /// A message came.
     Intake(Box<Intake>),
-    /// A message that was under way has ended.
-    Settled {
+    /// A message that was under way could not be stored.
+    Failed {
         /// Which.
         message: CommandId,
-        /// How.
-        result: Result<Arc<[Reason]>, Failure>,
+        /// Why.
+        failure: Failure,
     },
 }
 
@@ -71,15 +71,15 @@ impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Message::Intake(intake) => write!(f, "Intake({})", intake.message),
-            Message::Settled { message, .. } => write!(f, "Settled({message})"),
+            Message::Failed { message, .. } => write!(f, "Failed({message})"),
         }
     }
 }
 
 /// A message that is known.
 enum Stage {
-    /// Under way; repetitions wait for the same answer.
-    UnderWay(Vec<IntakeReply>),
+    /// Handed on.
+    HandedOn(Arc<Mutex<Progress>>),
     /// Durable.
     Known(Arc<[Reason]>),
     /// Durable since before the start: what of it was held stands in the log between these events.
@@ -89,6 +89,15 @@ enum Stage {
         /// Where all of it was done.
         to: u64,
     },
+}
+
+/// How far a message is that was handed on. Whoever makes it durable says so here: another message to the actor for each
+/// that went well would be a tenth of the work of taking it.
+enum Progress {
+    /// Under way; repetitions wait for the same answer.
+    UnderWay(Vec<IntakeReply>),
+    /// Durable.
+    Durable(Arc<[Reason]>),
 }
 
 /// Batches that are read for what was held of one message.
@@ -131,7 +140,7 @@ impl Actor for DeviceActor {
         let (message, place) = message.open();
         match message {
             Message::Intake(intake) => memory.intake(*intake, myself, place),
-            Message::Settled { message, result } => memory.settled(message, result),
+            Message::Failed { message, failure } => memory.failed(message, &failure),
         }
         Ok(())
     }
@@ -141,6 +150,7 @@ impl Actor for DeviceActor {
 struct Finish {
     message: CommandId,
     reply: Option<IntakeReply>,
+    progress: Arc<Mutex<Progress>>,
     myself: ActorRef<Placed<Message>>,
     place: Option<Place>,
 }
@@ -151,14 +161,24 @@ impl Finish {
     }
 
     fn settle(&mut self, result: Result<Arc<[Reason]>, Failure>) {
-        if let Some(reply) = self.reply.take() {
-            reply(result.clone().map(|holds| Kept { holds, is_repeated: false }));
-        }
-        if let Some(place) = self.place.take() {
-            // The actor may have been restarted meanwhile; then it reads from the log how it ended.
-            let _ = self.myself.cast(Placed::with(Message::Settled { message: self.message, result }, place));
+        let (Some(reply), Some(place)) = (self.reply.take(), self.place.take()) else { return };
+        let waiting = match &result {
+            Ok(holds) => std::mem::replace(&mut *lock(&self.progress), Progress::Durable(holds.clone())),
+            Err(failure) => {
+                // The actor may have been restarted meanwhile; then it reads from the log what there is.
+                let _ = self.myself.cast(Placed::with(Message::Failed { message: self.message, failure: failure.clone() }, place));
+                Progress::UnderWay(Vec::new())
+            }
+        };
+        reply(result.clone().map(|holds| Kept { holds, is_repeated: false }));
+        if let Progress::UnderWay(waiting) = waiting {
+            waiting.into_iter().for_each(|reply| reply(result.clone().map(|holds| Kept { holds, is_repeated: true })));
         }
     }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Finish {
@@ -221,21 +241,14 @@ impl Memory {
         }
     }
 
-    fn settled(&mut self, message: CommandId, result: Result<Arc<[Reason]>, Failure>) {
-        let before = match &result {
-            Ok(holds) => self.stages.insert(message, Stage::Known(holds.clone())),
-            Err(_) => {
-                // A tag that it saw was not seen: forgotten sightings are seen once more, and that does no harm.
-                self.sightings = Sightings::default();
-                // Also from the order: the next try must not inherit an old place in it and be forgotten early.
-                self.order.retain(|known| *known != message);
-                self.stages.remove(&message)
-            }
-        };
-        if let Some(Stage::UnderWay(waiting)) = before {
-            for reply in waiting {
-                reply(result.clone().map(|holds| Kept { holds, is_repeated: true }));
-            }
+    fn failed(&mut self, message: CommandId, failure: &Failure) {
+        // A tag that it saw was not seen: forgotten sightings are seen once more, and that does no harm.
+        self.sightings = Sightings::default();
+        // Also from the order: the next try must not inherit an old place in it and be forgotten early.
+        self.order.retain(|known| *known != message);
+        let Some(Stage::HandedOn(progress)) = self.stages.remove(&message) else { return };
+        if let Progress::UnderWay(waiting) = &mut *lock(&progress) {
+            waiting.drain(..).for_each(|reply| reply(Err(failure.clone())));
         }
     }
 
@@ -246,21 +259,15 @@ impl Memory {
                 Err(failure) => return (intake.reply)(Err(failure)),
             }
         }
-        match self.stages.get_mut(&intake.message) {
-            Some(Stage::Known(holds)) => {
-                telemetry::message_repeated(self.settings.device.as_str());
-                return (intake.reply)(Ok(Kept { holds: holds.clone(), is_repeated: true }));
-            }
-            Some(Stage::UnderWay(waiting)) => {
-                telemetry::message_repeated(self.settings.device.as_str());
-                return waiting.push(intake.reply);
-            }
-            Some(Stage::Stored { .. }) | None => {}
-        }
-        self.note(intake.message, Stage::UnderWay(Vec::new()));
+        let intake = match self.repeated(intake) {
+            Some(intake) => intake,
+            None => return,
+        };
+        let progress = Arc::new(Mutex::new(Progress::UnderWay(Vec::new())));
+        self.note(intake.message, Stage::HandedOn(progress.clone()));
         let is_replay = intake.is_replay;
         let origin = self.origin(&intake);
-        let finish = Finish { message: intake.message, reply: Some(intake.reply), myself, place: Some(place) };
+        let finish = Finish { message: intake.message, reply: Some(intake.reply), progress, myself, place: Some(place) };
         let (own, targets) = self.sort(intake.understood.items, &origin, is_replay);
         let received = |is_handled| Event::MessageReceived {
             message: origin.command,
@@ -287,6 +294,25 @@ impl Memory {
         }
         let errand = Errand { log: self.settings.log.clone(), directory: self.settings.targets.clone(), stream, origin, carried, holds };
         errand.run(targets, finish);
+    }
+
+    /// Answers a message that has come before, as it was answered then or will be; gives back one that is new.
+    fn repeated(&mut self, intake: Intake) -> Option<Intake> {
+        let holds = match self.stages.get(&intake.message) {
+            None | Some(Stage::Stored { .. }) => return Some(intake),
+            Some(Stage::Known(holds)) => holds.clone(),
+            Some(Stage::HandedOn(progress)) => match &mut *lock(progress) {
+                Progress::Durable(holds) => holds.clone(),
+                Progress::UnderWay(waiting) => {
+                    telemetry::message_repeated(self.settings.device.as_str());
+                    waiting.push(intake.reply);
+                    return None;
+                }
+            },
+        };
+        telemetry::message_repeated(self.settings.device.as_str());
+        (intake.reply)(Ok(Kept { holds, is_repeated: true }));
+        None
     }
 
     fn origin(&self, intake: &Intake) -> Origin {

@@ -223,7 +223,7 @@ impl Hospital {
                 .send(device::Message::Intake(Box::new(intake)))
                 .map_err(|(_, message)| match message {
                     device::Message::Intake(intake) => Some(intake),
-                    device::Message::Settled { .. } => None,
+                    device::Message::Failed { .. } => None,
                 })
                 .or_else(|intake| intake.map_or(Ok(()), Err)),
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -29,6 +30,7 @@ pub(super) struct Consumers {
     pub(super) prices: watch::Receiver<Arc<PriceList>>,
     pub(super) openers: BTreeMap<CabinetId, (DeviceId, Arc<dyn Opener>)>,
     pub(super) clock: Clock,
+    pub(super) desk: Handle,
 }
 
 impl Consumers {
@@ -48,7 +50,8 @@ impl Consumers {
 
     fn start(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(Projector::new(self.rows.clone(), self.log.clone()).run());
+        // Charges and drawers are a few steps each; rows may take their time where nobody's answer waits for them.
+        tasks.spawn_on(Projector::new(self.rows.clone(), self.log.clone()).run(), &self.desk);
         let (hospital, log, views, clock) = (self.hospital.clone(), self.log.clone(), self.views.clone(), self.clock.clone());
         let charging = Charging { prices: self.prices.clone() };
         tasks.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::{AppError, Running, profiles, real_clock, start, until_signal};
@@ -98,11 +99,11 @@ fn cabinets(config: &Config) -> Vec<CabinetPlace> {
     config.cabinets.iter().map(|cabinet| CabinetPlace { id: cabinet.id.to_string(), pockets: cabinet.pockets.iter().map(|pocket| pocket.id.to_string()).collect() }).collect()
 }
 
-/// Runs the demo to its end.
-pub async fn run(options: Options) -> Result<Report, AppError> {
+/// Runs the demo to its end; its wardd has its pages at the `desk`.
+pub async fn run(options: Options, desk: &Handle) -> Result<Report, AppError> {
     let folder = options.data.clone().unwrap_or_else(|| std::env::temp_dir().join(format!("wardd-demo-{}", std::process::id())));
     let is_temporary = options.data.is_none();
-    let result = in_folder(&options, &folder).await.map_err(|error| match error {
+    let result = in_folder(&options, &folder, desk).await.map_err(|error| match error {
         AppError::Server(ServerError::Bind(address, source)) => {
             AppError::Setting(format!("WD-0303 the board cannot listen on {address}: {source}: free the port, or give another with --http 127.0.0.1:0 (0 takes a free one)"))
         }
@@ -126,7 +127,7 @@ fn key_ring(options: &Options, folder: &Path) -> Result<KeyRing, AppError> {
     Ok(KeyRing::load(&path)?)
 }
 
-async fn in_folder(options: &Options, folder: &Path) -> Result<Report, AppError> {
+async fn in_folder(options: &Options, folder: &Path, desk: &Handle) -> Result<Report, AppError> {
     let failed = |source| AppError::File { path: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -153,7 +154,7 @@ async fn in_folder(options: &Options, folder: &Path) -> Result<Report, AppError>
     }
     let prices = folder.join("prices.toml");
     std::fs::write(&prices, include_str!("../../config/prices.toml")).map_err(failed)?;
-    let running = start(&config, &profiles::Source::BuiltIn, Some(key_ring(options, folder)?)).await?;
+    let running = start(&config, &profiles::Source::BuiltIn, Some(key_ring(options, folder)?), desk).await?;
     // A kept folder goes on: the patients of the last run are gone, and others come.
     if running.opened.events > 0 {
         hospital.reseed(options.seed.wrapping_add(running.opened.events));

@@ -12,6 +12,7 @@ mod openers;
 pub mod profiles;
 mod reload;
 mod run;
+mod runtimes;
 pub mod simulation;
 mod sockets;
 mod wiring;
@@ -19,6 +20,7 @@ mod wiring;
 pub use check::check;
 pub use error::AppError;
 pub use run::{Running, run, start, until_signal};
+pub use runtimes::Runtimes;
 
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -79,8 +80,9 @@ impl Replay for Replays {
     }
 }
 
-/// Starts everything and says what was bound. `keys` is none for the configured key ring.
-pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<KeyRing>) -> Result<Running, AppError> {
+/// Starts everything and says what was bound: devices and actors here, pages and what follows the log at the `desk`. `ring` is
+/// none for the configured key ring.
+pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<KeyRing>, desk: &Handle) -> Result<Running, AppError> {
     let clock = real_clock();
     let ring = ring.map_or_else(|| wiring::keys(config), Ok)?;
     let device_profiles = wiring::load_profiles(config, profiles)?;
@@ -128,16 +130,20 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         prices: live.prices.subscribe(),
         openers: std::mem::take(&mut wired.openers),
         clock: clock.clone(),
+        desk: desk.clone(),
     };
     consumers.spawn(following.run());
     if let Some(traces) = &config.traces {
         let traces = Traces::new(&traces.endpoint, &config.hospital.facility, clock.clone())?;
-        consumers.spawn(traces.run(shared.clone()));
+        consumers.spawn_on(traces.run(shared.clone()), desk);
     }
 
     let http = &config.http;
-    let tls = http.tls_certificate.as_deref().zip(http.tls_key.as_deref());
-    let server = api::bind(http.bind, sockets::inherited("http", http.bind)?, tls).await?;
+    let tls = http.tls_certificate.clone().zip(http.tls_key.clone());
+    let (address, opened_before) = (http.bind, sockets::inherited("http", http.bind)?);
+    // Where it is bound is where its connections are woken.
+    let bound = desk.spawn(async move { api::bind(address, opened_before, tls.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()))).await });
+    let server = bound.await.map_err(|error| AppError::Setting(format!("http: {error}")))??;
     if let Ok(address) = server.address() {
         wired.endpoints.insert("http".to_owned(), address);
     }
@@ -156,7 +162,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         replay: Arc::new(Replays { devices: wired.devices }),
         stop: stopping.clone(),
     };
-    wired.tasks.spawn(server.serve(api::router(api), stopping));
+    wired.tasks.spawn_on(server.serve(api::router(api), stopping), desk);
     endpoints::write(&directory, &wired.endpoints)?;
     Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, live, log, directory, stop, tasks: wired.tasks, consumers, pulses: wired.pulses, clock: real_clock() })
 }
@@ -347,8 +353,8 @@ pub async fn until_signal() {
 }
 
 /// Runs wardd until it is told to stop, or its journal fails. `path` is read again at SIGHUP.
-pub async fn run(path: &Path, config: &Config) -> Result<(), AppError> {
-    let running = start(config, &profiles::Source::Folder(config.profiles.clone()), None).await?;
+pub async fn run(path: &Path, config: &Config, desk: &Handle) -> Result<(), AppError> {
+    let running = start(config, &profiles::Source::Folder(config.profiles.clone()), None, desk).await?;
     tracing::info!(events = running.opened.events, segments = running.opened.segments, cut_bytes = running.opened.cut_bytes, endpoints = ?running.endpoints, "wardd is ready");
     notify(&[sd_notify::NotifyState::Ready]);
     let mut failure = running.failure();

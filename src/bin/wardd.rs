@@ -132,13 +132,18 @@ fn simulate_core(first: u64, count: u64) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tasks that hang on a device must not hold up the end.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 fn run(command: Command) -> Result<ExitCode, String> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| format!("the runtime cannot start: {error}"))?;
+    let runtimes = || app::Runtimes::new().map_err(|error| format!("the runtime cannot start: {error}"));
     match command {
         Command::Run { config: path } => {
             let config = Config::load(&path).map_err(|error| error.to_string())?;
             telemetry::start_logging(config.log.target, &config.log.filter);
-            runtime.block_on(app::run(&path, &config)).map_err(|error| error.to_string())?;
+            let runtimes = runtimes()?;
+            let desk = runtimes.desk();
+            runtimes.run(app::run(&path, &config, &desk), PATIENCE).map_err(|error| error.to_string())?;
         }
         Command::Check { config: path } => {
             let config = Config::load(&path).map_err(|error| error.to_string())?;
@@ -149,21 +154,20 @@ fn run(command: Command) -> Result<ExitCode, String> {
             println!("{}: {} wards, {} cabinets, {} devices, all right", path.display(), config.wards.len(), config.cabinets.len(), config.devices.len());
         }
         Command::Sim { seed, seeds, core, real, lying_disk } => {
-            drop(runtime);
             return if core { simulate_core(seed, seeds) } else { simulate(seed, seeds, real.then_some(if lying_disk { DiskKind::Lying } else { DiskKind::Honest })) };
         }
         Command::Demo { duration, seed, data, http, pace, quiet } => {
             telemetry::start_logging(LogTarget::Auto, "error");
             let options = demo::Options { duration, seed, data, http, pace, is_quiet: quiet };
-            let report = runtime.block_on(demo::run(options)).map_err(|error| error.to_string())?;
+            let runtimes = runtimes()?;
+            let desk = runtimes.desk();
+            let report = runtimes.run(demo::run(options, &desk), PATIENCE).map_err(|error| error.to_string())?;
             println!("{report}");
             if !report.differences.is_empty() {
                 return Ok(ExitCode::FAILURE);
             }
         }
     }
-    // Tasks that hang on a device must not hold up the end.
-    runtime.shutdown_timeout(Duration::from_millis(500));
     Ok(ExitCode::SUCCESS)
 }
 
