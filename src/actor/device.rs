@@ -397,7 +397,7 @@ impl Errand {
     fn alone(self, finish: Finish) {
         let holds = self.holds;
         if self.carried.is_empty() {
-            return self.log.barrier(None, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
+            return self.log.barrier(Vec::new(), Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
         }
         let batch = Batch { expected: vec![], meta: self.origin.meta(), events: self.carried };
         self.log.append(batch, Box::new(move |result| finish.end(result.map(|_| holds.into()).map_err(Failure::from))));
@@ -405,12 +405,7 @@ impl Errand {
 
     async fn one_by_one(mut self, targets: Vec<(Option<Part>, Target)>, finish: Finish) {
         let mut raw_at = None;
-        let mut was_refused = false;
         for (number, (part, target)) in targets.into_iter().enumerate() {
-            // A transfer whose new bed refuses leaves the patient where they are.
-            if was_refused && target.follows_admission() {
-                continue;
-            }
             let mut origin = Origin { part, ..self.origin.clone() };
             origin.command = self.origin.command.part(u32::try_from(number).unwrap_or(u32::MAX));
             let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -418,18 +413,15 @@ impl Errand {
                 // The receiver is gone only when wardd stops.
                 let _ = sender.send(outcome);
             });
-            let is_admission = target.is_admission();
             self.directory.send(target, origin, std::mem::take(&mut self.carried), raw_at, reply);
             match receiver.await.unwrap_or(Outcome::Failed(Failure::Lost)) {
                 Outcome::Failed(failure) => return finish.end(Err(failure)),
                 Outcome::Held(receipt, reason) => {
                     raw_at = raw_at.or(Some(receipt.first));
-                    was_refused |= is_admission;
                     self.holds.push(reason);
                 }
                 Outcome::Done(receipt) => raw_at = raw_at.or(Some(receipt.first)),
                 Outcome::Refused(refusal) => {
-                    was_refused |= is_admission;
                     self.holds.push(Reason::Refused { rule: refusal.rule, detail: refusal.message });
                 }
                 Outcome::Repeated | Outcome::Nothing => {}

@@ -1,12 +1,13 @@
 //! The directory: which port leads to which actor, and the tree that keeps them running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 
+use super::census::{self, Census};
 use super::device::{DeviceActor, Intake};
 use super::keeper::{Keeper, Message, Settings};
 use super::port::Port;
@@ -15,9 +16,10 @@ use super::supervisor::{Child, Order, Supervisor};
 use super::{StartError, charging, device};
 use crate::domain::accessions::Accessions;
 use crate::domain::account::Account;
-use crate::domain::bed::{self, Bed};
 use crate::domain::cabinet::{self, Cabinet};
+use crate::domain::census::{Command, Policy};
 use crate::domain::quarantine::{Item, Reason};
+use crate::domain::record_numbers::RecordNumbers;
 use crate::domain::specimen::{self, Specimen};
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::views::Views;
@@ -27,6 +29,8 @@ use crate::routing::Routed;
 
 pub use charging::Charging;
 
+/// The key of the stream of medical record numbers.
+pub const RECORD_NUMBERS: &str = "record-numbers";
 /// Keepers that share the specimens.
 const SPECIMEN_KEEPERS: usize = 4;
 
@@ -39,6 +43,8 @@ pub struct Layout {
     pub cabinets: Vec<CabinetId>,
     /// Devices.
     pub devices: Vec<DeviceId>,
+    /// What it has decided about admissions and discharges.
+    pub policy: Policy,
 }
 
 type KeeperPort<A> = Port<Message<A>>;
@@ -46,7 +52,9 @@ type KeeperPort<A> = Port<Message<A>>;
 /// Ports to the actors that messages are sent to.
 #[derive(Debug)]
 pub struct Targets {
-    beds: BTreeMap<BedId, KeeperPort<Bed>>,
+    /// The beds that there are.
+    beds: BTreeSet<BedId>,
+    census: Port<census::Message>,
     specimens: Vec<KeeperPort<Specimen>>,
     cabinets: BTreeMap<CabinetId, KeeperPort<Cabinet>>,
 }
@@ -54,8 +62,8 @@ pub struct Targets {
 /// A command of a device and the actor that it is for.
 #[derive(Debug)]
 pub enum Target {
-    /// To a bed.
-    Bed(BedId, bed::Command),
+    /// About people, stays and beds.
+    Census(Command),
     /// To a specimen.
     Specimen(Accession, specimen::Command),
     /// To a cabinet.
@@ -70,16 +78,6 @@ impl Target {
         }
         self
     }
-
-    /// Whether a patient comes into a bed by it.
-    pub fn is_admission(&self) -> bool {
-        matches!(self, Target::Bed(_, bed::Command::Admit { .. }))
-    }
-
-    /// Whether it only makes sense when the admission before it went through.
-    pub fn follows_admission(&self) -> bool {
-        matches!(self, Target::Bed(_, bed::Command::Release { .. }))
-    }
 }
 
 /// The reason that something not configured is held.
@@ -90,7 +88,6 @@ pub fn unknown(what: &str, name: &str) -> Reason {
 impl Targets {
     /// The actor that an item is for, or why there is none.
     pub fn target(&self, device: &DeviceId, item: Routed) -> Result<Target, Reason> {
-        let known_bed = |bed: BedId| if self.beds.contains_key(&bed) { Ok(bed) } else { Err(unknown("bed", bed.as_str())) };
         let known_cabinet = |cabinet: CabinetId| if self.cabinets.contains_key(&cabinet) { Ok(cabinet) } else { Err(unknown("cabinet", cabinet.as_str())) };
         match item {
             Routed::Results { accession, patient, results } => {
@@ -104,8 +101,10 @@ impl Targets {
                 Ok(Target::Cabinet(known_cabinet(cabinet)?, load))
             }
             Routed::Report { cabinet, reported } => Ok(Target::Cabinet(known_cabinet(cabinet)?, cabinet::Command::Report(*reported))),
-            Routed::Admit { bed, patient } => Ok(Target::Bed(known_bed(bed)?, bed::Command::Admit { patient })),
-            Routed::Release { bed, patient, reason } => Ok(Target::Bed(known_bed(bed)?, bed::Command::Release { patient, reason })),
+            Routed::Census(command) => match self.unknown_bed(&command) {
+                Some(reason) => Err(reason),
+                None => Ok(Target::Census(command)),
+            },
             Routed::Hold(reason) | Routed::Unbound { reason, .. } => Err(reason),
             Routed::Noted | Routed::Query { .. } | Routed::Control { .. } | Routed::Tag { .. } | Routed::Drawer { .. } => {
                 Err(Reason::NotSupported { detail: "this belongs to the device itself".to_owned() })
@@ -113,10 +112,15 @@ impl Targets {
         }
     }
 
+    /// Why a command cannot be meant: it names a bed that is not there.
+    fn unknown_bed(&self, command: &Command) -> Option<Reason> {
+        command.beds().find(|bed| !self.beds.contains(*bed)).map(|bed| unknown("bed", bed.as_str()))
+    }
+
     /// Sends a command with the events that become durable with it.
     pub fn send(&self, target: Target, origin: Origin, carried: Vec<NewEvent>, raw_at: Option<u64>, reply: Reply) {
         match target {
-            Target::Bed(bed, command) => ask(self.beds.get(&bed), Request { key: bed.to_string(), command, origin, carried, raw_at, reply }),
+            Target::Census(command) => ask_census(&self.census, Request { key: String::new(), command, origin, carried, raw_at, reply }),
             Target::Specimen(accession, command) => {
                 ask(Some(self.specimen(&accession)), Request { key: accession.to_string(), command, origin, carried, raw_at, reply });
             }
@@ -141,12 +145,19 @@ fn ask<A: Aggregate>(port: Option<&KeeperPort<A>>, request: Request<A::Command>)
     }
 }
 
+fn ask_census(port: &Port<census::Message>, request: Request<Command>) {
+    if let Err((_, census::Message::Ask(request))) = port.send(census::Message::Ask(Box::new(request))) {
+        (request.reply)(Outcome::Failed(Failure::Busy));
+    }
+}
+
 /// The hospital's actors.
 pub struct Hospital {
     targets: Arc<Targets>,
     accounts: KeeperPort<Account>,
     quarantine: KeeperPort<Item>,
     accessions: KeeperPort<Accessions>,
+    record_numbers: KeeperPort<RecordNumbers>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
     root: ActorRef<Order>,
@@ -166,19 +177,13 @@ fn keeper<A: Aggregate>(name: &str, log: &Arc<dyn Log>, streams: usize) -> (Chil
 }
 
 impl Hospital {
-    /// Starts root, wards, beds, cabinets, keepers, billing and devices.
+    /// Starts root, census, cabinets, keepers, billing and devices.
     pub async fn start(layout: Layout, log: Arc<dyn Log>) -> Result<Self, StartError> {
         let mut children = Vec::new();
-        let mut beds = BTreeMap::new();
-        for (ward, ward_beds) in &layout.wards {
-            let mut in_ward = Vec::new();
-            for bed in ward_beds {
-                let (child, port) = keeper::<Bed>(&format!("bed {bed}"), &log, 1);
-                in_ward.push(child);
-                beds.insert(bed.clone(), port);
-            }
-            children.push(Child::supervisor(&format!("ward {ward}"), in_ward));
-        }
+        let (census, announcer) = Port::new("census", limits::PORT_PLACES);
+        let settings = census::Settings { log: log.clone(), policy: layout.policy.clone() };
+        children.push(Child::new("census", || Census, settings, announcer));
+        let beds = layout.wards.values().flatten().cloned().collect();
         let mut cabinets = BTreeMap::new();
         for cabinet in &layout.cabinets {
             let (child, port) = keeper::<Cabinet>(&format!("cabinet {cabinet}"), &log, 1);
@@ -195,9 +200,11 @@ impl Hospital {
         children.push(child);
         let (child, quarantine) = keeper::<Item>("quarantine", &log, limits::KEEPER_STREAMS);
         children.push(child);
+        let (child, record_numbers) = keeper::<RecordNumbers>("record numbers", &log, 1);
+        children.push(child);
         let (child, accessions) = keeper::<Accessions>("accession numbers", &log, 1);
         children.push(child);
-        let targets = Arc::new(Targets { beds, specimens, cabinets });
+        let targets = Arc::new(Targets { beds, census, specimens, cabinets });
         let mut devices = BTreeMap::new();
         for device in &layout.devices {
             let (port, announcer) = Port::new(device.as_str(), limits::PORT_PLACES);
@@ -207,7 +214,7 @@ impl Hospital {
         }
         let failed = |error: ractor::SpawnErr| StartError { name: "hospital".to_owned(), why: error.to_string() };
         let (root, _) = Actor::spawn(None, Supervisor, children).await.map_err(failed)?;
-        Ok(Self { targets, accounts, quarantine, accessions, devices, layout, root })
+        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, devices, layout, root })
     }
 
     /// What the hospital consists of.
@@ -239,9 +246,18 @@ impl Hospital {
         receiver.await.unwrap_or(Outcome::Failed(Failure::Lost))
     }
 
-    /// Asks a bed.
-    pub async fn bed(&self, bed: &BedId, command: bed::Command, origin: Origin) -> Outcome {
-        Self::outcome(self.targets.beds.get(bed), bed.to_string(), command, origin).await
+    /// Asks about people, stays and beds; the beds that the command names must be known.
+    pub async fn census(&self, command: Command, origin: Origin) -> Outcome {
+        if let Some(reason) = self.targets.unknown_bed(&command) {
+            return Outcome::Refused(Refusal { rule: "unknown_bed".to_owned(), message: reason.sentence() });
+        }
+        let (sender, receiver) = oneshot::channel();
+        let reply: Reply = Box::new(move |outcome| {
+            // Whoever asked may have gone; the command is done all the same.
+            let _ = sender.send(outcome);
+        });
+        ask_census(&self.targets.census, Request { key: String::new(), command, origin, carried: Vec::new(), raw_at: None, reply });
+        receiver.await.unwrap_or(Outcome::Failed(Failure::Lost))
     }
 
     /// Asks a specimen.
@@ -262,6 +278,11 @@ impl Hospital {
     /// Asks an item of the quarantine.
     pub async fn quarantine(&self, item: &str, command: crate::domain::quarantine::Command, origin: Origin) -> Outcome {
         Self::outcome(Some(&self.quarantine), item.to_owned(), command, origin).await
+    }
+
+    /// The next medical record number.
+    pub async fn record_number(&self, origin: Origin) -> Outcome {
+        Self::outcome(Some(&self.record_numbers), RECORD_NUMBERS.to_owned(), crate::domain::record_numbers::Command::Issue, origin).await
     }
 
     /// The next accession number.
@@ -303,7 +324,7 @@ impl Hospital {
         for _ in 0..400 {
             let waiting = self.devices.values().any(|port| port.free() < limits::PORT_PLACES)
                 || self.targets.specimens.iter().any(|port| port.free() < limits::PORT_PLACES)
-                || self.targets.beds.values().any(|port| port.free() < limits::PORT_PLACES)
+                || self.targets.census.free() < limits::PORT_PLACES
                 || self.targets.cabinets.values().any(|port| port.free() < limits::PORT_PLACES)
                 || self.accounts.free() < limits::PORT_PLACES;
             if !waiting {

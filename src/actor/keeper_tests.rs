@@ -14,13 +14,13 @@ use super::*;
 use crate::actor::port::Port;
 use crate::actor::request::{Origin, Reply};
 use crate::actor::supervisor::{Child, Supervisor};
-use crate::domain::Context;
+use crate::domain::{Context, Folded};
 use crate::journal::views::MemoryViews;
-use crate::journal::{Disk, FileLog, KeyRing, Options, RealDisk};
-use crate::kernel::{Principal, Timestamp};
+use crate::journal::{Disk, FileLog, KeyRing, Options, RealDisk, Snapshot};
+use crate::kernel::{CommandId, Principal, Timestamp, limits};
 
 /// The simplest aggregate: a sum that refuses to go below zero, and breaks when told to.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Sum(i64);
 
 #[derive(Debug, Clone)]
@@ -42,20 +42,10 @@ enum Rejection {
     BelowZero,
 }
 
-impl Aggregate for Sum {
+impl Folded for Sum {
     const KIND: StreamKind = StreamKind::Bed;
     const SNAPSHOT: u16 = 1;
-    type Command = Command;
     type Event = Event;
-    type Rejection = Rejection;
-
-    fn decide(&self, _: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match command {
-            Command::Add(amount) if self.0 + amount < 0 => Err(Rejection::BelowZero),
-            Command::Add(amount) => Ok(vec![Event::Added { amount: *amount }]),
-            Command::Break => panic!("a planted failure"),
-        }
-    }
 
     fn apply(&mut self, event: &Event) {
         let Event::Added { amount } = event;
@@ -64,6 +54,19 @@ impl Aggregate for Sum {
 
     fn name(_: &Event) -> (&'static str, u16) {
         ("Added", 1)
+    }
+}
+
+impl Aggregate for Sum {
+    type Command = Command;
+    type Rejection = Rejection;
+
+    fn decide(&self, _: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match command {
+            Command::Add(amount) if self.0 + amount < 0 => Err(Rejection::BelowZero),
+            Command::Add(amount) => Ok(vec![Event::Added { amount: *amount }]),
+            Command::Break => panic!("a planted failure"),
+        }
     }
 }
 
@@ -115,7 +118,7 @@ impl Bench {
         log.keep_snapshots(Arc::new(MemoryViews::default()));
         let (port, announcer) = Port::new("sums", places);
         let child = Child::new("sums", || Keeper::<Sum>(PhantomData), Settings { log: log.clone(), streams }, announcer);
-        ractor::Actor::spawn(None, Supervisor, vec![Child::supervisor("ward", vec![child])]).await.unwrap();
+        ractor::Actor::spawn(None, Supervisor, vec![child]).await.unwrap();
         Self { log, gate, port, folder, number: AtomicU64::new(1) }
     }
 

@@ -6,6 +6,7 @@
 //! **Invariant**: state is applied before its sync returns, but nobody sees it: what reads, reads the journal.
 //! Start reading at [`request`], then `keeper`.
 
+mod census;
 mod charging;
 pub mod device;
 mod discrepancies;
@@ -13,10 +14,11 @@ mod hospital;
 mod keeper;
 mod port;
 pub mod request;
+mod streams;
 mod supervisor;
 mod unpriced;
 
-pub use hospital::{Charging, Hospital, Layout, unknown};
+pub use hospital::{Charging, Hospital, Layout, RECORD_NUMBERS, unknown};
 pub use port::{Busy, Port};
 pub use request::{Failure, Origin, Outcome, Reply};
 

@@ -73,7 +73,7 @@ impl Origin {
 
     /// What the rules may know.
     pub fn context(&self) -> Context {
-        Context { now: self.now, principal: self.principal.clone(), witness: self.witness.clone() }
+        Context { command: self.command, now: self.now, principal: self.principal.clone(), witness: self.witness.clone() }
     }
 }
 

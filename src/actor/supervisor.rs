@@ -27,21 +27,13 @@ pub enum Order {
     Rested(usize),
 }
 
-/// How a child comes to be.
-#[derive(Clone)]
-enum Kind {
-    /// At once: a supervisor.
-    Now,
-    /// By its first message; told whom to ask for it.
-    Asked(Arc<dyn Fn(ActorRef<Order>, usize) + Send + Sync>),
-}
-
 /// How a child is started, under which name, and announced to its port.
 #[derive(Clone)]
 pub struct Child {
     /// Its name, for logs.
     pub name: Arc<str>,
-    kind: Kind,
+    /// Has its first message ask this supervisor for it.
+    sleep: Arc<dyn Fn(ActorRef<Order>, usize) + Send + Sync>,
     start: Arc<dyn Fn(ActorCell) -> Starting + Send + Sync>,
 }
 
@@ -75,22 +67,7 @@ impl Child {
         let asked = move |supervisor: ActorRef<Order>, number: usize| {
             for_sleep.sleeps(Box::new(move || supervisor.cast(Order::Wake(number)).is_ok()));
         };
-        Self { name: child_name, kind: Kind::Asked(Arc::new(asked)), start: Arc::new(start) }
-    }
-
-    /// A supervisor as a child of another.
-    pub fn supervisor(name: &str, children: Vec<Child>) -> Self {
-        let child_name: Arc<str> = name.into();
-        let for_start = child_name.clone();
-        let start = move |supervisor: ActorCell| -> Starting {
-            let (children, name) = (children.clone(), for_start.clone());
-            Box::pin(async move {
-                let failed = |why: String| StartError { name: name.to_string(), why };
-                let (reference, _) = Actor::spawn_linked(None, Supervisor, children, supervisor).await.map_err(|error| failed(error.to_string()))?;
-                Ok(reference.get_cell())
-            })
-        };
-        Self { name: child_name, kind: Kind::Now, start: Arc::new(start) }
+        Self { name: child_name, sleep: Arc::new(asked), start: Arc::new(start) }
     }
 }
 
@@ -122,37 +99,31 @@ fn rest(supervisor: &ActorRef<Order>, running: &Running) {
 }
 
 /// A supervisor's memory.
-pub struct Ward {
+pub struct Children {
     running: Vec<Running>,
 }
 
-/// The actor: the hospital's root, or a ward.
+/// The actor: the hospital's root.
 pub struct Supervisor;
 
 impl Actor for Supervisor {
     type Msg = Order;
-    type State = Ward;
+    type State = Children;
     type Arguments = Vec<Child>;
 
-    async fn pre_start(&self, myself: ActorRef<Order>, children: Vec<Child>) -> Result<Ward, ActorProcessingErr> {
+    async fn pre_start(&self, myself: ActorRef<Order>, children: Vec<Child>) -> Result<Children, ActorProcessingErr> {
         let mut running = Vec::with_capacity(children.len());
         for (number, child) in children.into_iter().enumerate() {
-            let cell = match &child.kind {
-                Kind::Now => Some((child.start)(myself.get_cell()).await?),
-                Kind::Asked(sleep) => {
-                    sleep(myself.clone(), number);
-                    None
-                }
-            };
-            running.push(Running { child, number, cell, failures: VecDeque::new() });
+            (child.sleep)(myself.clone(), number);
+            running.push(Running { child, number, cell: None, failures: VecDeque::new() });
         }
-        Ok(Ward { running })
+        Ok(Children { running })
     }
 
-    async fn handle_supervisor_evt(&self, myself: ActorRef<Order>, event: SupervisionEvent, ward: &mut Ward) -> Result<(), ActorProcessingErr> {
+    async fn handle_supervisor_evt(&self, myself: ActorRef<Order>, event: SupervisionEvent, children: &mut Children) -> Result<(), ActorProcessingErr> {
         let SupervisionEvent::ActorFailed(cell, cause) = event else { return Ok(()) };
         let is_it = |running: &&mut Running| running.cell.as_ref().is_some_and(|known| known.get_id() == cell.get_id());
-        let Some(failed) = ward.running.iter_mut().find(is_it) else { return Ok(()) };
+        let Some(failed) = children.running.iter_mut().find(is_it) else { return Ok(()) };
         let now = Instant::now();
         failed.failures.push_back(now);
         while failed.failures.front().is_some_and(|first| now.duration_since(*first) > WINDOW) {
@@ -168,9 +139,9 @@ impl Actor for Supervisor {
         Ok(())
     }
 
-    async fn handle(&self, myself: ActorRef<Order>, order: Order, ward: &mut Ward) -> Result<(), ActorProcessingErr> {
+    async fn handle(&self, myself: ActorRef<Order>, order: Order, children: &mut Children) -> Result<(), ActorProcessingErr> {
         let (Order::Wake(number) | Order::Rested(number)) = order;
-        let Some(running) = ward.running.get_mut(number) else { return Ok(()) };
+        let Some(running) = children.running.get_mut(number) else { return Ok(()) };
         if let Order::Rested(_) = order {
             telemetry::actor_restarted(&running.child.name, "it has rested");
             running.failures.clear();

@@ -1,4 +1,4 @@
-//! Beds.
+//! Beds: who lies in them, for whom they are kept, what is done with them while nobody does.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -7,10 +7,12 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::at::Instant;
 use super::command::{Body, Key, parse};
 use super::problem::Problem;
 use super::state::Api;
-use crate::domain::bed::{Command, Leaving};
+use crate::domain::bed::{Bed, Use};
+use crate::domain::census::{Admission, Command};
 use crate::kernel::{BedId, Mrn, StreamId, StreamKind};
 use crate::projection::BedRow;
 
@@ -18,21 +20,56 @@ use crate::projection::BedRow;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BedView {
     bed: String,
-    /// Who lies in it.
+    /// `free`, `reserved`, `occupied`, `cleaning` or `blocked`.
+    state: &'static str,
+    /// Who lies in it, or for whom it is kept.
     patient: Option<String>,
-    /// Since when.
+    /// Since when it is in this state.
     since: Option<String>,
+    /// Why it is blocked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Why whoever lies in it is isolated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    isolation: Option<String>,
 }
 
-fn view(api: &Api, bed: &BedId) -> BedView {
-    let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
-    BedView { bed: bed.to_string(), patient: row.patient.map(|patient| patient.to_string()), since: row.since.map(|since| since.to_string()) }
+/// A state in words: its word, who, since when, why.
+pub(super) fn words(used: &Use) -> (&'static str, Option<&Mrn>, Option<crate::kernel::Timestamp>, Option<&str>) {
+    match used {
+        Use::Free => ("free", None, None, None),
+        Use::Reserved { patient, since } => ("reserved", Some(patient), Some(*since), None),
+        Use::Occupied { patient, since } => ("occupied", Some(patient), Some(*since), None),
+        Use::Cleaning { since } => ("cleaning", None, Some(*since), None),
+        Use::Blocked { reason, since } => ("blocked", None, Some(*since), Some(reason)),
+    }
 }
 
-/// All beds.
-#[utoipa::path(get, path = "/api/v1/beds", responses((status = 200, body = Vec<BedView>)))]
-pub(super) async fn list(State(api): State<Api>) -> Json<Vec<BedView>> {
-    Json(api.hospital.layout().wards.values().flatten().map(|bed| view(&api, bed)).collect())
+fn view(id: &BedId, bed: &Bed) -> BedView {
+    let (state, patient, since, reason) = words(&bed.used);
+    BedView {
+        bed: id.to_string(),
+        state,
+        patient: patient.map(ToString::to_string),
+        since: since.map(|since| since.to_string()),
+        reason: reason.map(str::to_owned),
+        isolation: bed.isolation.clone(),
+    }
+}
+
+/// The bed now, or as it was.
+fn look(api: &Api, bed: &BedId, instant: Instant) -> Result<BedView, Problem> {
+    let state = match instant.0 {
+        None => api.rows.get::<BedRow>("bed", bed.as_str()).unwrap_or_default().bed,
+        Some(instant) => api.history.at::<Bed>(bed.as_str(), instant).map_err(|error| Problem::unreadable(&error))?,
+    };
+    Ok(view(bed, &state))
+}
+
+/// All beds, now or as they were at an instant (`?at=`).
+#[utoipa::path(get, path = "/api/v1/beds", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200, body = Vec<BedView>)))]
+pub(super) async fn list(State(api): State<Api>, instant: Instant) -> Result<Json<Vec<BedView>>, Problem> {
+    api.hospital.layout().wards.values().flatten().map(|bed| look(&api, bed, instant)).collect::<Result<Vec<_>, _>>().map(Json)
 }
 
 fn known(api: &Api, bed: &str) -> Result<BedId, Problem> {
@@ -41,35 +78,41 @@ fn known(api: &Api, bed: &str) -> Result<BedId, Problem> {
     if is_known { Ok(bed) } else { Err(Problem::missing("bed", bed.as_str())) }
 }
 
-/// One bed.
-#[utoipa::path(get, path = "/api/v1/beds/{bed}", responses((status = 200, body = BedView), (status = 404, body = Problem)))]
-pub(super) async fn show(State(api): State<Api>, Path(bed): Path<String>) -> Result<Json<BedView>, Problem> {
-    known(&api, &bed).map(|bed| Json(view(&api, &bed)))
+/// One bed, now or as it was at an instant (`?at=`).
+#[utoipa::path(get, path = "/api/v1/beds/{bed}", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200, body = BedView), (status = 404, body = Problem)))]
+pub(super) async fn show(State(api): State<Api>, Path(bed): Path<String>, instant: Instant) -> Result<Json<BedView>, Problem> {
+    look(&api, &known(&api, &bed)?, instant).map(Json)
 }
 
-/// Who.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// What is needed for what is done.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct BedAction {
-    /// Medical record number.
-    #[schema(value_type = String, example = "1001")]
-    patient: Mrn,
+    /// Medical record number, to `admit`, `discharge` or `cancel`.
+    #[schema(value_type = Option<String>, example = "1001")]
+    patient: Option<Mrn>,
+    /// Why, to `block` or `isolate`.
+    reason: Option<String>,
     /// Who acts.
-    #[serde(default)]
     user: Option<String>,
 }
 
-/// `admit`, `discharge` or `cancel`.
+/// `admit`, `discharge`, `cancel` (an admission), `block`, `unblock`, `clean`, `isolate` or `end-isolation`.
 #[utoipa::path(post, path = "/api/v1/beds/{bed}/{action}", request_body = BedAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(State(api): State<Api>, Path((bed, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<BedAction>) -> Result<Response, Problem> {
     let bed = known(&api, &bed)?;
-    let patient = body.patient;
+    let patient = || body.patient.clone().ok_or_else(|| Problem::bad("field patient is needed for this: the medical record number"));
     let command = match action.as_str() {
-        "admit" => Command::Admit { patient },
-        "discharge" => Command::Release { patient, reason: Leaving::Discharge },
-        "cancel" => Command::Release { patient, reason: Leaving::Cancelled },
+        "admit" => Command::Admit(Admission::into_bed(patient()?, bed.clone())),
+        "discharge" => Command::Discharge { patient: patient()?, bed: Some(bed.clone()) },
+        "cancel" => Command::CancelAdmission { patient: patient()?, bed: Some(bed.clone()) },
+        "block" => Command::Block { bed: bed.clone(), reason: body.reason.clone().unwrap_or_default() },
+        "unblock" => Command::Unblock { bed: bed.clone() },
+        "clean" => Command::Clean { bed: bed.clone() },
+        "isolate" => Command::Isolate { bed: bed.clone(), reason: Some(body.reason.clone().unwrap_or_default()) },
+        "end-isolation" => Command::Isolate { bed: bed.clone(), reason: None },
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.bed(&bed, command, api.origin(key, body.user.as_deref(), None)?).await;
+    let outcome = api.hospital.census(command, api.origin(key, body.user.as_deref(), None)?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Bed, bed.as_str()), key, &outcome, StatusCode::OK))
 }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::problem::Problem;
 use super::state::Api;
 use crate::actor::{Origin, Outcome};
-use crate::kernel::{CommandId, Invalid, Principal, StreamId, limits};
+use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, limits};
 
 const KEY: &str = "idempotency-key";
 
@@ -46,6 +46,11 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// The encounter that the command opens when none is named.
+    pub(super) fn encounter(self) -> EncounterId {
+        EncounterId::of_command(self.command)
+    }
+
     /// The n-th command of the same request.
     pub(super) fn part(self, number: u32) -> Self {
         Self { command: self.command.part(number), ..self }

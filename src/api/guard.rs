@@ -18,12 +18,18 @@ fn is_equal(a: &[u8], b: &[u8]) -> bool {
 /// A reader sees what was durable when it asked: read models are a moment behind, so it waits for them, but not for long.
 pub(super) async fn fresh(State(api): State<Api>, request: Request, next: Next) -> Response {
     if request.method() == axum::http::Method::GET {
-        let head = api.history.head();
-        let mut changes = api.rows.changes();
-        // Models that are far behind, as after a long stop, are shown as they are.
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), changes.wait_for(|applied| *applied >= head)).await;
+        api.caught_up().await;
     }
     next.run(request).await
+}
+
+impl Api {
+    /// Waits a moment for the read models; those that are far behind, as after a long stop, are looked at as they are.
+    pub(super) async fn caught_up(&self) {
+        let head = self.history.head();
+        let mut changes = self.rows.changes();
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), changes.wait_for(|applied| *applied >= head)).await;
+    }
 }
 
 /// The token of a header: a program's bearer token (RFC 6750), or what a person typed as the password (RFC 7617).

@@ -4,6 +4,7 @@
 //! **Invariant**: an answer that says "done" goes out after the journal's sync; a repeated Idempotency-Key has no second effect.
 //! Start reading at [`router()`].
 
+mod at;
 mod beds;
 mod cabinets;
 mod command;
@@ -14,6 +15,7 @@ mod ledger;
 mod list;
 mod openapi;
 mod page;
+mod patients;
 mod problem;
 mod quarantine;
 mod router;

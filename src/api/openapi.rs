@@ -3,14 +3,14 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{beds, cabinets, devices, lab, ledger, quarantine};
+use super::{beds, cabinets, devices, lab, ledger, patients, quarantine};
 
 /// The document's root.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "wardd",
-        description = "Beds, specimens, cabinets, accounts, devices and quarantine of a hospital. Errors are application/problem+json; POST takes Idempotency-Key."
+        description = "Patients, stays, beds, specimens, cabinets, accounts, devices and quarantine of a hospital. Errors are application/problem+json; POST takes Idempotency-Key."
     ),
     paths(
         lab::order,
@@ -23,6 +23,11 @@ use super::{beds, cabinets, devices, lab, ledger, quarantine};
         beds::list,
         beds::show,
         beds::act,
+        patients::find,
+        patients::register,
+        patients::show,
+        patients::act,
+        patients::encounter,
         ledger::list,
         ledger::show,
         ledger::act,

@@ -10,6 +10,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
 
+use super::beds;
 use super::devices::configured;
 use super::state::Api;
 use crate::domain::specimen::Stage;
@@ -41,8 +42,10 @@ struct DeviceLine {
 
 struct BedLine {
     bed: String,
+    state: &'static str,
     patient: String,
     since: String,
+    isolation: String,
 }
 
 struct PocketLine {
@@ -132,8 +135,9 @@ fn render(api: &Api) -> String {
         .flatten()
         .map(|bed| {
             let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
-            let since = row.since.map(|since| age(now, Some(since))).unwrap_or_default();
-            BedLine { bed: bed.to_string(), patient: row.patient.map(|patient| patient.to_string()).unwrap_or_default(), since }
+            let (state, patient, since, _) = beds::words(&row.bed.used);
+            let since = since.map(|since| age(now, Some(since))).unwrap_or_default();
+            BedLine { bed: bed.to_string(), state, patient: patient.map(ToString::to_string).unwrap_or_default(), since, isolation: row.bed.isolation.unwrap_or_default() }
         })
         .collect();
     let cabinets = layout

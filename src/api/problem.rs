@@ -43,6 +43,21 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, &refusal.rule, refusal.message.clone())
     }
 
+    /// What the log holds cannot be read.
+    pub fn unreadable(error: &dyn std::fmt::Display) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unavailable", error.to_string())
+    }
+
+    /// The answer with something more beside it (RFC 9457, 3.2).
+    pub fn with(&self, name: &str, more: &impl Serialize) -> Response {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        if let Some(map) = value.as_object_mut() {
+            map.insert(name.to_owned(), serde_json::to_value(more).unwrap_or_default());
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(header::CONTENT_TYPE, "application/problem+json")], value.to_string()).into_response()
+    }
+
     /// It could not be tried.
     pub fn failed(failure: &Failure) -> Self {
         let status = match failure {

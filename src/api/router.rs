@@ -9,7 +9,7 @@ use axum::{Json, Router};
 
 use super::problem::Problem;
 use super::state::Api;
-use super::{beds, cabinets, command, devices, guard, lab, ledger, openapi, page, quarantine};
+use super::{beds, cabinets, command, devices, guard, lab, ledger, openapi, page, patients, quarantine};
 use crate::kernel::limits;
 use crate::telemetry;
 
@@ -26,6 +26,10 @@ pub fn router(api: Api) -> Router {
         .route("/beds", get(beds::list))
         .route("/beds/{bed}", get(beds::show))
         .route("/beds/{bed}/{action}", post(beds::act))
+        .route("/patients", get(patients::find).post(patients::register))
+        .route("/patients/{mrn}", get(patients::show))
+        .route("/patients/{mrn}/{action}", post(patients::act))
+        .route("/encounters/{encounter}", get(patients::encounter))
         .route("/accounts", get(ledger::list))
         .route("/accounts/{mrn}", get(ledger::show))
         .route("/accounts/{mrn}/{action}", post(ledger::act))

@@ -23,6 +23,7 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
         }
     }
     faults.extend(drawers(config, &known));
+    faults.extend(wiring::policy(config).err());
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
     faults.extend(wiring::keys(config).err().map(|error| error.to_string()));
     let http = &config.http;

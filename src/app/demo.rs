@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::{AppError, Running, profiles, real_clock, start, until_signal};
 use crate::api::ServerError;
 use crate::config::Config;
-use crate::domain::bed;
+use crate::domain::census;
 use crate::domain::cabinet::Command;
 use crate::journal::{KeyRing, Log};
 use crate::kernel::{CommandId, Principal, StreamKind};
@@ -241,13 +241,13 @@ async fn catch_up(running: &Running) {
 async fn discharge_all(config: &Config, running: &Running) {
     let clock = real_clock();
     for (number, bed) in config.wards.iter().flat_map(|ward| ward.bed_ids()).flatten().enumerate() {
-        let Some(patient) = running.rows.get::<BedRow>("bed", bed.as_str()).and_then(|row| row.patient) else { continue };
+        let Some(patient) = running.rows.get::<BedRow>("bed", bed.as_str()).and_then(|row| row.bed.occupant().map(|(patient, _)| patient.clone())) else { continue };
         let now = clock.now();
         let mut id = *b"demo-discharge..";
         id[..8].copy_from_slice(&running.head().to_be_bytes());
         id[14..].copy_from_slice(&u16::try_from(number).unwrap_or(0).to_be_bytes());
         let origin = crate::actor::Origin::new(CommandId::from_bytes(id), Principal::System("demo".to_owned()), now);
-        running.hospital.bed(&bed, bed::Command::Release { patient, reason: bed::Leaving::Discharge }, origin).await;
+        running.hospital.census(census::Command::Discharge { patient, bed: Some(bed) }, origin).await;
     }
 }
 

@@ -115,7 +115,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let views = Arc::new(views);
     log.keep_snapshots(views.clone());
     let rows = Arc::new(Rows::open(views.clone(), log.head())?);
-    let hospital = Arc::new(Hospital::start(wiring::layout(config), shared.clone()).await?);
+    let hospital = Arc::new(Hospital::start(wiring::layout(config, wiring::policy(config).map_err(AppError::Setting)?), shared.clone()).await?);
     assign_pockets(config, &hospital, &clock).await?;
 
     telemetry::begin_counting();
@@ -294,7 +294,7 @@ impl Running {
         }
         let (sender, receiver) = oneshot::channel();
         self.log.barrier(
-            None,
+            Vec::new(),
             Box::new(move |result| {
                 // Nobody waits any more when the probe took too long.
                 let _ = sender.send(result.is_ok());

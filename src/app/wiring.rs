@@ -9,6 +9,8 @@ use super::{AppError, profiles};
 use crate::actor::Layout;
 use crate::config::{Config, Device, Link, Mqtt, ScanPurpose};
 use crate::domain::account::{Price, PriceList};
+use crate::domain::census::Policy;
+use crate::domain::encounter::Clearance;
 use crate::gateway::Serving;
 use crate::journal::KeyRing;
 use crate::kernel::DeviceId;
@@ -33,8 +35,18 @@ pub(super) fn prices(config: &Config) -> Result<PriceList, AppError> {
     PriceList::new(entries).map_err(|source| AppError::Prices { path: config.prices.clone().unwrap_or_default(), source })
 }
 
-pub(super) fn layout(config: &Config) -> Layout {
+/// What the house has decided about admissions and discharges.
+pub(super) fn policy(config: &Config) -> Result<Policy, String> {
+    let known = || Clearance::ALL.map(Clearance::word).join(", ");
+    let clearance = |word: &String| {
+        Clearance::ALL.into_iter().find(|clearance| clearance.word() == word).ok_or_else(|| format!("admission.clearances: unknown clearance {word:?} (known: {})", known()))
+    };
+    Ok(Policy { housekeeping: config.admission.housekeeping, clearances: config.admission.clearances.iter().map(clearance).collect::<Result<_, _>>()? })
+}
+
+pub(super) fn layout(config: &Config, policy: Policy) -> Layout {
     Layout {
+        policy,
         wards: config.wards.iter().map(|ward| (ward.id.clone(), ward.bed_ids().into_iter().flatten().collect())).collect(),
         cabinets: config.cabinets.iter().map(|cabinet| cabinet.id.clone()).collect(),
         devices: config.devices.iter().map(|device| device.id.clone()).collect(),

@@ -31,6 +31,9 @@ pub struct Config {
     /// The MQTT broker, where devices use one.
     #[serde(default)]
     pub mqtt: Option<Mqtt>,
+    /// What the house has decided about admissions and discharges.
+    #[serde(default)]
+    pub admission: Admission,
     /// Wards and beds.
     #[serde(default)]
     pub wards: Vec<Ward>,
@@ -53,6 +56,28 @@ pub struct Config {
 
 fn profiles_folder() -> PathBuf {
     PathBuf::from("../device-profiles")
+}
+
+/// What the house has decided about admissions and discharges.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admission {
+    /// Whether a bed that somebody has left waits for housekeeping before the next patient is admitted by hand.
+    #[serde(default = "yes")]
+    pub housekeeping: bool,
+    /// Who must agree before a patient is discharged by hand: `clinical`, `nursing`, `pharmacy`, `billing`.
+    #[serde(default)]
+    pub clearances: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { housekeeping: yes(), clearances: Vec::new() }
+    }
 }
 
 /// Traces for OpenTelemetry.

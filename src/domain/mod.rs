@@ -9,18 +9,24 @@ pub mod accessions;
 pub mod account;
 pub mod bed;
 pub mod cabinet;
+pub mod census;
 pub mod device;
+pub mod encounter;
+pub mod patient;
 pub mod quarantine;
+pub mod record_numbers;
 pub mod specimen;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kernel::{Principal, StreamKind, Timestamp};
+use crate::kernel::{CommandId, Principal, StreamKind, Timestamp};
 
 /// What a decision may know besides state and command.
 #[derive(Debug, Clone)]
 pub struct Context {
+    /// The command's identity, from which new identities are made.
+    pub command: CommandId,
     /// When it is decided.
     pub now: Timestamp,
     /// Who asks.
@@ -29,27 +35,31 @@ pub struct Context {
     pub witness: Option<String>,
 }
 
-/// One kind of thing with an identity, a state and rules.
-pub trait Aggregate: Default + Serialize + DeserializeOwned + Send + Sync + 'static {
+/// One kind of thing with an identity: what is known of it is the fold of its events.
+pub trait Folded: Default + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The kind of its streams.
     const KIND: StreamKind;
     /// The version of the state's stored form, raised with every change of its shape; snapshots of another one are not used.
     const SNAPSHOT: u16;
-    /// What may be asked.
-    type Command: Send + Sync + std::fmt::Debug + 'static;
     /// What may have happened; stored as JSON with its name in `event`.
     type Event: Serialize + DeserializeOwned + Clone + Send + Sync + std::fmt::Debug + 'static;
-    /// Why something may not happen; serialised with its name in `rejection`.
-    type Rejection: std::error::Error + Serialize + Send + 'static;
-
-    /// What happens when a command meets the state. No events: it has happened already.
-    fn decide(&self, context: &Context, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Rejection>;
 
     /// The state after an event.
     fn apply(&mut self, event: &Self::Event);
 
     /// An event's type name and the version of its stored form.
     fn name(event: &Self::Event) -> (&'static str, u16);
+}
+
+/// A thing that decides for itself: its rules need nothing but its own state. What moves several at once is decided in [`census`].
+pub trait Aggregate: Folded {
+    /// What may be asked.
+    type Command: Send + Sync + std::fmt::Debug + 'static;
+    /// Why something may not happen; serialised with its name in `rejection`.
+    type Rejection: std::error::Error + Serialize + Send + 'static;
+
+    /// What happens when a command meets the state. No events: it has happened already.
+    fn decide(&self, context: &Context, command: &Self::Command) -> Result<Vec<Self::Event>, Self::Rejection>;
 
     /// What a person must look at because of this event, besides what it changes.
     fn held(event: &Self::Event) -> Option<quarantine::Reason> {
@@ -92,11 +102,11 @@ pub(crate) mod check {
 
     /// The context of a nurse at that moment.
     pub(crate) fn context(witness: Option<&str>) -> Context {
-        Context { now: now(), principal: Principal::Person("nurse-a".into()), witness: witness.map(str::to_owned) }
+        Context { command: CommandId::from_bytes([1; 16]), now: now(), principal: Principal::Person("nurse-a".into()), witness: witness.map(str::to_owned) }
     }
 
     /// The state after events.
-    pub(crate) fn given<A: Aggregate>(events: &[A::Event]) -> A {
+    pub(crate) fn given<A: Folded>(events: &[A::Event]) -> A {
         let mut state = A::default();
         events.iter().for_each(|event| state.apply(event));
         state

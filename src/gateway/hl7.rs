@@ -178,7 +178,8 @@ async fn one(device: &Arc<Device>, raw: Bytes, received: Timestamp, peer: &str) 
 fn verdict(stored: Result<Kept, Failure>, fault: Option<Fault>) -> (Code, Option<Fault>) {
     match (stored, fault) {
         (Err(failure), _) => (Code::ApplicationReject, Some(Fault { code: "207", place: String::new(), text: failure.to_string() })),
-        (Ok(_), Some(fault)) if fault.code == "200" => (Code::ApplicationReject, Some(fault)),
+        // Message type, event and processing id that are not taken here (HL7 table 0357, 200 to 202).
+        (Ok(_), Some(fault)) if ["200", "201", "202"].contains(&fault.code) => (Code::ApplicationReject, Some(fault)),
         (Ok(_), Some(fault)) => (Code::ApplicationError, Some(fault)),
         (Ok(kept), None) => match kept.holds.iter().find_map(contradiction) {
             Some(fault) => (Code::ApplicationError, Some(fault)),

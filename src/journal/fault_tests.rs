@@ -208,7 +208,7 @@ fn a_disk_without_room_inside_a_segment_refuses_and_goes_on_by_itself() {
     assert!(!log.is_accepting() && commands(&log) == [(0, 1)], "reading goes on");
     let barrier = |seen: u64| {
         let (sender, receiver) = std::sync::mpsc::channel();
-        log.barrier(Some((StreamId::new(StreamKind::Specimen, "S0"), seen)), Box::new(move |result| sender.send(result).unwrap()));
+        log.barrier(vec![(StreamId::new(StreamKind::Specimen, "S0"), seen)], Box::new(move |result| sender.send(result).unwrap()));
         receiver.recv().unwrap()
     };
     assert!(barrier(1).is_ok() && matches!(barrier(2), Err(AppendError::Conflict { found: 1, expected: 2, .. })), "who saw what was taken back is not told that it holds");

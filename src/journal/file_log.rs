@@ -252,7 +252,7 @@ impl Log for FileLog {
         }
     }
 
-    fn barrier(&self, seen: Option<(StreamId, u64)>, done: Completion) {
+    fn barrier(&self, seen: Vec<(StreamId, u64)>, done: Completion) {
         self.send(Request::Barrier { seen, done });
     }
 

@@ -104,7 +104,7 @@ pub trait Log: Send + Sync {
 
     /// Calls `done` when everything that was appended before is durable; with an error when the stream that was `seen` has not
     /// come to that version, since what was decided on it was taken back.
-    fn barrier(&self, seen: Option<(StreamId, u64)>, done: Completion);
+    fn barrier(&self, seen: Vec<(StreamId, u64)>, done: Completion);
 
     /// The events of a stream from a version on (the first is 1), at most `limit` of them, durable ones only.
     fn read_stream(&self, stream: &StreamId, from_version: u64, limit: usize) -> Result<Vec<(std::sync::Arc<Meta>, StoredEvent)>, JournalError>;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::keyring::{KeyError, NONCE_BYTES, Nonces};
 use super::{KeyRing, views::ViewsError};
 
-/// Rows whose names hold an identifier of a patient: accounts, tags (a wristband is one), snapshots of either.
-const NAMED_AFTER_PATIENTS: &[&str] = &["row/account/", "row/tag/", "snapshot/"];
+/// Rows whose names hold an identifier of a patient: accounts, patients, visits, tags (a wristband is one), snapshots of any.
+const NAMED_AFTER_PATIENTS: &[&str] = &["row/account/", "row/encounter/", "row/patient/", "row/tag/", "snapshot/"];
 /// Bytes of the keyed hash that stand in a row's name.
 const HASH_BYTES: usize = 16;
 

@@ -39,8 +39,8 @@ const NAP: Duration = Duration::from_micros(20);
 pub(super) enum Request {
     /// A batch and its JSON.
     Append { batch: Batch, body: Vec<u8>, done: Completion },
-    /// Answer when everything before is durable, and the stream that somebody has looked at is still as they saw it.
-    Barrier { seen: Option<(StreamId, u64)>, done: Completion },
+    /// Answer when everything before is durable, and what somebody has looked at is still as they saw it.
+    Barrier { seen: Vec<(StreamId, u64)>, done: Completion },
 }
 
 /// The segment that is written.
@@ -97,7 +97,7 @@ pub(super) struct State {
     fatal: Option<String>,
     buffer: Vec<u8>,
     group: Vec<Pending>,
-    barriers: Vec<(Option<(StreamId, u64)>, Completion)>,
+    barriers: Vec<(Vec<(StreamId, u64)>, Completion)>,
 }
 
 impl State {
@@ -434,11 +434,11 @@ impl Writer {
     }
 
     /// The answer to a barrier. Whoever looked at a state of which a part was taken back has seen what never was.
-    fn barrier(&self, seen: Option<(StreamId, u64)>) -> Result<Receipt, AppendError> {
+    fn barrier(&self, seen: Vec<(StreamId, u64)>) -> Result<Receipt, AppendError> {
         if let Some(cause) = &self.state.fatal {
             return Err(AppendError::Fatal(cause.clone()));
         }
-        if let Some((stream, expected)) = seen {
+        for (stream, expected) in seen {
             let found = self.index.read().unwrap_or_else(PoisonError::into_inner).version(index::hash(&stream));
             if found < expected {
                 return Err(AppendError::Conflict { stream: stream.to_string(), expected, found });

@@ -86,6 +86,8 @@ identity!(/// A stock item, as the hospital's own code (`PARA500`).
     ItemId, "item", check_key);
 identity!(/// A medical record number, as the hospital issues it; kept as received.
     Mrn, "medical record number", check_key);
+identity!(/// A stay or visit: `enc_` and the hospital's visit number (PV1-19), or a number of ours.
+    EncounterId, "encounter", check_encounter);
 identity!(/// A bed: `WARD:ROOM:BED`, the three parts of HL7 v2 PL (PV1-3.1 to .3).
     BedId, "bed", check_bed);
 identity!(/// A specimen's accession number, as printed on the tube. Our own end in a Luhn check digit.
@@ -105,6 +107,27 @@ fn check_account(what: &'static str, text: &str) -> Result<(), Invalid> {
     match text.strip_prefix("acc_") {
         Some(mrn) => check_key(what, mrn),
         None => Err(Invalid::new(what, text, "an account starts with acc_")),
+    }
+}
+
+fn check_encounter(what: &'static str, text: &str) -> Result<(), Invalid> {
+    check_key(what, text)?;
+    match text.strip_prefix("enc_") {
+        Some(number) if !number.is_empty() => Ok(()),
+        _ => Err(Invalid::new(what, text, "an encounter starts with enc_")),
+    }
+}
+
+impl EncounterId {
+    /// The encounter with this visit number of the hospital's own system.
+    pub fn of_visit(number: &str) -> Result<Self, Invalid> {
+        format!("enc_{number}").parse()
+    }
+
+    /// The encounter that a command opens: the same at each repetition.
+    pub fn of_command(command: super::CommandId) -> Self {
+        let digits = command.bytes().iter().fold(String::from("enc_w"), |text, byte| text + &format!("{byte:02x}"));
+        Self(digits)
     }
 }
 
@@ -136,6 +159,15 @@ impl PocketId {
     /// The drawer's part of the id: what stands before the first `-`.
     pub fn drawer(&self) -> &str {
         self.0.split('-').next().unwrap_or_default()
+    }
+}
+
+impl Mrn {
+    /// Our own medical record number: `W`, a number of at least seven digits and a Luhn check digit.
+    pub fn issue(number: u32) -> Self {
+        let body = format!("{number:07}");
+        let check = luhn_check_digit(&body);
+        Self(format!("W{body}{check}"))
     }
 }
 
@@ -187,12 +219,25 @@ pub enum StreamKind {
     Quarantine,
     /// The hospital itself: accession numbers.
     Hospital,
+    /// Who a patient is, and what is known of them.
+    Patient,
+    /// A stay or visit.
+    Encounter,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 7] =
-        [StreamKind::Bed, StreamKind::Specimen, StreamKind::Cabinet, StreamKind::Account, StreamKind::Device, StreamKind::Quarantine, StreamKind::Hospital];
+    pub const ALL: [StreamKind; 9] = [
+        StreamKind::Bed,
+        StreamKind::Specimen,
+        StreamKind::Cabinet,
+        StreamKind::Account,
+        StreamKind::Device,
+        StreamKind::Quarantine,
+        StreamKind::Hospital,
+        StreamKind::Patient,
+        StreamKind::Encounter,
+    ];
 
     /// The word that stands before the slash of a stream id.
     pub fn word(self) -> &'static str {
@@ -204,6 +249,8 @@ impl StreamKind {
             StreamKind::Device => "device",
             StreamKind::Quarantine => "quarantine",
             StreamKind::Hospital => "hospital",
+            StreamKind::Patient => "patient",
+            StreamKind::Encounter => "encounter",
         }
     }
 }

@@ -129,6 +129,11 @@ impl Date {
             .map_err(|_| Invalid::new("date", &format!("{year:04}-{month:02}-{day:02}"), "there is no such day"))
     }
 
+    /// The year.
+    pub fn year(self) -> i16 {
+        self.year
+    }
+
     /// The last day of a month: what day 00 means in GS1 dates (GS1 General Specifications, 3.4.2).
     pub fn month_end(year: i16, month: i8) -> Result<Self, Invalid> {
         let first = jiff::civil::Date::new(year, month, 1).map_err(|_| Invalid::new("date", &format!("{year:04}-{month:02}"), "there is no such month"))?;

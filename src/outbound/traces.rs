@@ -153,6 +153,8 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Quarantine => "quarantine",
             StreamKind::Device => "device",
             StreamKind::Hospital => "hospital",
+            StreamKind::Patient => "patient",
+            StreamKind::Encounter => "encounter",
         };
         format!("{part} {}", stored.event.kind)
     })

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::device;
+use crate::domain::{Folded, device};
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::journal::{JournalError, Log};
 use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
@@ -86,6 +86,28 @@ impl History {
     /// Whether the log takes what comes: not while the disk is full or after a failure.
     pub fn is_accepting(&self) -> bool {
         self.log.is_accepting()
+    }
+
+    /// A thing as it was at an instant, from its events up to then.
+    pub fn at<A: Folded>(&self, key: &str, instant: Timestamp) -> Result<A, JournalError> {
+        let stream = StreamId::new(A::KIND, key);
+        let (mut state, mut from, newest) = (A::default(), 1, self.log.version(&stream));
+        while from <= newest {
+            let page = self.log.read_stream(&stream, from, usize::try_from(PAGE).unwrap_or(usize::MAX))?;
+            if page.is_empty() {
+                break;
+            }
+            for (meta, stored) in &page {
+                if meta.recorded > instant {
+                    return Ok(state);
+                }
+                if let Ok(event) = serde_json::from_str(stored.event.payload.get()) {
+                    state.apply(&event);
+                }
+            }
+            from += page.len() as u64;
+        }
+        Ok(state)
     }
 
     /// What a command caused in a stream; none when nothing of it is found.

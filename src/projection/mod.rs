@@ -1,4 +1,4 @@
-//! Read models folded from the journal: beds, cabinets, specimens, accounts, tags, what waits in quarantine.
+//! Read models folded from the journal: patients, encounters, beds, cabinets, specimens, accounts, tags, what waits in quarantine.
 //!
 //! Flow: durable batches → [`Projector`] → [`Rows`] (in memory first, written to the views once a second) → pages and API.
 //! **Invariant**: a row says which event it reflects last, so that an event that comes again changes nothing.
@@ -6,9 +6,11 @@
 
 mod history;
 mod open_items;
+mod people;
 mod projector;
 mod rows;
 
 pub use history::{HeldItem, History};
+pub use people::Search;
 pub use projector::Projector;
-pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ResultRow, Rows, SpecimenRow, TagRow};
+pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::History;
-use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, ResultRow, Rows, SpecimenRow, TagRow};
-use crate::domain::{Aggregate, account, bed, cabinet, device, specimen};
+use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
+use crate::domain::{Folded, account, bed, cabinet, device, encounter, patient, specimen};
 use crate::journal::{JournalError, Log, StoredBatch, StoredEvent};
-use crate::kernel::{Money, StreamKind, Timestamp};
+use crate::kernel::{Money, Mrn, StreamKind, Timestamp};
 use crate::telemetry;
 
 /// After each burst of what is there the projector rests, so that it wakes for many batches at once and reports never stop the service.
@@ -104,6 +104,8 @@ impl Projector {
             StreamKind::Cabinet => read(payload).into_iter().for_each(|found| self.cabinet(key, event.sequence, &found)),
             StreamKind::Specimen => read(payload).into_iter().for_each(|found| self.specimen(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Account => read(payload).into_iter().for_each(|found| self.account(key, event.sequence, &found)),
+            StreamKind::Patient => read(payload).into_iter().for_each(|found| self.patient(key, event.sequence, &found)),
+            StreamKind::Encounter => read(payload).into_iter().for_each(|found| self.encounter(key, event.sequence, &found)),
             StreamKind::Quarantine => return self.item(key, event),
             StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::Device | StreamKind::Hospital => {}
@@ -117,10 +119,42 @@ impl Projector {
             if row.sequence >= sequence {
                 return None;
             }
-            Some(match event {
-                bed::Event::PatientAdmitted { patient, at } => BedRow { sequence, patient: Some(patient.clone()), since: Some(*at) },
-                bed::Event::PatientLeft { .. } => BedRow { sequence, patient: None, since: None },
-            })
+            let mut bed = row.bed;
+            bed.apply(event);
+            Some(BedRow { sequence, bed })
+        });
+    }
+
+    fn patient(&self, key: &str, sequence: u64, event: &patient::Event) {
+        let Ok(mrn) = key.parse::<Mrn>() else { return };
+        let mut person = None;
+        self.rows.update("patient", key, |row: Option<PatientRow>| {
+            let mut row = row.unwrap_or_default();
+            if row.sequence >= sequence {
+                return None;
+            }
+            if let patient::Event::PersonRecorded { person: now, .. } = event {
+                person = Some((row.patient.person.clone(), now.clone()));
+            }
+            row.patient.apply(event);
+            row.sequence = sequence;
+            row.mrn = Some(mrn.clone());
+            Some(row)
+        });
+        if let Some((before, now)) = person {
+            self.rows.person_changed(&mrn, before.as_ref(), &now);
+        }
+    }
+
+    fn encounter(&self, key: &str, sequence: u64, event: &encounter::Event) {
+        self.rows.update("encounter", key, |row: Option<EncounterRow>| {
+            let mut row = row.unwrap_or_default();
+            if row.sequence >= sequence {
+                return None;
+            }
+            row.encounter.apply(event);
+            row.sequence = sequence;
+            Some(row)
         });
     }
 

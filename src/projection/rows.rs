@@ -8,12 +8,16 @@ use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::bed::Bed;
 use crate::domain::cabinet::Cabinet;
+use crate::domain::encounter::Encounter;
+use crate::domain::patient::{Patient, Person};
 use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
 use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
 
 use super::open_items::OpenItems;
+use super::people::{People, Search};
 
 /// The consumer's name.
 pub(super) const CONSUMER: &str = "projection";
@@ -22,7 +26,7 @@ const RECENT: &str = "recent/specimens";
 const RECENT_SPECIMENS: usize = 100;
 /// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
 const FORMAT: &str = "projection/form";
-const FORM: &[u8] = b"3";
+const FORM: &[u8] = b"4";
 /// Rows that are written in one go.
 const SLICE: usize = 64;
 
@@ -31,10 +35,28 @@ const SLICE: usize = 64;
 pub struct BedRow {
     /// The last event that the row reflects.
     pub sequence: u64,
-    /// Who lies in it.
-    pub patient: Option<Mrn>,
-    /// Since when.
-    pub since: Option<Timestamp>,
+    /// The state.
+    pub bed: Bed,
+}
+
+/// A patient's record: its folded state.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PatientRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// The number; names of rows are hidden.
+    pub mrn: Option<Mrn>,
+    /// The state.
+    pub patient: Patient,
+}
+
+/// An encounter: its folded state.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct EncounterRow {
+    /// The last event that the row reflects.
+    pub sequence: u64,
+    /// The state.
+    pub encounter: Encounter,
 }
 
 /// A cabinet: its folded state.
@@ -132,6 +154,8 @@ struct Cache {
     open_items: OpenItems,
     /// Specimens in the order in which something happened to them, the latest last.
     recent: VecDeque<String>,
+    /// Patients by what people know of them.
+    people: People,
     /// A row could not be read: what was made of its absence is wrong, and nothing is written until all is read anew.
     is_broken: bool,
 }
@@ -193,6 +217,11 @@ impl Rows {
         cache.open_items = OpenItems::open_store(views)?;
         let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
+        for (_, bytes) in views.scan("row/patient/", "", usize::MAX)? {
+            if let Ok(PatientRow { mrn: Some(mrn), patient: Patient { person: Some(person), .. }, .. }) = serde_json::from_slice(&bytes) {
+                cache.people.put(&mrn, None, &person);
+            }
+        }
         Ok(cache)
     }
 
@@ -254,6 +283,21 @@ impl Rows {
         if let Ok(bytes) = serde_json::to_vec(&row) {
             self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(name, bytes);
         }
+    }
+
+    /// What is known of a person has changed.
+    pub(super) fn person_changed(&self, mrn: &Mrn, before: Option<&Person>, now: &Person) {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).people.put(mrn, before, now);
+    }
+
+    /// The numbers of the patients that fit a search, at most `limit`.
+    pub fn find_patients(&self, search: &Search, limit: usize) -> Vec<Mrn> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).people.find(search, limit)
+    }
+
+    /// The numbers of those who may be the same person as this one.
+    pub fn alike(&self, person: &Person) -> Vec<Mrn> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).people.alike(person)
     }
 
     /// Notes that something happened to a specimen.

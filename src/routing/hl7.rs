@@ -1,4 +1,4 @@
-//! HL7 v2 messages: results (ORU^R01, OUL^R22), admissions (ADT), cabinets of other systems (OMS^O05 with ZPM).
+//! HL7 v2 messages: results (ORU^R01, OUL^R22), cabinets of other systems (OMS^O05 with ZPM).
 
 use std::borrow::Cow;
 
@@ -7,13 +7,12 @@ use super::value::{Written, checked, line};
 use super::{Routed, Understood};
 use crate::codec::hl7::ack::Fault;
 use crate::codec::hl7::{Message, Path, Segment};
-use crate::domain::bed::Leaving;
 use crate::domain::cabinet::{Reported, ReportedKind};
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
 use crate::kernel::planted::{self, Bug};
 use crate::kernel::time::parse_device_time;
-use crate::kernel::{BedId, Loinc, Mrn, Timestamp, Unit};
+use crate::kernel::{Loinc, Mrn, Timestamp, Unit};
 use crate::profile::lint::contradicts;
 use crate::profile::{Hl7, Mark, Profile, is_listed};
 
@@ -42,10 +41,10 @@ pub fn understand(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Answer
     Answerable { understood: Understood { items, control_id, device_time }, fault }
 }
 
-type Items = Result<Vec<Routed>, (Reason, Option<Fault>)>;
+pub(super) type Items = Result<Vec<Routed>, (Reason, Option<Fault>)>;
 
 /// The sender must mend the message: it is held, and the acknowledgement says what is wrong.
-fn invalid(code: &'static str, place: &str, text: String) -> (Reason, Option<Fault>) {
+pub(super) fn invalid(code: &'static str, place: &str, text: String) -> (Reason, Option<Fault>) {
     (Reason::Invalid { detail: text.clone() }, Some(fault(code, place, text)))
 }
 
@@ -66,16 +65,7 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
     match (kind.as_ref(), trigger.as_ref()) {
         ("", _) => Err(invalid("101", "MSH-9", "MSH-9 is missing: name the message type, such as ORU^R01".to_owned())),
         ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") | ("OUL", "R21" | "R22" | "R23" | "R24") => results(profile, hl7, message),
-        ("ADT", "A01" | "A02" | "A03" | "A11" | "A13") => adt(&trigger, message),
-        // Which of its two locations a cancelled transfer means differs between senders: a person says.
-        ("ADT", "A12") => Err((Reason::NotSupported { detail: "ADT^A12 cancels a transfer: put the patient where they are by hand, then discard this".to_owned() }, None)),
-        // Swaps, and changes between in- and outpatient: each moves somebody in a way that no single bed can decide.
-        ("ADT", "A06" | "A07" | "A09" | "A10" | "A17" | "A32" | "A33") => {
-            let detail = format!("ADT^{trigger} moves patients in a way that is not taken over by itself: move them by hand, then discard this");
-            Err((Reason::NotSupported { detail }, None))
-        }
-        // Registrations and updates move nobody; they are kept for what later builds on them.
-        ("ADT", _) => Ok(vec![Routed::Noted]),
+        ("ADT", trigger) => super::adt::route(trigger, message, profile.time.offset_minutes),
         ("OMS", "O05") => cabinet(profile, message),
         ("ACK", _) => Ok(vec![Routed::Noted]),
         (kind, trigger) => {
@@ -85,7 +75,7 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
     }
 }
 
-fn text(message: &Message<'_>, place: &str) -> String {
+pub(super) fn text(message: &Message<'_>, place: &str) -> String {
     place.parse::<Path>().ok().and_then(|path| message.text(&path)).map(|text| text.trim().to_owned()).unwrap_or_default()
 }
 
@@ -267,48 +257,6 @@ fn by_loinc(written: &Written<'_>, kind: &str, unit_text: &str) -> Result<Result
     })
 }
 
-fn patient(message: &Message<'_>) -> Result<Mrn, (Reason, Option<Fault>)> {
-    let number = text(message, "PID-3.1");
-    if number.is_empty() {
-        return Err(invalid("101", "PID-3.1", "PID-3.1 is missing: name the patient by medical record number".to_owned()));
-    }
-    number.parse().map_err(|error: crate::kernel::Invalid| invalid("102", "PID-3.1", error.to_string()))
-}
-
-/// The bed of a field; none when the location has no bed, as for outpatients.
-fn bed(message: &Message<'_>, field: &str) -> Result<Option<BedId>, (Reason, Option<Fault>)> {
-    let part = |component: u8| text(message, &format!("{field}.{component}"));
-    let (ward, room, bed) = (part(1), part(2), part(3));
-    if bed.is_empty() {
-        return Ok(None);
-    }
-    BedId::of(&ward, &room, &bed).map(Some).map_err(|_| invalid("102", field, format!("{field} names no bed: it is ward^room^bed")))
-}
-
-fn adt(trigger: &str, message: &Message<'_>) -> Items {
-    let patient = patient(message)?;
-    let admit = |bed| Routed::Admit { bed, patient: patient.clone() };
-    let release = |bed, reason| Routed::Release { bed, patient: patient.clone(), reason };
-    let Some(place) = bed(message, "PV1-3")? else {
-        // Outpatients and emergencies lie in no bed; an inpatient without one waits for a person.
-        return match text(message, "PV1-2.1").as_str() {
-            "I" => Err((Reason::Invalid { detail: "an inpatient without a bed (PV1-3): put the patient into one by hand, then discard this".to_owned() }, None)),
-            _ => Ok(vec![Routed::Noted]),
-        };
-    };
-    Ok(match trigger {
-        "A01" | "A13" => vec![admit(place)],
-        "A02" => match bed(message, "PV1-6")? {
-            Some(before) if before == place => vec![Routed::Noted],
-            // The new bed first: when it refuses, the patient stays where they are.
-            Some(before) => vec![admit(place), release(before, Leaving::Transfer)],
-            None => vec![admit(place)],
-        },
-        "A03" => vec![release(place, Leaving::Discharge)],
-        _ => vec![release(place, Leaving::Cancelled)],
-    })
-}
-
 /// A pocket's activity (VA PADE; Inpatient Medications technical manual, appendix B).
 fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
     let order: Vec<[u8; 3]> = message.segments().map(|segment| *segment.name()).collect();
@@ -337,7 +285,7 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
     let number = |field: u16| required(field).and_then(|found| found.parse::<rust_decimal::Decimal>().map_err(|error| wrong(&format!("ZPM-{field}"), &error)));
     let pocket = [drawer, subdrawer, descriptor].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
     let patient = match kind {
-        ReportedKind::Vend | ReportedKind::Return => Some(patient(message)?),
+        ReportedKind::Vend | ReportedKind::Return => Some(super::adt::patient(message)?),
         ReportedKind::Waste | ReportedKind::Load | ReportedKind::Unload | ReportedKind::BinEmptied | ReportedKind::Count => None,
     };
     // Who did it and who saw it: a transaction without a witness is no transaction (ZPM-12 is required by the table).
@@ -439,26 +387,6 @@ mod tests {
             let message = header(kind).replace("|P|", "|T|") + "PID|1||1001\rPV1|1|I|W1^101^A\rOBR|1||7\rOBX|1|NM|WBC||5.8|10*9/L\r";
             assert!(matches!(understand_text("", &message).understood.items[..], [Routed::Hold(Reason::NotPatient { .. })]), "{kind}");
         }
-    }
-
-    #[test]
-    fn admissions_transfers_and_discharges() {
-        let bed: BedId = "W1:101:A".parse().unwrap();
-        let other: BedId = "W1:102:B".parse().unwrap();
-        let patient: Mrn = "1001".parse().unwrap();
-        let run = |kind: &str| understand_text("", &(header(kind) + "PID|1||1001^^^H^MR\rPV1|1|I|W1^101^A|||W1^102^B\r")).understood.items;
-        assert_eq!(run("ADT^A01"), [Routed::Admit { bed: bed.clone(), patient: patient.clone() }]);
-        assert_eq!(
-            run("ADT^A02"),
-            [Routed::Admit { bed: bed.clone(), patient: patient.clone() }, Routed::Release { bed: other, patient: patient.clone(), reason: Leaving::Transfer }]
-        );
-        assert_eq!(run("ADT^A03"), [Routed::Release { bed: bed.clone(), patient: patient.clone(), reason: Leaving::Discharge }]);
-        assert_eq!(run("ADT^A11"), [Routed::Release { bed, patient, reason: Leaving::Cancelled }]);
-        assert_eq!(run("ADT^A08"), [Routed::Noted]);
-        assert!(matches!(run("ADT^A12")[..], [Routed::Hold(_)]));
-        let without_bed = |class: &str| understand_text("", &(header("ADT^A01") + "PID|1||1001\rPV1|1|" + class + "|CLINIC\r")).understood.items;
-        assert_eq!(without_bed("O"), [Routed::Noted]);
-        assert!(matches!(without_bed("I")[..], [Routed::Hold(_)]));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! **Invariant**: pure; whatever is not understood becomes a [`Routed::Hold`], never nothing.
 //! **Invariant**: a result is bound by accession and test code; patient names are not even read.
 
+mod adt;
 pub mod hl7;
 pub mod json;
 pub mod lis2;
@@ -13,12 +14,12 @@ mod value;
 
 use std::sync::Arc;
 
-use crate::domain::bed::Leaving;
 use crate::domain::cabinet::Reported;
+use crate::domain::census::Command;
 use crate::domain::device::Movement;
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::ResultLine;
-use crate::kernel::{Accession, BedId, CabinetId, Date, Gtin, Loinc, Mrn, Timestamp};
+use crate::kernel::{Accession, CabinetId, Date, Gtin, Loinc, Mrn, Timestamp};
 use rust_decimal::Decimal;
 
 /// What a message asks for.
@@ -84,22 +85,8 @@ pub enum Routed {
         /// What happened.
         reported: Box<Reported>,
     },
-    /// A patient comes into a bed.
-    Admit {
-        /// Which bed.
-        bed: BedId,
-        /// Who.
-        patient: Mrn,
-    },
-    /// A patient leaves a bed.
-    Release {
-        /// Which bed.
-        bed: BedId,
-        /// Who.
-        patient: Mrn,
-        /// Why.
-        reason: Leaving,
-    },
+    /// About people, stays and beds.
+    Census(Command),
     /// A tag was seen.
     Tag {
         /// The tag's URI.

@@ -10,6 +10,7 @@ mod lab;
 mod load;
 mod monitoring;
 mod operator;
+mod patients;
 mod peers;
 mod serial;
 mod simulation;

@@ -205,7 +205,8 @@ fn a_scan_and_its_charge_are_one_trace_at_a_collector() {
     }
     let all = std::fs::read_to_string(&printed).unwrap();
     assert!(!all.contains("1001") && !all.contains(&accession), "no span names a patient or a specimen");
-    assert!(daemon.raw("GET", "/metrics", None, "").2.contains("wardd_traces_spans_total{outcome=\"sent\"}"));
+    // Counted when the collector has answered, which is after it has printed.
+    daemon.until("counted", |daemon| daemon.raw("GET", "/metrics", None, "").2.contains("wardd_traces_spans_total{outcome=\"sent\"}"));
     assert_eq!(daemon.terminate().1, Some(0));
 }
 

@@ -237,7 +237,7 @@ impl Log for SimLog {
         }
     }
 
-    fn barrier(&self, _seen: Option<(StreamId, u64)>, done: Completion) {
+    fn barrier(&self, _seen: Vec<(StreamId, u64)>, done: Completion) {
         let mut state = self.state();
         match state.dead.clone() {
             Some(cause) => {

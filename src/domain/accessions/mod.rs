@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Context};
+use super::{Aggregate, Context, Folded};
 use crate::kernel::{Accession, Date, StreamKind};
 
 /// The last number that was issued.
@@ -37,11 +37,25 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 pub enum Rejection {}
 
-impl Aggregate for Accessions {
+impl Folded for Accessions {
     const KIND: StreamKind = StreamKind::Hospital;
     const SNAPSHOT: u16 = 1;
-    type Command = Command;
     type Event = Event;
+
+    fn apply(&mut self, event: &Event) {
+        let Event::AccessionIssued { day, number, .. } = event;
+        self.last = Some((*day, *number));
+    }
+
+    fn name(event: &Event) -> (&'static str, u16) {
+        match event {
+            Event::AccessionIssued { .. } => ("AccessionIssued", 1),
+        }
+    }
+}
+
+impl Aggregate for Accessions {
+    type Command = Command;
     type Rejection = Rejection;
 
     fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
@@ -53,17 +67,6 @@ impl Aggregate for Accessions {
             _ => (today, 1),
         };
         Ok(vec![Event::AccessionIssued { accession: Accession::issue(day.short(), number), day, number }])
-    }
-
-    fn apply(&mut self, event: &Event) {
-        let Event::AccessionIssued { day, number, .. } = event;
-        self.last = Some((*day, *number));
-    }
-
-    fn name(event: &Event) -> (&'static str, u16) {
-        match event {
-            Event::AccessionIssued { .. } => ("AccessionIssued", 1),
-        }
     }
 }
 

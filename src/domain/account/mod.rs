@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Context};
+use super::{Aggregate, Context, Folded};
 use crate::kernel::{Money, StreamKind, Timestamp};
 
 mod billable;
@@ -119,11 +119,35 @@ impl Account {
     }
 }
 
-impl Aggregate for Account {
+impl Folded for Account {
     const KIND: StreamKind = StreamKind::Account;
     const SNAPSHOT: u16 = 1;
-    type Command = Command;
     type Event = Event;
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Charged { charge } => {
+                self.unpriced.remove(&charge.cause);
+                self.charges.insert(charge.cause, charge.clone());
+            }
+            Event::ChargeUnpriced { charge } => {
+                self.unpriced.insert(charge.cause, charge.clone());
+            }
+            Event::PaymentReceived { amount, .. } => self.paid.push(*amount),
+        }
+    }
+
+    fn name(event: &Event) -> (&'static str, u16) {
+        match event {
+            Event::Charged { .. } => ("Charged", 1),
+            Event::ChargeUnpriced { .. } => ("ChargeUnpriced", 1),
+            Event::PaymentReceived { .. } => ("PaymentReceived", 1),
+        }
+    }
+}
+
+impl Aggregate for Account {
+    type Command = Command;
     type Rejection = Rejection;
 
     fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
@@ -144,27 +168,6 @@ impl Aggregate for Account {
                 Some(balance) if balance.amount() > Decimal::ZERO => Ok(vec![Event::PaymentReceived { amount: balance, at: context.now }]),
                 Some(_) | None => Err(Rejection::NothingOwed),
             },
-        }
-    }
-
-    fn apply(&mut self, event: &Event) {
-        match event {
-            Event::Charged { charge } => {
-                self.unpriced.remove(&charge.cause);
-                self.charges.insert(charge.cause, charge.clone());
-            }
-            Event::ChargeUnpriced { charge } => {
-                self.unpriced.insert(charge.cause, charge.clone());
-            }
-            Event::PaymentReceived { amount, .. } => self.paid.push(*amount),
-        }
-    }
-
-    fn name(event: &Event) -> (&'static str, u16) {
-        match event {
-            Event::Charged { .. } => ("Charged", 1),
-            Event::ChargeUnpriced { .. } => ("ChargeUnpriced", 1),
-            Event::PaymentReceived { .. } => ("PaymentReceived", 1),
         }
     }
 

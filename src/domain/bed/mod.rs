@@ -1,19 +1,26 @@
-//! A bed: one patient, or none.
+//! A bed: who lies in it, for whom it is kept, whether it is clean. Its rules stand in [`super::census`].
 //!
 //! **Invariant**: a bed never holds two patients, whoever asks and however often.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Context};
-use crate::kernel::planted::{self, Bug};
-use crate::kernel::{Mrn, StreamKind, Timestamp};
+use super::Folded;
+use crate::kernel::{EncounterId, Mrn, StreamKind, Timestamp};
 
-/// The state of a bed.
+/// What a bed is used for now.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Bed {
+#[serde(rename_all = "snake_case", tag = "use")]
+pub enum Use {
     /// Nobody lies in it.
     #[default]
     Free,
+    /// It is kept for somebody who comes.
+    Reserved {
+        /// For whom.
+        patient: Mrn,
+        /// Since when.
+        since: Timestamp,
+    },
     /// Somebody lies in it.
     Occupied {
         /// Who.
@@ -21,23 +28,29 @@ pub enum Bed {
         /// Since when.
         since: Timestamp,
     },
+    /// Somebody has left it, and housekeeping has not been there yet.
+    Cleaning {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It cannot be used.
+    Blocked {
+        /// Why.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
-/// What may be asked of a bed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Puts a patient into the bed.
-    Admit {
-        /// Who.
-        patient: Mrn,
-    },
-    /// The patient leaves the bed: discharge, transfer or cancelled admission.
-    Release {
-        /// Who; the bed must hold this patient.
-        patient: Mrn,
-        /// Why.
-        reason: Leaving,
-    },
+/// The state of a bed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Bed {
+    /// What it is used for.
+    #[serde(flatten)]
+    pub used: Use,
+    /// Why whoever lies in it is isolated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
 }
 
 /// Why a patient leaves a bed.
@@ -60,6 +73,9 @@ pub enum Event {
     PatientAdmitted {
         /// Who.
         patient: Mrn,
+        /// Under which encounter; events of before there were any have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encounter: Option<EncounterId>,
         /// Since when.
         at: Timestamp,
     },
@@ -67,6 +83,9 @@ pub enum Event {
     PatientLeft {
         /// Who.
         patient: Mrn,
+        /// Under which encounter.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        encounter: Option<EncounterId>,
         /// When the stay in this bed began.
         since: Timestamp,
         /// When it ended.
@@ -74,91 +93,95 @@ pub enum Event {
         /// Why.
         reason: Leaving,
     },
-}
-
-/// Why a bed refuses.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
-#[serde(tag = "rejection", rename_all = "snake_case")]
-pub enum Rejection {
-    /// Another patient lies in it.
-    #[error("the bed is occupied by another patient since {since}: discharge or transfer that patient first")]
-    Occupied {
+    /// It is kept for somebody.
+    Reserved {
+        /// For whom.
+        patient: Mrn,
         /// Since when.
-        since: Timestamp,
+        at: Timestamp,
     },
-    /// Nobody lies in it.
-    #[error("nobody lies in the bed: there is nothing to release")]
-    NotOccupied,
-    /// Somebody else lies in it.
-    #[error("another patient lies in the bed: check the patient and the bed")]
-    OtherPatient,
+    /// It is not kept any more.
+    ReservationEnded {
+        /// When.
+        at: Timestamp,
+    },
+    /// Housekeeping is asked for.
+    CleaningAsked {
+        /// When.
+        at: Timestamp,
+    },
+    /// It is clean.
+    Cleaned {
+        /// Since when housekeeping was asked for.
+        since: Timestamp,
+        /// When.
+        at: Timestamp,
+    },
+    /// It cannot be used.
+    Blocked {
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// It can be used again.
+    Unblocked {
+        /// When.
+        at: Timestamp,
+    },
+    /// Whoever lies in it is isolated.
+    IsolationBegan {
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nobody is isolated any more.
+    IsolationEnded {
+        /// When.
+        at: Timestamp,
+    },
 }
 
-impl Aggregate for Bed {
-    const KIND: StreamKind = StreamKind::Bed;
-    const SNAPSHOT: u16 = 1;
-    type Command = Command;
-    type Event = Event;
-    type Rejection = Rejection;
-
-    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match (self, command) {
-            (Bed::Free, Command::Admit { patient }) => Ok(vec![Event::PatientAdmitted { patient: patient.clone(), at: context.now }]),
-            (Bed::Occupied { patient, .. }, Command::Admit { patient: asked }) if patient == asked => Ok(vec![]),
-            (Bed::Occupied { .. }, Command::Admit { patient }) if planted::is(Bug::BedForTwo) => Ok(vec![Event::PatientAdmitted { patient: patient.clone(), at: context.now }]),
-            (Bed::Occupied { since, .. }, Command::Admit { .. }) => Err(Rejection::Occupied { since: *since }),
-            (Bed::Free, Command::Release { .. }) => Err(Rejection::NotOccupied),
-            (Bed::Occupied { patient, since }, Command::Release { patient: asked, reason }) if patient == asked => {
-                Ok(vec![Event::PatientLeft { patient: patient.clone(), since: *since, at: context.now, reason: *reason }])
-            }
-            (Bed::Occupied { .. }, Command::Release { .. }) => Err(Rejection::OtherPatient),
+impl Bed {
+    /// Who lies in it, and since when.
+    pub fn occupant(&self) -> Option<(&Mrn, Timestamp)> {
+        match &self.used {
+            Use::Occupied { patient, since } => Some((patient, *since)),
+            Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => None,
         }
     }
+}
+
+impl Folded for Bed {
+    const KIND: StreamKind = StreamKind::Bed;
+    const SNAPSHOT: u16 = 2;
+    type Event = Event;
 
     fn apply(&mut self, event: &Event) {
-        *self = match event {
-            Event::PatientAdmitted { patient, at } => Bed::Occupied { patient: patient.clone(), since: *at },
-            Event::PatientLeft { .. } => Bed::Free,
-        };
+        match event {
+            Event::PatientAdmitted { patient, at, .. } => self.used = Use::Occupied { patient: patient.clone(), since: *at },
+            Event::Reserved { patient, at } => self.used = Use::Reserved { patient: patient.clone(), since: *at },
+            Event::PatientLeft { .. } | Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::Unblocked { .. } => self.used = Use::Free,
+            Event::CleaningAsked { at } => self.used = Use::Cleaning { since: *at },
+            Event::Blocked { reason, at } => self.used = Use::Blocked { reason: reason.clone(), since: *at },
+            Event::IsolationBegan { reason, .. } => self.isolation = Some(reason.clone()),
+            Event::IsolationEnded { .. } => self.isolation = None,
+        }
     }
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
             Event::PatientAdmitted { .. } => ("PatientAdmitted", 1),
             Event::PatientLeft { .. } => ("PatientLeft", 1),
+            Event::Reserved { .. } => ("Reserved", 1),
+            Event::ReservationEnded { .. } => ("ReservationEnded", 1),
+            Event::CleaningAsked { .. } => ("CleaningAsked", 1),
+            Event::Cleaned { .. } => ("Cleaned", 1),
+            Event::Blocked { .. } => ("Blocked", 1),
+            Event::Unblocked { .. } => ("Unblocked", 1),
+            Event::IsolationBegan { .. } => ("IsolationBegan", 1),
+            Event::IsolationEnded { .. } => ("IsolationEnded", 1),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::check::{context, given, now, when};
-
-    fn patient(mrn: &str) -> Mrn {
-        mrn.parse().unwrap()
-    }
-
-    fn admitted(mrn: &str) -> Event {
-        Event::PatientAdmitted { patient: patient(mrn), at: now() }
-    }
-
-    #[test]
-    fn number_21_a_second_patient_in_one_bed_is_refused() {
-        let bed: Bed = given(&[admitted("1001")]);
-        assert_eq!(when(&bed, &context(None), Command::Admit { patient: patient("1002") }), Err("occupied".into()));
-    }
-
-    #[test]
-    fn admission_and_release() {
-        let admit = |mrn| Command::Admit { patient: patient(mrn) };
-        let release = |mrn| Command::Release { patient: patient(mrn), reason: Leaving::Discharge };
-        assert_eq!(when(&Bed::default(), &context(None), admit("1")), Ok(vec![admitted("1")]));
-        let bed: Bed = given(&[admitted("1")]);
-        assert_eq!(when(&bed, &context(None), admit("1")), Ok(vec![]), "the same patient again changes nothing");
-        assert_eq!(when(&bed, &context(None), release("2")), Err("other_patient".into()));
-        assert_eq!(when(&Bed::default(), &context(None), release("1")), Err("not_occupied".into()));
-        let left = when(&bed, &context(None), release("1")).unwrap();
-        assert_eq!(given::<Bed>(&[admitted("1"), left[0].clone()]), Bed::Free);
     }
 }

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::quarantine::Reason;
-use super::{Aggregate, Context};
+use super::{Aggregate, Context, Folded};
 use crate::kernel::{Date, Gtin, ItemId, Mrn, PocketId, StreamKind, Timestamp};
 
 mod apply;
@@ -125,16 +125,10 @@ impl Cabinet {
     }
 }
 
-impl Aggregate for Cabinet {
+impl Folded for Cabinet {
     const KIND: StreamKind = StreamKind::Cabinet;
     const SNAPSHOT: u16 = 1;
-    type Command = Command;
     type Event = Event;
-    type Rejection = Rejection;
-
-    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
-        decide::decide(self, context, command)
-    }
 
     fn apply(&mut self, event: &Event) {
         apply::apply(self, event);
@@ -155,6 +149,15 @@ impl Aggregate for Cabinet {
             Event::DiscrepancyResolved { .. } => ("DiscrepancyResolved", 1),
             Event::TransactionReported { .. } => ("TransactionReported", 1),
         }
+    }
+}
+
+impl Aggregate for Cabinet {
+    type Command = Command;
+    type Rejection = Rejection;
+
+    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+        decide::decide(self, context, command)
     }
 
     fn held(event: &Event) -> Option<Reason> {

@@ -5,7 +5,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Context};
+use super::{Aggregate, Context, Folded};
 use crate::kernel::{Accession, DeviceId, Loinc, PocketId, StreamKind, Timestamp};
 
 /// Why something is held.
@@ -247,26 +247,10 @@ pub enum Rejection {
     NoReason,
 }
 
-impl Aggregate for Item {
+impl Folded for Item {
     const KIND: StreamKind = StreamKind::Quarantine;
     const SNAPSHOT: u16 = 1;
-    type Command = Command;
     type Event = Event;
-    type Rejection = Rejection;
-
-    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
-        let at = context.now;
-        match (self, command) {
-            (Item::Unknown, Command::Hold { reason, device, raw_at }) => Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, part: None, at }]),
-            (Item::Open | Item::Closed, Command::Hold { .. }) => Ok(vec![]),
-            (Item::Unknown, _) => Err(Rejection::UnknownItem),
-            (Item::Closed, _) => Err(Rejection::AlreadyClosed),
-            (Item::Open, Command::Retried) => Ok(vec![Event::Retried { at }]),
-            (Item::Open, Command::Discard { because }) if because.trim().is_empty() => Err(Rejection::NoReason),
-            (Item::Open, Command::Discard { because }) => Ok(vec![Event::Discarded { because: because.clone(), at }]),
-            (Item::Open, Command::Bound { accession }) => Ok(vec![Event::Bound { accession: accession.clone(), at }]),
-        }
-    }
 
     fn apply(&mut self, event: &Event) {
         *self = match event {
@@ -281,6 +265,25 @@ impl Aggregate for Item {
             Event::Retried { .. } => ("Retried", 1),
             Event::Discarded { .. } => ("Discarded", 1),
             Event::Bound { .. } => ("Bound", 1),
+        }
+    }
+}
+
+impl Aggregate for Item {
+    type Command = Command;
+    type Rejection = Rejection;
+
+    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+        let at = context.now;
+        match (self, command) {
+            (Item::Unknown, Command::Hold { reason, device, raw_at }) => Ok(vec![Event::Held { reason: reason.clone(), device: device.clone(), raw_at: *raw_at, part: None, at }]),
+            (Item::Open | Item::Closed, Command::Hold { .. }) => Ok(vec![]),
+            (Item::Unknown, _) => Err(Rejection::UnknownItem),
+            (Item::Closed, _) => Err(Rejection::AlreadyClosed),
+            (Item::Open, Command::Retried) => Ok(vec![Event::Retried { at }]),
+            (Item::Open, Command::Discard { because }) if because.trim().is_empty() => Err(Rejection::NoReason),
+            (Item::Open, Command::Discard { because }) => Ok(vec![Event::Discarded { because: because.clone(), at }]),
+            (Item::Open, Command::Bound { accession }) => Ok(vec![Event::Bound { accession: accession.clone(), at }]),
         }
     }
 }

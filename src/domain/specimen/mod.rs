@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::quarantine::Reason;
-use super::{Aggregate, Context};
+use super::{Aggregate, Context, Folded};
 use crate::kernel::{DeviceId, Loinc, Mrn, StreamKind, Timestamp, Unit};
 
 mod result;
@@ -247,40 +247,10 @@ fn repeats(result: &ResultLine, known: &ResultLine) -> bool {
     known.is_same_measurement(result) && (known.is_final() || !result.is_final())
 }
 
-impl Aggregate for Specimen {
+impl Folded for Specimen {
     const KIND: StreamKind = StreamKind::Specimen;
     const SNAPSHOT: u16 = 1;
-    type Command = Command;
     type Event = Event;
-    type Rejection = Rejection;
-
-    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
-        match (command, self.stage) {
-            (Command::Order { tests, .. }, Stage::Unknown) if tests.is_empty() => Err(Rejection::NoTests),
-            (Command::Order { patient, tests, priority }, Stage::Unknown) => {
-                let mut tests = tests.clone();
-                tests.sort();
-                tests.dedup();
-                Ok(vec![Event::TestsOrdered { patient: patient.clone(), tests, priority: *priority }])
-            }
-            (Command::Order { .. }, _) => Err(Rejection::AlreadyOrdered),
-            (Command::AddTests { tests }, Stage::Ordered | Stage::Collected | Stage::Received | Stage::Resulted) => {
-                let mut new: Vec<Loinc> = tests.iter().filter(|test| !self.tests.contains_key(*test)).cloned().collect();
-                new.sort();
-                new.dedup();
-                Ok(if new.is_empty() { vec![] } else { vec![Event::TestsAdded { tests: new }] })
-            }
-            (Command::Collect | Command::Receive | Command::AddTests { .. }, Stage::Unknown) => Err(Rejection::UnknownAccession),
-            (Command::Collect, Stage::Ordered) => Ok(vec![Event::Collected { at: context.now }]),
-            // A scanner that repeats a scan is no error.
-            (Command::Collect, Stage::Collected) => Ok(vec![]),
-            (Command::Collect, stage) => Err(Rejection::AlreadyCollected { stage }),
-            (Command::Receive, Stage::Ordered) => Err(Rejection::NotCollected),
-            (Command::Receive, Stage::Collected) => Ok(vec![Event::Received { at: context.now, implied: false }]),
-            (Command::Receive, Stage::Received | Stage::Resulted) => Ok(vec![]),
-            (Command::FileResults { device, patient, results, is_by_hand }, _) => self.file(context, device, patient.as_ref(), results, *is_by_hand),
-        }
-    }
 
     fn apply(&mut self, event: &Event) {
         match event {
@@ -318,6 +288,39 @@ impl Aggregate for Specimen {
             Event::Received { .. } => ("Received", 1),
             Event::ResultFiled { .. } => ("ResultFiled", 1),
             Event::ResultHeld { .. } => ("ResultHeld", 1),
+        }
+    }
+}
+
+impl Aggregate for Specimen {
+    type Command = Command;
+    type Rejection = Rejection;
+
+    fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match (command, self.stage) {
+            (Command::Order { tests, .. }, Stage::Unknown) if tests.is_empty() => Err(Rejection::NoTests),
+            (Command::Order { patient, tests, priority }, Stage::Unknown) => {
+                let mut tests = tests.clone();
+                tests.sort();
+                tests.dedup();
+                Ok(vec![Event::TestsOrdered { patient: patient.clone(), tests, priority: *priority }])
+            }
+            (Command::Order { .. }, _) => Err(Rejection::AlreadyOrdered),
+            (Command::AddTests { tests }, Stage::Ordered | Stage::Collected | Stage::Received | Stage::Resulted) => {
+                let mut new: Vec<Loinc> = tests.iter().filter(|test| !self.tests.contains_key(*test)).cloned().collect();
+                new.sort();
+                new.dedup();
+                Ok(if new.is_empty() { vec![] } else { vec![Event::TestsAdded { tests: new }] })
+            }
+            (Command::Collect | Command::Receive | Command::AddTests { .. }, Stage::Unknown) => Err(Rejection::UnknownAccession),
+            (Command::Collect, Stage::Ordered) => Ok(vec![Event::Collected { at: context.now }]),
+            // A scanner that repeats a scan is no error.
+            (Command::Collect, Stage::Collected) => Ok(vec![]),
+            (Command::Collect, stage) => Err(Rejection::AlreadyCollected { stage }),
+            (Command::Receive, Stage::Ordered) => Err(Rejection::NotCollected),
+            (Command::Receive, Stage::Collected) => Ok(vec![Event::Received { at: context.now, implied: false }]),
+            (Command::Receive, Stage::Received | Stage::Resulted) => Ok(vec![]),
+            (Command::FileResults { device, patient, results, is_by_hand }, _) => self.file(context, device, patient.as_ref(), results, *is_by_hand),
         }
     }
 

@@ -9,10 +9,10 @@ use crate::codec::lis2::Message;
 use crate::domain::account::{self, Account, Charge, PriceList};
 use crate::domain::cabinet::{self, Cabinet};
 use crate::domain::specimen::{self, Specimen};
-use crate::domain::{Aggregate, Context};
+use crate::domain::{Aggregate, Context, Folded};
 use crate::framing::astm::{Assembled, Assembler, Output, Session, Settings, Verdict};
 use crate::kernel::planted::{self, Bug};
-use crate::kernel::{AccountId, DeviceId, Principal, StreamKind, Tick, Timestamp};
+use crate::kernel::{AccountId, CommandId, DeviceId, Principal, StreamKind, Tick, Timestamp};
 use crate::profile::{Codec, Profile};
 use crate::routing::{self, Routed};
 
@@ -127,7 +127,7 @@ impl<'a> House<'a> {
     }
 
     fn context(&self, who: &str, now: Timestamp) -> Context {
-        Context { now, principal: Principal::System(who.to_owned()), witness: Some("second".to_owned()) }
+        Context { command: CommandId::from_bytes([0; 16]), now, principal: Principal::System(who.to_owned()), witness: Some("second".to_owned()) }
     }
 
     /// Bytes from a line.

@@ -1,0 +1,237 @@
+//! The actor that registers, admits, moves and discharges: it holds patients, encounters and beds, since one command changes
+//! several of them, and all of it becomes durable in one batch.
+//!
+//! **Invariant**: it is the one writer of these three kinds of streams; what it decides on is what the log has.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use super::keeper::hold_refused;
+use super::port::{Place, Placed};
+use super::request::{Failure, Outcome, Request};
+use super::streams::Streams;
+use crate::domain::bed::Bed;
+use crate::domain::census::{self, Change, Command, Policy, Scene, Stop};
+use crate::domain::encounter::Encounter;
+use crate::domain::patient::Patient;
+use crate::domain::quarantine::Reason;
+use crate::domain::{Folded, Refusal};
+use crate::journal::{Batch, Expected, Log, NewEvent, Receipt};
+use crate::kernel::planted::{self, Bug};
+use crate::kernel::{BedId, CommandId, EncounterId, Mrn, StreamId, StreamKind, limits};
+use crate::telemetry;
+
+/// What it is asked.
+pub enum Message {
+    /// A command.
+    Ask(Box<Request<Command>>),
+    /// An append failed: these states in memory are ahead of the log and are forgotten.
+    Forget(Vec<StreamId>),
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Message::Ask(request) => request.fmt(f),
+            Message::Forget(streams) => write!(f, "Forget({} streams)", streams.len()),
+        }
+    }
+}
+
+/// What it is started with.
+#[derive(Clone)]
+pub struct Settings {
+    /// The log.
+    pub log: Arc<dyn Log>,
+    /// What the hospital has decided about itself.
+    pub policy: Policy,
+}
+
+/// The streams that a command looked at, and what is kept of all.
+pub struct Memory {
+    settings: Settings,
+    patients: Streams<Patient>,
+    encounters: Streams<Encounter>,
+    beds: Streams<Bed>,
+    /// What the command under way has looked at, and at which version.
+    seen: Vec<(StreamId, u64)>,
+    /// The command under way, and whether a stream that it looked at knows that it was done.
+    command: CommandId,
+    is_known: bool,
+}
+
+/// The actor.
+pub struct Census;
+
+impl Actor for Census {
+    type Msg = Placed<Message>;
+    type State = Memory;
+    type Arguments = Settings;
+
+    async fn pre_start(&self, _: ActorRef<Self::Msg>, settings: Settings) -> Result<Memory, ActorProcessingErr> {
+        let log = || settings.log.clone();
+        Ok(Memory {
+            patients: Streams::new(log(), limits::KEEPER_STREAMS),
+            encounters: Streams::new(log(), limits::KEEPER_STREAMS),
+            beds: Streams::new(log(), limits::KEEPER_STREAMS),
+            seen: Vec::new(),
+            command: CommandId::from_bytes([0; 16]),
+            is_known: false,
+            settings,
+        })
+    }
+
+    async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, memory: &mut Memory) -> Result<(), ActorProcessingErr> {
+        let (message, place) = message.open();
+        match message {
+            Message::Ask(request) => memory.ask(*request, myself, place),
+            Message::Forget(streams) => streams.iter().for_each(|stream| memory.forget(stream)),
+        }
+        Ok(())
+    }
+}
+
+/// The state of a stream, and a note that it was looked at.
+fn look<A: Folded>(streams: &mut Streams<A>, key: &str, command: CommandId, seen: &mut Vec<(StreamId, u64)>) -> Result<(A, bool), Failure> {
+    let kept = streams.load(key)?;
+    let stream = Streams::<A>::id(key);
+    if !seen.iter().any(|(known, _)| *known == stream) {
+        seen.push((stream, kept.version));
+    }
+    Ok((kept.state.clone(), kept.answers.contains(&command)))
+}
+
+impl Scene for Memory {
+    type Failure = Failure;
+
+    fn patient(&mut self, mrn: &Mrn) -> Result<Patient, Failure> {
+        let (state, is_known) = look(&mut self.patients, mrn.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
+
+    fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, Failure> {
+        let (state, is_known) = look(&mut self.encounters, encounter.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
+
+    fn bed(&mut self, bed: &BedId) -> Result<Bed, Failure> {
+        let (state, is_known) = look(&mut self.beds, bed.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
+}
+
+/// Applies an event to what is kept of its stream, and gives its stored form.
+fn take<A: Folded>(streams: &mut Streams<A>, key: &str, event: &A::Event, command: CommandId) -> Result<NewEvent, Failure> {
+    let (name, version) = A::name(event);
+    let new = NewEvent::new(Streams::<A>::id(key), name, version, event).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    let kept = streams.load(key)?;
+    kept.state.apply(event);
+    kept.version += 1;
+    kept.remember(command);
+    Ok(new)
+}
+
+impl Memory {
+    fn forget(&mut self, stream: &StreamId) {
+        match stream.kind() {
+            StreamKind::Patient => self.patients.forget(stream.key()),
+            StreamKind::Encounter => self.encounters.forget(stream.key()),
+            StreamKind::Bed => self.beds.forget(stream.key()),
+            StreamKind::Specimen | StreamKind::Cabinet | StreamKind::Account | StreamKind::Device | StreamKind::Quarantine | StreamKind::Hospital => {}
+        }
+    }
+
+    fn take(&mut self, change: &Change) -> Result<NewEvent, Failure> {
+        match change {
+            Change::Patient(mrn, event) => take(&mut self.patients, mrn.as_str(), event, self.command),
+            Change::Encounter(encounter, event) => take(&mut self.encounters, encounter.as_str(), event, self.command),
+            Change::Bed(bed, event) => take(&mut self.beds, bed.as_str(), event, self.command),
+        }
+    }
+
+    /// Everything that the command looked at, let go: what is in memory may be ahead of the log.
+    fn forget_seen(&mut self) {
+        let seen = std::mem::take(&mut self.seen);
+        seen.iter().for_each(|(stream, _)| self.forget(stream));
+    }
+
+    /// Streams that do not exist are not worth a place in memory.
+    fn forget_blank(&mut self) {
+        let blank: Vec<StreamId> = self.seen.iter().filter(|(_, version)| *version == 0).map(|(stream, _)| stream.clone()).collect();
+        blank.iter().for_each(|stream| self.forget(stream));
+    }
+
+    fn ask(&mut self, request: Request<Command>, myself: ActorRef<Placed<Message>>, place: Place) {
+        let started = std::time::Instant::now();
+        let Request { command, origin, mut carried, raw_at, reply, key: _ } = request;
+        self.seen.clear();
+        (self.command, self.is_known) = (origin.command, false);
+        let policy = self.settings.policy.clone();
+        let decision = census::decide(self, &policy, &origin.context(), &command);
+        let log = self.settings.log.clone();
+        // Only what was done is remembered, and it was done in one batch with what it carried.
+        if self.is_known {
+            return log.barrier(self.seen.clone(), Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Repeated))));
+        }
+        let mut outcome: fn(Receipt, Option<Reason>) -> Outcome = |receipt, _| Outcome::Done(receipt);
+        let mut reason = None;
+        let mut expected = Vec::new();
+        match decision {
+            Ok(changes) if changes.is_empty() && carried.is_empty() => {
+                // What made it so may still wait for its sync.
+                self.forget_blank();
+                return log.barrier(self.seen.clone(), Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Nothing))));
+            }
+            Ok(changes) => {
+                expected = self.seen.iter().map(|(stream, version)| (stream.clone(), Expected::Version(*version))).collect();
+                for change in &changes {
+                    match self.take(change) {
+                        Ok(event) => carried.push(event),
+                        Err(failure) => {
+                            self.forget_seen();
+                            return reply(Outcome::Failed(failure));
+                        }
+                    }
+                }
+            }
+            Err(Stop::Failed(failure)) => return reply(Outcome::Failed(failure)),
+            Err(Stop::Rejected(rejection)) => {
+                self.forget_blank();
+                let refusal = Refusal::of(&rejection);
+                telemetry::command_refused("census", &refusal.rule);
+                if origin.device.is_none() {
+                    return reply(Outcome::Refused(refusal));
+                }
+                reason = Some(hold_refused(refusal, &origin, raw_at, &mut carried));
+                outcome = |receipt, reason| reason.map_or(Outcome::Done(receipt), |reason| Outcome::Held(receipt, reason));
+            }
+        }
+        telemetry::command_decided("census", started.elapsed());
+        let batch = Batch { expected, meta: origin.meta(), events: carried };
+        if planted::is(Bug::AckBeforeSync) {
+            log.append(batch, Box::new(|_| ()));
+            return reply(outcome(Receipt { first: 0, last: 0 }, reason));
+        }
+        let seen: Vec<StreamId> = self.seen.iter().map(|(stream, _)| stream.clone()).collect();
+        log.append(
+            batch,
+            Box::new(move |result| match result {
+                Ok(receipt) => {
+                    drop(place);
+                    reply(outcome(receipt, reason));
+                }
+                Err(error) => {
+                    // What is in memory is ahead of the log: it is forgotten before the sender tries again.
+                    if !planted::is(Bug::StateKeptAfterFailure) {
+                        let _ = myself.cast(Placed::with(Message::Forget(seen), place));
+                    }
+                    reply(Outcome::Failed(error.into()));
+                }
+            }),
+        );
+    }
+}

@@ -1,0 +1,359 @@
+//! Patients: registration, search, merge, allergies, stays. What is asked of a merged number is asked of the person.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::at::Instant;
+use super::command::{Body, Identity, Key, parse};
+use super::problem::Problem;
+use super::state::Api;
+use crate::actor::{Outcome, RECORD_NUMBERS};
+use crate::domain::census::{Admission, Command};
+use crate::domain::encounter::{Class, Clearance, Encounter};
+use crate::domain::patient::likeness::{Likeness, PROBABLE, compare};
+use crate::domain::patient::{Allergies, Allergy, Patient, Person};
+use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
+use crate::projection::{EncounterRow, PatientRow, Search};
+
+/// Merges that lead from one number to the next, at most.
+const MERGES: usize = 16;
+/// People who may be the same as somebody new, shown at most.
+const ALIKE_SHOWN: usize = 10;
+
+/// A person as the API shows them: all numbers together.
+#[derive(Debug, Serialize)]
+struct PersonView {
+    /// The number to use.
+    mrn: Mrn,
+    /// As registered under it, completed by what only a merged number knows.
+    person: Option<Person>,
+    /// Numbers that were merged into it.
+    merged: Vec<Mrn>,
+    /// What must not be given, of all numbers; `not_asked`, `none_known`, or the list.
+    allergies: Allergies,
+    /// The open stay.
+    stay: Option<StayView>,
+    /// The stay that was opened last.
+    last_stay: Option<EncounterId>,
+    restricted: Option<String>,
+    died: Option<Timestamp>,
+    /// The wristband that counts; 0 when none was printed.
+    wristband: u32,
+}
+
+/// A stay with its number.
+#[derive(Debug, Serialize)]
+struct StayView {
+    encounter: EncounterId,
+    #[serde(flatten)]
+    state: Encounter,
+}
+
+/// Where records are looked up: now, or as they were.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    api: &'a Api,
+    instant: Instant,
+}
+
+impl Seen<'_> {
+    fn record(self, mrn: &Mrn) -> Result<Patient, Problem> {
+        match self.instant.0 {
+            None => Ok(self.api.rows.get::<PatientRow>("patient", mrn.as_str()).unwrap_or_default().patient),
+            Some(instant) => self.api.history.at(mrn.as_str(), instant).map_err(|error| Problem::unreadable(&error)),
+        }
+    }
+
+    fn encounter(self, encounter: &EncounterId) -> Result<Encounter, Problem> {
+        match self.instant.0 {
+            None => Ok(self.api.rows.get::<EncounterRow>("encounter", encounter.as_str()).unwrap_or_default().encounter),
+            Some(instant) => self.api.history.at(encounter.as_str(), instant).map_err(|error| Problem::unreadable(&error)),
+        }
+    }
+
+    /// The number to use, and all records of the person, its own first.
+    fn person(self, mrn: &Mrn) -> Result<Vec<(Mrn, Patient)>, Problem> {
+        let (mut to_use, mut record) = (mrn.clone(), self.record(mrn)?);
+        for _ in 0..MERGES {
+            let Some(survivor) = record.merged_into.clone() else { break };
+            record = self.record(&survivor)?;
+            to_use = survivor;
+        }
+        let mut records = vec![(to_use, record)];
+        let mut next = 0;
+        while let Some((_, record)) = records.get(next) {
+            for merged in record.merged.clone() {
+                let record = self.record(&merged)?;
+                records.push((merged, record));
+            }
+            next += 1;
+        }
+        Ok(records)
+    }
+
+    /// None when nothing is known under the number.
+    fn view(self, mrn: &Mrn) -> Result<Option<PersonView>, Problem> {
+        let records = self.person(mrn)?;
+        if records.iter().all(|(_, record)| *record == Patient::default()) {
+            return Ok(None);
+        }
+        let stay = match records.iter().find_map(|(_, record)| record.stay.clone()) {
+            Some(encounter) => Some(StayView { state: self.encounter(&encounter)?, encounter }),
+            None => None,
+        };
+        let known: Vec<_> = records.iter().flat_map(|(_, record)| record.allergies.known()).cloned().collect();
+        let asked = || records.iter().map(|(_, record)| &record.allergies).find(|allergies| **allergies != Allergies::NotAsked).cloned().unwrap_or_default();
+        let mut registered = records.iter().filter_map(|(_, record)| record.person.clone());
+        let first = registered.next();
+        let record = &records[0].1;
+        Ok(Some(PersonView {
+            person: first.map(|first| registered.fold(first, |known, other| known.completed_by(&other))),
+            merged: records.iter().skip(1).map(|(mrn, _)| mrn.clone()).collect(),
+            allergies: if known.is_empty() { asked() } else { Allergies::Known(known) },
+            stay,
+            last_stay: records.iter().find_map(|(_, record)| record.last_stay.clone()),
+            restricted: records.iter().find_map(|(_, record)| record.restricted.clone()),
+            died: records.iter().find_map(|(_, record)| record.died),
+            wristband: record.wristband,
+            mrn: records[0].0.clone(),
+        }))
+    }
+}
+
+fn now(api: &Api) -> Seen<'_> {
+    Seen { api, instant: Instant(None) }
+}
+
+/// What people know of a patient; all that is said must fit.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Wanted {
+    name: String,
+    born: String,
+    phone: String,
+    number: String,
+    limit: Option<usize>,
+}
+
+/// Patients by `name` (beginnings of its words), `born`, `phone`, `number` (any number, as typed or scanned).
+#[utoipa::path(get, path = "/api/v1/patients", params(("name" = Option<String>, Query), ("born" = Option<String>, Query), ("phone" = Option<String>, Query), ("number" = Option<String>, Query), ("limit" = Option<usize>, Query)), responses((status = 200), (status = 400, body = Problem)))]
+pub(super) async fn find(State(api): State<Api>, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
+    let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
+    let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
+    let search = Search { name: wanted.name, born, phone: wanted.phone, number: wanted.number };
+    if search.is_empty() {
+        return Err(Problem::bad("say what is known of the patient: name, born, phone or number"));
+    }
+    let mut found: Vec<PersonView> = Vec::new();
+    for mrn in api.rows.find_patients(&search, wanted.limit.unwrap_or(20).clamp(1, limits::PAGE_ROWS)) {
+        // A merged number leads to the person, and the person is shown once.
+        if let Some(view) = now(&api).view(&mrn)?.filter(|view| !found.iter().any(|known| known.mrn == view.mrn)) {
+            found.push(view);
+        }
+    }
+    Ok(Json(found).into_response())
+}
+
+/// One person with all their numbers, now or as they were at an instant (`?at=`). A merged number shows whom it leads to.
+#[utoipa::path(get, path = "/api/v1/patients/{mrn}", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn show(State(api): State<Api>, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let view = Seen { api: &api, instant }.view(&mrn)?.ok_or_else(|| Problem::missing("patient", mrn.as_str()))?;
+    Ok(Json(view).into_response())
+}
+
+/// One encounter, now or as it was at an instant (`?at=`).
+#[utoipa::path(get, path = "/api/v1/encounters/{encounter}", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn encounter(State(api): State<Api>, Path(encounter): Path<String>, instant: Instant) -> Result<Response, Problem> {
+    let encounter: EncounterId = parse(&encounter)?;
+    match (Seen { api: &api, instant }).encounter(&encounter)? {
+        Encounter::None => Err(Problem::missing("encounter", encounter.as_str())),
+        state => Ok(Json(StayView { encounter, state }).into_response()),
+    }
+}
+
+/// Somebody new.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Registration {
+    /// The number, when the patient has one; else one is issued.
+    #[schema(value_type = Option<String>)]
+    mrn: Option<Mrn>,
+    /// Who it is.
+    #[schema(value_type = Object)]
+    person: Person,
+    /// Whether the clerk has looked at those who may be the same person, and it is none of them.
+    confirm_new: bool,
+    /// Who acts.
+    user: Option<String>,
+}
+
+/// Somebody who may be the same person, beside the reasons.
+#[derive(Debug, Serialize)]
+struct Alike {
+    #[serde(flatten)]
+    likeness: Likeness,
+    patient: PersonView,
+}
+
+fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
+    let mut found: Vec<Alike> = Vec::new();
+    for mrn in api.rows.alike(person) {
+        let Some(patient) = now(api).view(&mrn)? else { continue };
+        let likeness = patient.person.as_ref().map(|known| compare(person, known));
+        if let Some(likeness) = likeness.filter(|likeness| likeness.points >= PROBABLE && !found.iter().any(|known| known.patient.mrn == patient.mrn)) {
+            found.push(Alike { likeness, patient });
+        }
+    }
+    found.sort_by_key(|alike| std::cmp::Reverse(alike.likeness.points));
+    found.truncate(ALIKE_SHOWN);
+    Ok(found)
+}
+
+/// Registers a patient. When somebody who is known may be the same person, the answer is 409 with the candidates and the reasons;
+/// `confirm_new` registers all the same.
+#[utoipa::path(post, path = "/api/v1/patients", request_body = Registration, responses((status = 201), (status = 409, body = Problem)))]
+pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): Body<Registration>) -> Result<Response, Problem> {
+    // Whoever was registered a moment ago at another desk is compared too.
+    api.caught_up().await;
+    let is_known = body.mrn.as_ref().is_some_and(|mrn| now(&api).record(mrn).is_ok_and(|record| record.person.is_some()));
+    let numbers = StreamId::new(StreamKind::Hospital, RECORD_NUMBERS);
+    let was_issued = || api.done_before(&numbers, key).map(|events| events.first().and_then(|event| event.get("mrn")?.as_str()?.parse::<Mrn>().ok()));
+    let before = if body.mrn.is_none() { was_issued()? } else { None };
+    if !body.confirm_new && !body.person.is_temporary && !is_known && before.is_none() {
+        let candidates = alike(&api, &body.person)?;
+        if !candidates.is_empty() {
+            let text = "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true";
+            return Ok(Problem::new(StatusCode::CONFLICT, "possible_duplicate", text).with("candidates", &candidates));
+        }
+    }
+    let mrn = match (body.mrn, before) {
+        (Some(mrn), _) | (None, Some(mrn)) => mrn,
+        (None, None) => {
+            match api.hospital.record_number(api.origin(key, body.user.as_deref(), None)?).await {
+                Outcome::Done(_) | Outcome::Repeated => {}
+                other => return Ok(api.answer(&numbers, key, &other, StatusCode::CREATED)),
+            }
+            let text = "the medical record number is not readable yet: send the request again with the same Idempotency-Key";
+            was_issued()?.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text))?
+        }
+    };
+    let command = Command::Register { patient: mrn.clone(), person: Box::new(body.person), as_of: None };
+    match api.hospital.census(command, api.origin(key.part(1), body.user.as_deref(), None)?).await {
+        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok((StatusCode::CREATED, Json(serde_json::json!({ "mrn": mrn }))).into_response()),
+        other => Ok(api.answer(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1), &other, StatusCode::CREATED)),
+    }
+}
+
+/// What is needed for what is done.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct PatientAction {
+    /// To `update`.
+    #[schema(value_type = Option<Object>)]
+    person: Option<Person>,
+    /// The other number, to `merge` or `swap`.
+    #[schema(value_type = Option<String>)]
+    with: Option<Mrn>,
+    /// To `record-allergy`.
+    #[schema(value_type = Option<Object>)]
+    allergy: Option<Allergy>,
+    /// To `refute-allergy`.
+    substance: Option<String>,
+    /// Why, to `refute-allergy` or `restrict`.
+    reason: Option<String>,
+    /// The bed, `WARD:ROOM:BED`.
+    #[schema(value_type = Option<String>)]
+    bed: Option<BedId>,
+    /// The encounter; without one a new one is made.
+    #[schema(value_type = Option<String>)]
+    encounter: Option<EncounterId>,
+    /// `inpatient`, `emergency`, `newborn` or `outpatient`.
+    #[schema(value_type = Option<String>)]
+    class: Option<Class>,
+    /// The mother, to `admit` a newborn.
+    #[schema(value_type = Option<String>)]
+    mother: Option<Mrn>,
+    /// When, to `plan` or `expect-end`.
+    #[schema(value_type = Option<String>)]
+    expected: Option<Timestamp>,
+    /// `clinical`, `nursing`, `pharmacy` or `billing`, to `clear`.
+    #[schema(value_type = Option<String>)]
+    clearance: Option<Clearance>,
+    /// Who acts.
+    user: Option<String>,
+}
+
+fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Problem> {
+    field.clone().ok_or_else(|| Problem::bad(format!("field {name} is needed for this")))
+}
+
+impl PatientAction {
+    fn admission(&self, patient: Mrn) -> Admission {
+        Admission { patient, encounter: self.encounter.clone(), class: self.class.unwrap_or_default(), bed: self.bed.clone(), mother: self.mother.clone() }
+    }
+
+    fn command(&self, action: &str, patient: Mrn) -> Result<Command, Problem> {
+        Ok(match action {
+            "update" => Command::Register { patient, person: Box::new(needed(&self.person, "person")?), as_of: None },
+            "merge" => Command::Merge { survivor: patient, merged: needed(&self.with, "with")? },
+            "unmerge" => Command::Unmerge { merged: patient },
+            "record-allergy" => Command::RecordAllergy { patient, allergy: needed(&self.allergy, "allergy")? },
+            "refute-allergy" => Command::RefuteAllergy { patient, substance: needed(&self.substance, "substance")?, reason: self.reason.clone().unwrap_or_default() },
+            "no-known-allergies" => Command::NoKnownAllergies { patient },
+            "restrict" => Command::Restrict { patient, reason: Some(self.reason.clone().unwrap_or_default()) },
+            "lift-restriction" => Command::Restrict { patient, reason: None },
+            "print-wristband" => Command::PrintWristband { patient },
+            "plan" => Command::Plan { admission: self.admission(patient), expected: self.expected },
+            "cancel-plan" => Command::CancelPlan { encounter: needed(&self.encounter, "encounter")? },
+            "admit" => Command::Admit(self.admission(patient)),
+            "cancel-admission" => Command::CancelAdmission { patient, bed: self.bed.clone() },
+            "request-transfer" => Command::RequestTransfer { patient, to: needed(&self.bed, "bed")? },
+            "accept-transfer" => Command::AcceptTransfer { patient },
+            "cancel-transfer" => Command::CancelTransfer { patient },
+            "move" => Command::Move { patient, to: needed(&self.bed, "bed")? },
+            "move-back" => Command::MoveBack { patient },
+            "swap" => Command::Swap { patient, with: needed(&self.with, "with")? },
+            "change-class" => Command::ChangeClass { patient, class: needed(&self.class, "class")?, bed: self.bed.clone() },
+            "begin-leave" => Command::BeginLeave { patient },
+            "end-leave" => Command::EndLeave { patient },
+            "expect-end" => Command::ExpectEnd { patient, expected: needed(&self.expected, "expected")? },
+            "clear" => Command::Clear { patient, clearance: needed(&self.clearance, "clearance")? },
+            "discharge" => Command::Discharge { patient, bed: self.bed.clone() },
+            "record-death" => Command::RecordDeath { patient },
+            "cancel-discharge" => Command::CancelDischarge { patient, bed: self.bed.clone() },
+            other => return Err(Problem::missing("action", other)),
+        })
+    }
+}
+
+/// Where a command's events may stand: with the number, the person's other numbers, their stays, the bed that is named.
+fn streams(api: &Api, mrn: &Mrn, body: &PatientAction, identity: Identity) -> Result<Vec<StreamId>, Problem> {
+    let records = now(api).person(mrn)?;
+    let patients = records.iter().map(|(mrn, _)| mrn.clone()).chain([mrn.clone()]).map(|mrn| StreamId::new(StreamKind::Patient, mrn.as_str()));
+    let last = records.iter().filter_map(|(_, record)| record.last_stay.clone());
+    let stays = last.chain(body.encounter.clone()).chain([identity.encounter()]).map(|encounter| StreamId::new(StreamKind::Encounter, encounter.as_str()));
+    let bed = body.bed.iter().map(|bed| StreamId::new(StreamKind::Bed, bed.as_str()));
+    Ok(patients.chain(stays).chain(bed).collect())
+}
+
+/// Everything that happens to a patient: `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
+/// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `print-wristband`, `plan`, `cancel-plan`, `admit`,
+/// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
+/// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `cancel-discharge`.
+#[utoipa::path(post, path = "/api/v1/patients/{mrn}/{action}", request_body = PatientAction, responses((status = 200), (status = 409, body = Problem)))]
+pub(super) async fn act(State(api): State<Api>, Path((mrn, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<PatientAction>) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let command = body.command(&action, mrn.clone())?;
+    let outcome = api.hospital.census(command, api.origin(key, body.user.as_deref(), None)?).await;
+    api.caught_up().await;
+    let streams = streams(&api, &mrn, &body, key)?;
+    // Where the command is known, be it by another body, which is refused.
+    let holder = streams.iter().find(|stream| api.done_before(stream, key).map_or(true, |events| !events.is_empty()));
+    let fallback = StreamId::new(StreamKind::Patient, mrn.as_str());
+    Ok(api.answer(holder.unwrap_or(&fallback), key, &outcome, StatusCode::OK))
+}

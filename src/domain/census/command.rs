@@ -1,0 +1,293 @@
+//! What may be asked about people, stays and beds.
+
+use crate::domain::encounter::{Class, Clearance};
+use crate::domain::patient::{Allergy, Person};
+use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
+
+/// A stay that begins, or is to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// Who.
+    pub patient: Mrn,
+    /// The encounter; without one the command makes it.
+    pub encounter: Option<EncounterId>,
+    /// What kind of stay.
+    pub class: Class,
+    /// The bed.
+    pub bed: Option<BedId>,
+    /// The mother, for a newborn.
+    pub mother: Option<Mrn>,
+}
+
+impl Admission {
+    /// An inpatient into a bed.
+    pub fn into_bed(patient: Mrn, bed: BedId) -> Self {
+        Self { patient, encounter: None, class: Class::Inpatient, bed: Some(bed), mother: None }
+    }
+}
+
+/// A command of the registration, a ward, housekeeping, or another system's feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Registers a person, or says what is known of them now.
+    Register {
+        /// The number.
+        patient: Mrn,
+        /// Who it is.
+        person: Box<Person>,
+        /// As of when, if the sender says so: what is older than what is known changes nothing.
+        as_of: Option<Timestamp>,
+    },
+    /// Two numbers are one person.
+    Merge {
+        /// The number to use from now on.
+        survivor: Mrn,
+        /// The other one.
+        merged: Mrn,
+    },
+    /// A merge was an error.
+    Unmerge {
+        /// The number that was merged into another.
+        merged: Mrn,
+    },
+    /// An allergy is known.
+    RecordAllergy {
+        /// Whose.
+        patient: Mrn,
+        /// Which.
+        allergy: Allergy,
+    },
+    /// It was none.
+    RefuteAllergy {
+        /// Whose.
+        patient: Mrn,
+        /// Against what.
+        substance: String,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked, and there is none.
+    NoKnownAllergies {
+        /// Whose.
+        patient: Mrn,
+    },
+    /// Only some may look at the record; without a reason: whoever may see patients.
+    Restrict {
+        /// Whose.
+        patient: Mrn,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// A wristband is printed; those before it do not count any more.
+    PrintWristband {
+        /// Whose.
+        patient: Mrn,
+    },
+    /// A stay is to come.
+    Plan {
+        /// Which.
+        admission: Admission,
+        /// When.
+        expected: Option<Timestamp>,
+    },
+    /// It does not come.
+    CancelPlan {
+        /// Which.
+        encounter: EncounterId,
+    },
+    /// A stay begins.
+    Admit(Admission),
+    /// The admission was an error.
+    CancelAdmission {
+        /// Whose.
+        patient: Mrn,
+        /// The bed, where the sender names it.
+        bed: Option<BedId>,
+    },
+    /// Asks another ward for a bed.
+    RequestTransfer {
+        /// Whose.
+        patient: Mrn,
+        /// Which bed.
+        to: BedId,
+    },
+    /// The receiving ward takes the patient.
+    AcceptTransfer {
+        /// Whom.
+        patient: Mrn,
+    },
+    /// The transfer is not asked for any more, or declined.
+    CancelTransfer {
+        /// Whose.
+        patient: Mrn,
+    },
+    /// The patient lies in another bed.
+    Move {
+        /// Who.
+        patient: Mrn,
+        /// In which.
+        to: BedId,
+    },
+    /// The last move was an error.
+    MoveBack {
+        /// Whose.
+        patient: Mrn,
+    },
+    /// Two patients change beds.
+    Swap {
+        /// One.
+        patient: Mrn,
+        /// The other.
+        with: Mrn,
+    },
+    /// The stay becomes one of another kind, in another bed where one is named.
+    ChangeClass {
+        /// Whose.
+        patient: Mrn,
+        /// Which kind.
+        class: Class,
+        /// The bed.
+        bed: Option<BedId>,
+    },
+    /// The patient is on leave; the bed stays theirs.
+    BeginLeave {
+        /// Who.
+        patient: Mrn,
+    },
+    /// The patient is back.
+    EndLeave {
+        /// Who.
+        patient: Mrn,
+    },
+    /// When the patient is expected to leave.
+    ExpectEnd {
+        /// Who.
+        patient: Mrn,
+        /// When.
+        expected: Timestamp,
+    },
+    /// Somebody agrees to the discharge.
+    Clear {
+        /// Whose.
+        patient: Mrn,
+        /// In which role.
+        clearance: Clearance,
+    },
+    /// The patient leaves the hospital.
+    Discharge {
+        /// Who.
+        patient: Mrn,
+        /// The bed, where the sender names it.
+        bed: Option<BedId>,
+    },
+    /// The patient has died.
+    RecordDeath {
+        /// Who.
+        patient: Mrn,
+    },
+    /// The discharge was an error: the patient is still here.
+    CancelDischarge {
+        /// Who.
+        patient: Mrn,
+        /// In which bed; without one in the last.
+        bed: Option<BedId>,
+    },
+    /// A bed cannot be used.
+    Block {
+        /// Which.
+        bed: BedId,
+        /// Why.
+        reason: String,
+    },
+    /// It can be used again.
+    Unblock {
+        /// Which.
+        bed: BedId,
+    },
+    /// It is clean.
+    Clean {
+        /// Which.
+        bed: BedId,
+    },
+    /// Whoever lies in it is isolated; without a reason: not any more.
+    Isolate {
+        /// Which.
+        bed: BedId,
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// What is asked in a few words, with numbers and without names.
+impl std::fmt::Display for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = |bed: &Option<BedId>| bed.as_ref().map_or_else(|| "no bed".to_owned(), ToString::to_string);
+        match self {
+            Command::Register { patient, .. } => write!(f, "register {patient}"),
+            Command::Merge { survivor, merged } => write!(f, "merge {merged} into {survivor}"),
+            Command::Unmerge { merged } => write!(f, "unmerge {merged}"),
+            Command::RecordAllergy { patient, .. } => write!(f, "allergy of {patient}"),
+            Command::RefuteAllergy { patient, .. } => write!(f, "no such allergy of {patient}"),
+            Command::NoKnownAllergies { patient } => write!(f, "no allergies of {patient}"),
+            Command::Restrict { patient, .. } => write!(f, "restrict {patient}"),
+            Command::PrintWristband { patient } => write!(f, "wristband of {patient}"),
+            Command::Plan { admission, .. } => write!(f, "plan {} for {}", place(&admission.bed), admission.patient),
+            Command::CancelPlan { encounter } => write!(f, "cancel plan {encounter}"),
+            Command::Admit(admission) => write!(f, "admit {} to {}", admission.patient, place(&admission.bed)),
+            Command::CancelAdmission { patient, .. } => write!(f, "cancel admission of {patient}"),
+            Command::RequestTransfer { patient, to } => write!(f, "ask {to} for {patient}"),
+            Command::AcceptTransfer { patient } => write!(f, "accept {patient}"),
+            Command::CancelTransfer { patient } => write!(f, "cancel transfer of {patient}"),
+            Command::Move { patient, to } => write!(f, "move {patient} to {to}"),
+            Command::MoveBack { patient } => write!(f, "move {patient} back"),
+            Command::Swap { patient, with } => write!(f, "swap {patient} and {with}"),
+            Command::ChangeClass { patient, class, .. } => write!(f, "{patient} is {class:?}"),
+            Command::BeginLeave { patient } => write!(f, "leave of {patient}"),
+            Command::EndLeave { patient } => write!(f, "end of leave of {patient}"),
+            Command::ExpectEnd { patient, expected } => write!(f, "expect {patient} to leave at {expected}"),
+            Command::Clear { patient, clearance } => write!(f, "clear {patient} ({})", clearance.word()),
+            Command::Discharge { patient, bed } => write!(f, "discharge {patient} from {}", place(bed)),
+            Command::RecordDeath { patient } => write!(f, "death of {patient}"),
+            Command::CancelDischarge { patient, .. } => write!(f, "cancel discharge of {patient}"),
+            Command::Block { bed, .. } => write!(f, "block {bed}"),
+            Command::Unblock { bed } => write!(f, "unblock {bed}"),
+            Command::Clean { bed } => write!(f, "clean {bed}"),
+            Command::Isolate { bed, .. } => write!(f, "isolate {bed}"),
+        }
+    }
+}
+
+impl Command {
+    /// The beds that it names.
+    pub fn beds(&self) -> impl Iterator<Item = &BedId> {
+        let bed = match self {
+            Command::Plan { admission, .. } | Command::Admit(admission) => admission.bed.as_ref(),
+            Command::ChangeClass { bed, .. } | Command::CancelAdmission { bed, .. } | Command::Discharge { bed, .. } | Command::CancelDischarge { bed, .. } => bed.as_ref(),
+            Command::RequestTransfer { to: bed, .. }
+            | Command::Move { to: bed, .. }
+            | Command::Block { bed, .. }
+            | Command::Unblock { bed }
+            | Command::Clean { bed }
+            | Command::Isolate { bed, .. } => Some(bed),
+            Command::Register { .. }
+            | Command::Merge { .. }
+            | Command::Unmerge { .. }
+            | Command::RecordAllergy { .. }
+            | Command::RefuteAllergy { .. }
+            | Command::NoKnownAllergies { .. }
+            | Command::Restrict { .. }
+            | Command::PrintWristband { .. }
+            | Command::CancelPlan { .. }
+            | Command::AcceptTransfer { .. }
+            | Command::CancelTransfer { .. }
+            | Command::MoveBack { .. }
+            | Command::Swap { .. }
+            | Command::BeginLeave { .. }
+            | Command::EndLeave { .. }
+            | Command::ExpectEnd { .. }
+            | Command::Clear { .. }
+            | Command::RecordDeath { .. } => None,
+        };
+        bed.into_iter()
+    }
+}

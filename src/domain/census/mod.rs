@@ -1,0 +1,178 @@
+//! Who is in hospital, under which encounter, in which bed: the rules that see patients, encounters and beds at once.
+//!
+//! Flow: command → [`decide`] looks up what it needs in the [`Scene`] → changes of several streams, which become durable together.
+//! **Invariant**: a bed holds one patient, a patient lies in one bed, stays of a person never overlap; a move changes both beds
+//! and the encounter in one batch, or nothing.
+//! **Invariant**: a number that was merged into another is that person, in every rule here.
+
+mod beds;
+mod command;
+mod identity;
+mod rejection;
+mod stays;
+
+pub use command::{Admission, Command};
+pub use rejection::Rejection;
+
+use super::Context;
+use super::bed::{self, Bed};
+use super::encounter::{self, Clearance, Encounter};
+use super::patient::{self, Patient};
+use crate::kernel::{BedId, EncounterId, Mrn, Principal};
+
+/// Merges that lead from one number to the next, at most.
+const MERGES: usize = 16;
+
+/// What the hospital has decided about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Whether a bed that somebody has left waits for housekeeping.
+    pub housekeeping: bool,
+    /// Who must agree before a patient is discharged here. A feed from another system says what has happened already.
+    pub clearances: Vec<Clearance>,
+}
+
+/// Where rules look things up. A thing without events is as its default says.
+pub trait Scene {
+    /// Why something cannot be looked up.
+    type Failure;
+    /// What is known under a number.
+    fn patient(&mut self, mrn: &Mrn) -> Result<Patient, Self::Failure>;
+    /// An encounter.
+    fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, Self::Failure>;
+    /// A bed.
+    fn bed(&mut self, bed: &BedId) -> Result<Bed, Self::Failure>;
+}
+
+/// Why nothing happens.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop<F> {
+    /// A rule says no.
+    Rejected(Rejection),
+    /// The scene could not be seen.
+    Failed(F),
+}
+
+impl<F> From<Rejection> for Stop<F> {
+    fn from(rejection: Rejection) -> Self {
+        Stop::Rejected(rejection)
+    }
+}
+
+/// What happens to one stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// To a patient's record.
+    Patient(Mrn, patient::Event),
+    /// To an encounter.
+    Encounter(EncounterId, encounter::Event),
+    /// To a bed.
+    Bed(BedId, bed::Event),
+}
+
+type Decision<F> = Result<Vec<Change>, Stop<F>>;
+
+/// What happens when a command meets the scene. No changes: it has happened already.
+pub fn decide<S: Scene>(scene: &mut S, policy: &Policy, context: &Context, command: &Command) -> Decision<S::Failure> {
+    let mut desk = Desk { scene, policy, context };
+    match command {
+        Command::Register { patient, person, as_of } => desk.register(patient, person, *as_of),
+        Command::Merge { survivor, merged } => desk.merge(survivor, merged),
+        Command::Unmerge { merged } => desk.unmerge(merged),
+        Command::RecordAllergy { patient, allergy } => desk.record_allergy(patient, allergy),
+        Command::RefuteAllergy { patient, substance, reason } => desk.refute_allergy(patient, substance, reason),
+        Command::NoKnownAllergies { patient } => desk.no_known_allergies(patient),
+        Command::Restrict { patient, reason } => desk.restrict(patient, reason.as_deref()),
+        Command::PrintWristband { patient } => desk.print_wristband(patient),
+        Command::Plan { admission, expected } => desk.plan(admission, *expected),
+        Command::CancelPlan { encounter } => desk.cancel_plan(encounter),
+        Command::Admit(admission) => desk.admit(admission),
+        Command::CancelAdmission { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Cancelled),
+        Command::RequestTransfer { patient, to } => desk.request_transfer(patient, to),
+        Command::AcceptTransfer { patient } => desk.accept_transfer(patient),
+        Command::CancelTransfer { patient } => desk.cancel_transfer(patient),
+        Command::Move { patient, to } => desk.move_to(patient, to),
+        Command::MoveBack { patient } => desk.move_back(patient),
+        Command::Swap { patient, with } => desk.swap(patient, with),
+        Command::ChangeClass { patient, class, bed } => desk.change_class(patient, *class, bed.as_ref()),
+        Command::BeginLeave { patient } => desk.begin_leave(patient),
+        Command::EndLeave { patient } => desk.end_leave(patient),
+        Command::ExpectEnd { patient, expected } => desk.expect_end(patient, *expected),
+        Command::Clear { patient, clearance } => desk.clear(patient, *clearance),
+        Command::Discharge { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Discharged),
+        Command::RecordDeath { patient } => desk.record_death(patient),
+        Command::CancelDischarge { patient, bed } => desk.cancel_discharge(patient, bed.as_ref()),
+        Command::Block { bed, reason } => desk.block(bed, reason),
+        Command::Unblock { bed } => desk.unblock(bed),
+        Command::Clean { bed } => desk.clean(bed),
+        Command::Isolate { bed, reason } => desk.isolate(bed, reason.as_deref()),
+    }
+}
+
+/// Where a command is decided.
+struct Desk<'a, S> {
+    scene: &'a mut S,
+    policy: &'a Policy,
+    context: &'a Context,
+}
+
+/// A person: the number to use, and all that are theirs.
+struct Whole {
+    mrn: Mrn,
+    records: Vec<(Mrn, Patient)>,
+}
+
+impl Whole {
+    /// The open stay and the record that it is written under.
+    fn stay(&self) -> Option<(&Mrn, &EncounterId)> {
+        self.records.iter().find_map(|(mrn, record)| record.stay.as_ref().map(|encounter| (mrn, encounter)))
+    }
+
+    /// The record of the number to use.
+    fn record(&self) -> Patient {
+        self.records.first().map(|(_, record)| record.clone()).unwrap_or_default()
+    }
+}
+
+impl<S: Scene> Desk<'_, S> {
+    fn patient(&mut self, mrn: &Mrn) -> Result<Patient, Stop<S::Failure>> {
+        self.scene.patient(mrn).map_err(Stop::Failed)
+    }
+
+    fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, Stop<S::Failure>> {
+        self.scene.encounter(encounter).map_err(Stop::Failed)
+    }
+
+    fn bed(&mut self, bed: &BedId) -> Result<Bed, Stop<S::Failure>> {
+        self.scene.bed(bed).map_err(Stop::Failed)
+    }
+
+    /// The whole person behind a number.
+    fn person(&mut self, mrn: &Mrn) -> Result<Whole, Stop<S::Failure>> {
+        let (mut to_use, mut record) = (mrn.clone(), self.patient(mrn)?);
+        for _ in 0..MERGES {
+            let Some(survivor) = record.merged_into.clone() else { break };
+            record = self.patient(&survivor)?;
+            to_use = survivor;
+        }
+        let mut records = vec![(to_use.clone(), record)];
+        let mut next = 0;
+        while let Some((_, record)) = records.get(next) {
+            let merged: Vec<Mrn> = record.merged.iter().cloned().collect();
+            for mrn in merged {
+                let record = self.patient(&mrn)?;
+                records.push((mrn, record));
+            }
+            next += 1;
+        }
+        Ok(Whole { mrn: to_use, records })
+    }
+
+    /// Whether another system says what has happened; then our own order of things does not bind.
+    fn is_feed(&self) -> bool {
+        matches!(self.context.principal, Principal::Device(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;

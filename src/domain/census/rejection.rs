@@ -1,0 +1,224 @@
+//! Why something about people, stays and beds may not happen; each sentence names the way out.
+
+use serde::Serialize;
+
+use crate::domain::encounter::Clearance;
+use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
+
+/// Why a command is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(tag = "rejection", rename_all = "snake_case")]
+pub enum Rejection {
+    /// What is said of a person cannot be true.
+    #[error("{why}")]
+    InvalidPerson {
+        /// What, and why.
+        why: String,
+    },
+    /// Nobody is registered under the number.
+    #[error("nobody is registered under {patient}: register the patient first")]
+    NotRegistered {
+        /// Which number.
+        patient: Mrn,
+    },
+    /// One number and itself.
+    #[error("{patient} cannot be merged into itself: name two numbers")]
+    SameNumber {
+        /// Which.
+        patient: Mrn,
+    },
+    /// It was merged before.
+    #[error("{merged} was merged into {survivor} already: use {survivor}, or unmerge {merged} first")]
+    AlreadyMerged {
+        /// Which.
+        merged: Mrn,
+        /// Into which.
+        survivor: Mrn,
+    },
+    /// Both have an open stay.
+    #[error("{survivor} and {merged} are both in hospital now, and one person lies in one bed: cancel the admission that is wrong, then merge")]
+    BothInHospital {
+        /// One.
+        survivor: Mrn,
+        /// The other.
+        merged: Mrn,
+    },
+    /// It was not merged.
+    #[error("{merged} was not merged into another number: there is nothing to take back")]
+    NotMerged {
+        /// Which.
+        merged: Mrn,
+    },
+    /// There are allergies.
+    #[error("allergies are known ({substances}): refute each that is none before you say that there is none")]
+    AllergiesKnown {
+        /// Against what.
+        substances: String,
+    },
+    /// There is no such allergy.
+    #[error("no allergy against {substance:?} is known: check the spelling")]
+    UnknownAllergy {
+        /// Against what.
+        substance: String,
+    },
+    /// A text that must say something does not.
+    #[error("{field} is empty: say {what}")]
+    Missing {
+        /// Which field.
+        field: &'static str,
+        /// What it should say.
+        what: &'static str,
+    },
+    /// The patient has died.
+    #[error("{patient} died on {at}: check the number, or withdraw the death by cancelling the discharge")]
+    Deceased {
+        /// Who.
+        patient: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient is in hospital.
+    #[error("{patient} is in hospital already under {encounter}{}: move or discharge the patient instead", in_bed(.bed))]
+    InHospital {
+        /// Who.
+        patient: Mrn,
+        /// Under which encounter.
+        encounter: EncounterId,
+        /// Where.
+        bed: Option<BedId>,
+    },
+    /// The patient is not in hospital.
+    #[error("{patient} is not in hospital: admit the patient first, or check the number")]
+    NotInHospital {
+        /// Who.
+        patient: Mrn,
+    },
+    /// The encounter belongs to somebody, or has ended.
+    #[error("{encounter} exists already and is not a plan of this patient: use a visit number once")]
+    EncounterUsed {
+        /// Which.
+        encounter: EncounterId,
+    },
+    /// There is no such plan.
+    #[error("{encounter} is no planned stay: there is nothing to cancel")]
+    NotPlanned {
+        /// Which.
+        encounter: EncounterId,
+    },
+    /// Another patient lies in it.
+    #[error("bed {bed} is occupied by another patient since {since}: discharge or transfer that patient first")]
+    Occupied {
+        /// Which.
+        bed: BedId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It is kept for somebody else.
+    #[error("bed {bed} is reserved for another patient since {since}: take another bed, or cancel that transfer or plan")]
+    Reserved {
+        /// Which.
+        bed: BedId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Housekeeping has not been there.
+    #[error("bed {bed} waits for housekeeping since {since}: mark it clean first")]
+    NotCleaned {
+        /// Which.
+        bed: BedId,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// It cannot be used.
+    #[error("bed {bed} is blocked since {since} ({reason}): unblock it, or take another")]
+    Blocked {
+        /// Which.
+        bed: BedId,
+        /// Why.
+        reason: String,
+        /// Since when.
+        since: Timestamp,
+    },
+    /// The patient lies elsewhere than the sender thinks.
+    #[error("{patient} lies in {}, not in {named}: check the patient and the bed", in_words(.bed))]
+    OtherBed {
+        /// Who.
+        patient: Mrn,
+        /// Where the sender thinks.
+        named: BedId,
+        /// Where they lie.
+        bed: Option<BedId>,
+    },
+    /// Nobody lies in the bed.
+    #[error("nobody lies in bed {bed}: there is nothing to do there")]
+    NotOccupied {
+        /// Which.
+        bed: BedId,
+    },
+    /// The patient lies in no bed.
+    #[error("{patient} lies in no bed: put the patient into one first")]
+    NoBed {
+        /// Who.
+        patient: Mrn,
+    },
+    /// No transfer is asked for.
+    #[error("no transfer of {patient} is asked for: request one first")]
+    NoTransfer {
+        /// Who.
+        patient: Mrn,
+    },
+    /// The patient did not come from another bed.
+    #[error("{patient} did not come from another bed: there is no move to take back")]
+    NotMoved {
+        /// Who.
+        patient: Mrn,
+    },
+    /// The patient is not on leave.
+    #[error("{patient} is not on leave")]
+    NotOnLeave {
+        /// Who.
+        patient: Mrn,
+    },
+    /// Somebody has not agreed to the discharge.
+    #[error("the discharge of {patient} still needs: {}", words(.missing))]
+    NotCleared {
+        /// Who.
+        patient: Mrn,
+        /// Whose word is missing.
+        missing: Vec<Clearance>,
+    },
+    /// The last stay was not ended by a discharge.
+    #[error("{patient} was not discharged: there is nothing to take back")]
+    NotDischarged {
+        /// Who.
+        patient: Mrn,
+    },
+    /// Something else is done with the bed now.
+    #[error("bed {bed} is in use: only a bed in which nobody lies and which is kept for nobody can be {what}")]
+    InUse {
+        /// Which.
+        bed: BedId,
+        /// What was asked.
+        what: &'static str,
+    },
+    /// The bed is not in the state that the command ends.
+    #[error("bed {bed} is not {what}")]
+    NotSo {
+        /// Which.
+        bed: BedId,
+        /// What it is not.
+        what: &'static str,
+    },
+}
+
+fn in_words(bed: &Option<BedId>) -> String {
+    bed.as_ref().map_or_else(|| "no bed".to_owned(), ToString::to_string)
+}
+
+fn in_bed(bed: &Option<BedId>) -> String {
+    bed.as_ref().map_or_else(String::new, |bed| format!(" in {bed}"))
+}
+
+fn words(missing: &[Clearance]) -> String {
+    missing.iter().map(|clearance| clearance.word()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,312 @@
+//! An encounter: one stay of a patient from its plan to its end. Its rules stand in [`super::census`].
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Folded;
+use crate::kernel::{BedId, Mrn, StreamKind, Timestamp};
+
+/// What kind of stay (HL7 table 0004, FHIR v3 ActCode).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// In a bed of a ward.
+    #[default]
+    Inpatient,
+    /// In the emergency department.
+    Emergency,
+    /// Born here.
+    Newborn,
+    /// Comes and goes: lies in a bed for a few hours at most.
+    Outpatient,
+}
+
+/// Who must agree before a patient goes home; which of them are needed is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clearance {
+    /// The physician.
+    Clinical,
+    /// The ward's nurse.
+    Nursing,
+    /// The pharmacy.
+    Pharmacy,
+    /// Billing.
+    Billing,
+}
+
+impl Clearance {
+    /// All of them, in their order.
+    pub const ALL: [Clearance; 4] = [Clearance::Clinical, Clearance::Nursing, Clearance::Pharmacy, Clearance::Billing];
+
+    /// Its word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Clearance::Clinical => "clinical",
+            Clearance::Nursing => "nursing",
+            Clearance::Pharmacy => "pharmacy",
+            Clearance::Billing => "billing",
+        }
+    }
+}
+
+/// How a stay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Went home, or elsewhere.
+    Discharged,
+    /// Died.
+    Died,
+    /// It had been an error.
+    Cancelled,
+}
+
+/// A stay that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stay {
+    /// The record that it is written under.
+    pub patient: Mrn,
+    /// What kind.
+    pub class: Class,
+    /// Since when.
+    pub admitted: Timestamp,
+    /// Where the patient lies; none on a corridor, in a chair, in theatre.
+    pub bed: Option<BedId>,
+    /// Where they lay before the last move.
+    pub bed_before: Option<BedId>,
+    /// Where a transfer is asked for, and since when: the receiving ward must accept it.
+    pub transfer: Option<(BedId, Timestamp)>,
+    /// Since when they are on leave; the bed stays theirs.
+    pub on_leave: Option<Timestamp>,
+    /// Who agreed to the discharge.
+    pub cleared: BTreeSet<Clearance>,
+    /// The mother, for a newborn.
+    pub mother: Option<Mrn>,
+    /// When they are expected to leave.
+    pub expected_end: Option<Timestamp>,
+}
+
+/// The state of an encounter.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Encounter {
+    /// There is none.
+    #[default]
+    None,
+    /// It is to come.
+    Planned {
+        /// Whose.
+        patient: Mrn,
+        /// What kind.
+        class: Class,
+        /// The bed that is kept for it.
+        bed: Option<BedId>,
+        /// When.
+        expected: Option<Timestamp>,
+    },
+    /// The patient is in hospital.
+    Open(Stay),
+    /// It has ended.
+    Closed {
+        /// As it was.
+        stay: Stay,
+        /// When it ended.
+        at: Timestamp,
+        /// How.
+        ending: Ending,
+    },
+}
+
+/// What may have happened to an encounter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// It is to come.
+    Planned {
+        /// Whose.
+        patient: Mrn,
+        /// What kind.
+        class: Class,
+        /// The bed that is kept for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bed: Option<BedId>,
+        /// When.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<Timestamp>,
+    },
+    /// It does not come.
+    PlanCancelled {
+        /// When that was known.
+        at: Timestamp,
+    },
+    /// The patient is in hospital.
+    Admitted {
+        /// Whose.
+        patient: Mrn,
+        /// What kind.
+        class: Class,
+        /// The bed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bed: Option<BedId>,
+        /// The mother, for a newborn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mother: Option<Mrn>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Another bed is asked for.
+    TransferRequested {
+        /// Which.
+        to: BedId,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is not asked for any more, or the receiving ward declined.
+    TransferCancelled {
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient lies elsewhere.
+    Moved {
+        /// From where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<BedId>,
+        /// To where.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<BedId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is another kind of stay from now on.
+    ClassChanged {
+        /// Which.
+        class: Class,
+        /// When.
+        at: Timestamp,
+    },
+    /// On leave.
+    LeaveBegan {
+        /// When.
+        at: Timestamp,
+    },
+    /// Back from leave.
+    LeaveEnded {
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody agreed to the discharge.
+    Cleared {
+        /// In which role.
+        clearance: Clearance,
+        /// When.
+        at: Timestamp,
+    },
+    /// When the patient is expected to leave.
+    EndExpected {
+        /// When they are.
+        expected: Timestamp,
+    },
+    /// It has ended.
+    Ended {
+        /// How.
+        ending: Ending,
+        /// When.
+        at: Timestamp,
+    },
+    /// The end was an error: the patient is still here.
+    EndCancelled {
+        /// The bed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bed: Option<BedId>,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Encounter {
+    /// The stay, while it is open.
+    pub fn stay(&self) -> Option<&Stay> {
+        match self {
+            Encounter::Open(stay) => Some(stay),
+            Encounter::None | Encounter::Planned { .. } | Encounter::Closed { .. } => None,
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Stay)) {
+        if let Encounter::Open(stay) = self {
+            change(stay);
+        }
+    }
+}
+
+impl Folded for Encounter {
+    const KIND: StreamKind = StreamKind::Encounter;
+    const SNAPSHOT: u16 = 1;
+    type Event = Event;
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::Planned { patient, class, bed, expected } => {
+                *self = Encounter::Planned { patient: patient.clone(), class: *class, bed: bed.clone(), expected: *expected };
+            }
+            Event::PlanCancelled { .. } => *self = Encounter::None,
+            Event::Admitted { patient, class, bed, mother, at } => {
+                *self = Encounter::Open(Stay {
+                    patient: patient.clone(),
+                    class: *class,
+                    admitted: *at,
+                    bed: bed.clone(),
+                    bed_before: None,
+                    transfer: None,
+                    on_leave: None,
+                    cleared: BTreeSet::new(),
+                    mother: mother.clone(),
+                    expected_end: None,
+                });
+            }
+            Event::TransferRequested { to, at } => self.change(|stay| stay.transfer = Some((to.clone(), *at))),
+            Event::TransferCancelled { .. } => self.change(|stay| stay.transfer = None),
+            Event::Moved { from, to, .. } => self.change(|stay| {
+                stay.bed_before.clone_from(from);
+                stay.bed.clone_from(to);
+                stay.transfer = None;
+            }),
+            Event::ClassChanged { class, .. } => self.change(|stay| stay.class = *class),
+            Event::LeaveBegan { at } => self.change(|stay| stay.on_leave = Some(*at)),
+            Event::LeaveEnded { .. } => self.change(|stay| stay.on_leave = None),
+            Event::Cleared { clearance, .. } => self.change(|stay| {
+                stay.cleared.insert(*clearance);
+            }),
+            Event::EndExpected { expected } => self.change(|stay| stay.expected_end = Some(*expected)),
+            Event::Ended { ending, at } => {
+                if let Encounter::Open(stay) = self {
+                    *self = Encounter::Closed { stay: stay.clone(), at: *at, ending: *ending };
+                }
+            }
+            Event::EndCancelled { bed, .. } => {
+                if let Encounter::Closed { stay, .. } = self {
+                    *self = Encounter::Open(Stay { bed: bed.clone(), on_leave: None, transfer: None, ..stay.clone() });
+                }
+            }
+        }
+    }
+
+    fn name(event: &Event) -> (&'static str, u16) {
+        match event {
+            Event::Planned { .. } => ("Planned", 1),
+            Event::PlanCancelled { .. } => ("PlanCancelled", 1),
+            Event::Admitted { .. } => ("Admitted", 1),
+            Event::TransferRequested { .. } => ("TransferRequested", 1),
+            Event::TransferCancelled { .. } => ("TransferCancelled", 1),
+            Event::Moved { .. } => ("Moved", 1),
+            Event::ClassChanged { .. } => ("ClassChanged", 1),
+            Event::LeaveBegan { .. } => ("LeaveBegan", 1),
+            Event::LeaveEnded { .. } => ("LeaveEnded", 1),
+            Event::Cleared { .. } => ("Cleared", 1),
+            Event::EndExpected { .. } => ("EndExpected", 1),
+            Event::Ended { .. } => ("Ended", 1),
+            Event::EndCancelled { .. } => ("EndCancelled", 1),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! A patient: who they are, which other numbers are the same person, whether they are in hospital, what they must not be given.
+//!
+//! **Invariant**: records are never re-pointed: a merge makes two numbers one person, and what was written under either stays there.
+//! **Invariant**: a person is in hospital once. Both are decided in [`super::census`], which sees all records of a person.
+
+mod allergy;
+pub mod likeness;
+mod person;
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use allergy::{Allergies, Allergy, Category, Criticality};
+pub use person::{Address, Consent, Contact, Coverage, Identifier, Name, Person, Sex};
+
+use super::Folded;
+use crate::kernel::{EncounterId, Mrn, StreamKind, Timestamp};
+
+/// What is known under one medical record number.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Patient {
+    /// As registered; none for a number that only appeared in messages.
+    pub person: Option<Person>,
+    /// As of when the registration is: older facts do not replace newer ones.
+    pub as_of: Option<Timestamp>,
+    /// The number that this record was merged into.
+    pub merged_into: Option<Mrn>,
+    /// Numbers that were merged into this one.
+    pub merged: BTreeSet<Mrn>,
+    /// The stay that is open.
+    pub stay: Option<EncounterId>,
+    /// The stay that was opened last, closed or not.
+    pub last_stay: Option<EncounterId>,
+    /// What must not be given.
+    pub allergies: Allergies,
+    /// Why only some may look at this record; none for most.
+    pub restricted: Option<String>,
+    /// When the patient died.
+    pub died: Option<Timestamp>,
+    /// The number of the wristband that counts: the last one printed.
+    pub wristband: u32,
+}
+
+/// What may have happened to a patient's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// Registered, or the registration changed.
+    PersonRecorded {
+        /// All that is known now.
+        person: Box<Person>,
+        /// As of when.
+        as_of: Timestamp,
+    },
+    /// From now on the same person as another number, which is the one to use.
+    MergedInto {
+        /// The number to use.
+        survivor: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// Another number is the same person as this one.
+    Absorbed {
+        /// Which.
+        merged: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// The merge was an error: a person of its own again.
+    Unmerged {
+        /// The number that it was merged into.
+        survivor: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// The merge was an error: that number is somebody else again.
+    Released {
+        /// Which.
+        merged: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// In hospital.
+    StayOpened {
+        /// Under which encounter.
+        encounter: EncounterId,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// Not in hospital any more.
+    StayClosed {
+        /// The encounter.
+        encounter: EncounterId,
+        /// When.
+        at: Timestamp,
+    },
+    /// An allergy is known, or known better.
+    AllergyRecorded {
+        /// Which.
+        #[serde(flatten)]
+        allergy: Allergy,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was none.
+    AllergyRefuted {
+        /// Against what.
+        substance: String,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody asked, and there is none.
+    NoAllergiesKnown {
+        /// When.
+        at: Timestamp,
+    },
+    /// Only some may look at the record.
+    Restricted {
+        /// Why: staff, known person …
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Whoever may see patients may look at the record.
+    RestrictionLifted {
+        /// When.
+        at: Timestamp,
+    },
+    /// Died.
+    Died {
+        /// When.
+        at: Timestamp,
+    },
+    /// The record of the death was an error.
+    DeathWithdrawn {
+        /// When.
+        at: Timestamp,
+    },
+    /// A wristband was printed; those before it do not count any more.
+    WristbandPrinted {
+        /// Its number.
+        number: u32,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Folded for Patient {
+    const KIND: StreamKind = StreamKind::Patient;
+    const SNAPSHOT: u16 = 1;
+    type Event = Event;
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::PersonRecorded { person, as_of } => {
+                self.person = Some((**person).clone());
+                self.as_of = Some(*as_of);
+            }
+            Event::MergedInto { survivor, .. } => self.merged_into = Some(survivor.clone()),
+            Event::Absorbed { merged, .. } => drop(self.merged.insert(merged.clone())),
+            Event::Unmerged { .. } => self.merged_into = None,
+            Event::Released { merged, .. } => drop(self.merged.remove(merged)),
+            Event::StayOpened { encounter, .. } => {
+                self.stay = Some(encounter.clone());
+                self.last_stay = Some(encounter.clone());
+            }
+            Event::StayClosed { .. } => self.stay = None,
+            Event::AllergyRecorded { allergy, at } => self.allergies.record(allergy, *at),
+            Event::AllergyRefuted { substance, .. } => self.allergies.refute(substance),
+            Event::NoAllergiesKnown { at } => self.allergies = Allergies::NoneKnown { at: *at },
+            Event::Restricted { reason, .. } => self.restricted = Some(reason.clone()),
+            Event::RestrictionLifted { .. } => self.restricted = None,
+            Event::Died { at } => self.died = Some(*at),
+            Event::DeathWithdrawn { .. } => self.died = None,
+            Event::WristbandPrinted { number, .. } => self.wristband = *number,
+        }
+    }
+
+    fn name(event: &Event) -> (&'static str, u16) {
+        match event {
+            Event::PersonRecorded { .. } => ("PersonRecorded", 1),
+            Event::MergedInto { .. } => ("MergedInto", 1),
+            Event::Absorbed { .. } => ("Absorbed", 1),
+            Event::Unmerged { .. } => ("Unmerged", 1),
+            Event::Released { .. } => ("Released", 1),
+            Event::StayOpened { .. } => ("StayOpened", 1),
+            Event::StayClosed { .. } => ("StayClosed", 1),
+            Event::AllergyRecorded { .. } => ("AllergyRecorded", 1),
+            Event::AllergyRefuted { .. } => ("AllergyRefuted", 1),
+            Event::NoAllergiesKnown { .. } => ("NoAllergiesKnown", 1),
+            Event::Restricted { .. } => ("Restricted", 1),
+            Event::RestrictionLifted { .. } => ("RestrictionLifted", 1),
+            Event::Died { .. } => ("Died", 1),
+            Event::DeathWithdrawn { .. } => ("DeathWithdrawn", 1),
+            Event::WristbandPrinted { .. } => ("WristbandPrinted", 1),
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! People, stays and beds through the real binary: registration, merges, many stations at once, another system's feed, a kill.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Site, mllp};
+
+const WARD: &str = "[[wards]]\nid = \"ICU\"\nname = \"Intensive care\"\nbeds = [\"1:A\", \"1:B\", \"2:A\", \"2:B\"]\n";
+
+fn jane() -> Value {
+    json!({ "name": { "family": "Doe", "given": ["Jane"] }, "birth_date": "1980-01-02", "sex": "female", "phones": ["+1 555 123 4567"],
+            "identifiers": [{ "kind": "NI", "value": "AB 12", "issuer": "GOV" }] })
+}
+
+fn register(daemon: &Daemon, person: &Value) -> String {
+    let (status, answer) = daemon.post("/api/v1/patients", json!({ "person": person, "confirm_new": true }));
+    assert_eq!(status, 201, "{answer}");
+    answer["mrn"].as_str().unwrap().to_owned()
+}
+
+fn done(daemon: &Daemon, mrn: &str, action: &str, body: Value) -> Value {
+    let (status, answer) = daemon.post(&format!("/api/v1/patients/{mrn}/{action}"), body);
+    assert_eq!(status, 200, "{action}: {answer}");
+    answer
+}
+
+fn refused(daemon: &Daemon, mrn: &str, action: &str, body: Value, rule: &str) {
+    let (status, answer) = daemon.post(&format!("/api/v1/patients/{mrn}/{action}"), body);
+    assert_eq!((status, answer["type"].as_str()), (409, Some(format!("urn:wardd:problem:{rule}").as_str())), "{action}: {answer}");
+}
+
+fn occupant(daemon: &Daemon, bed: &str) -> Value {
+    daemon.get(&format!("/api/v1/beds/{bed}"))["patient"].clone()
+}
+
+#[test]
+fn somebody_new_is_compared_with_who_is_known() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    let first = register(&daemon, &jane());
+    assert!(first.starts_with('W'), "{first}");
+    // The same person under another spelling, found by the number that somebody else issued.
+    let mut again = jane();
+    again["name"]["family"] = "Dough".into();
+    let (status, answer) = daemon.post("/api/v1/patients", json!({ "person": again }));
+    assert_eq!((status, answer["type"].as_str()), (409, Some("urn:wardd:problem:possible_duplicate")), "{answer}");
+    assert_eq!(answer["candidates"][0]["patient"]["mrn"], first.as_str());
+    assert!(answer["candidates"][0]["reasons"].to_string().contains("same number of another issuer"), "{answer}");
+    let second = register(&daemon, &again);
+    assert_ne!(first, second);
+    // By what people know of them.
+    let found = |query: &str| daemon.get(&format!("/api/v1/patients?{query}")).as_array().unwrap().iter().map(|person| person["mrn"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    let (one, both) = (BTreeSet::from([first.clone()]), BTreeSet::from([first.clone(), second.clone()]));
+    for (query, expected) in [("name=doe%20ja", &one), ("name=JANE", &both), ("born=1980-01-02", &both), ("phone=5551234567", &both), ("number=ab12", &both), (&format!("number={first}"), &one)] {
+        assert_eq!(found(query), *expected, "{query}");
+    }
+    assert_eq!(daemon.raw("GET", "/api/v1/patients", None, "").0, 400, "a search for nothing is no list of all");
+    assert_eq!(daemon.raw("GET", "/api/v1/patients?born=tomorrow", None, "").0, 400);
+    // An emergency: nobody knows who it is, and it is written down later.
+    let unknown = register(&daemon, &json!({ "is_temporary": true }));
+    done(&daemon, &unknown, "update", json!({ "person": { "name": { "family": "Roe", "given": ["Sam"] } } }));
+    assert_eq!(found("name=roe"), BTreeSet::from([unknown]));
+}
+
+#[test]
+fn number_17_a_merge_loses_nothing_and_is_taken_back_whole() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    let (kept, given_up) = (register(&daemon, &jane()), register(&daemon, &json!({ "name": { "family": "Doh", "given": ["Jane"] } })));
+    done(&daemon, &given_up, "record-allergy", json!({ "allergy": { "substance": "penicillin", "category": "medication", "criticality": "high" } }));
+    done(&daemon, &given_up, "admit", json!({ "bed": "ICU:1:A" }));
+    let before = daemon.get(&format!("/api/v1/patients/{kept}"));
+    done(&daemon, &kept, "merge", json!({ "with": given_up }));
+    refused(&daemon, &kept, "merge", json!({ "with": kept }), "same_number");
+    refused(&daemon, &given_up, "merge", json!({ "with": kept }), "already_merged");
+    for number in [&kept, &given_up] {
+        let person = daemon.get(&format!("/api/v1/patients/{number}"));
+        assert_eq!((person["mrn"].as_str(), person["merged"][0].as_str()), (Some(kept.as_str()), Some(given_up.as_str())), "the merged number leads to the person");
+        assert_eq!((person["allergies"]["known"][0]["substance"].as_str(), person["stay"]["Open"]["bed"].as_str()), (Some("penicillin"), Some("ICU:1:A")));
+    }
+    refused(&daemon, &kept, "admit", json!({ "bed": "ICU:1:B" }), "in_hospital");
+    refused(&daemon, &kept, "no-known-allergies", json!({}), "allergies_known");
+    done(&daemon, &given_up, "unmerge", json!({}));
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{kept}")), before, "as it would be");
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{given_up}"))["allergies"]["known"][0]["substance"], "penicillin");
+    drop(daemon);
+    let daemon = site.start();
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{kept}")), before, "also after a restart");
+}
+
+#[test]
+fn many_stations_at_once_never_put_two_into_a_bed_or_one_into_two() {
+    const STATIONS: usize = 8;
+    let site = Site::with("", WARD);
+    let daemon = Arc::new(site.start());
+    let beds = ["ICU:1:A", "ICU:1:B", "ICU:2:A", "ICU:2:B"];
+    let admitted = Arc::new(AtomicUsize::new(0));
+    let stations: Vec<_> = (0..STATIONS)
+        .map(|station| {
+            let (daemon, admitted) = (daemon.clone(), admitted.clone());
+            std::thread::spawn(move || {
+                for turn in 0..40 {
+                    // Everybody wants every bed, for six patients of whom each is wanted by several.
+                    let (mrn, bed) = (format!("P{}", (station + turn) % 6), beds[(station * 3 + turn) % beds.len()]);
+                    let (action, body) = match (station + turn) % 4 {
+                        0 | 1 => ("admit", json!({ "bed": bed })),
+                        2 => ("move", json!({ "bed": bed })),
+                        _ => ("discharge", json!({})),
+                    };
+                    let (status, answer) = daemon.post(&format!("/api/v1/patients/{mrn}/{action}"), body);
+                    assert!(matches!(status, 200 | 409), "{status} {answer}");
+                    if status == 200 && action == "admit" {
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if turn % 3 == 0 {
+                        // Housekeeping is quick.
+                        daemon.post(&format!("/api/v1/beds/{bed}/clean"), json!({}));
+                    }
+                }
+            })
+        })
+        .collect();
+    stations.into_iter().for_each(|station| station.join().unwrap());
+    assert!(admitted.load(Ordering::Relaxed) > 10);
+    let daemon = Arc::try_unwrap(daemon).ok().unwrap();
+    drop(daemon);
+    // The log itself is the judge: bed by bed and patient by patient, event by event.
+    let (mut lies_in, mut holds) = (std::collections::BTreeMap::new(), std::collections::BTreeMap::new());
+    for event in site.events() {
+        let Some(bed) = event["stream"].as_str().and_then(|stream| stream.strip_prefix("bed/")).map(str::to_owned) else { continue };
+        let patient = event["payload"]["patient"].as_str().unwrap_or_default().to_owned();
+        match event["type"].as_str().unwrap() {
+            "PatientAdmitted" => {
+                assert_eq!(holds.insert(bed.clone(), patient.clone()), None, "{bed} holds two");
+                // A move writes the new bed first; both stand in one batch.
+                lies_in.entry(patient).or_insert_with(Vec::new).push(bed);
+            }
+            "PatientLeft" => {
+                assert_eq!(holds.remove(&bed), Some(patient.clone()));
+                lies_in.get_mut(&patient).unwrap().retain(|known| *known != bed);
+            }
+            _ => {}
+        }
+    }
+    assert!(lies_in.values().all(|beds| beds.len() <= 1), "{lies_in:?}");
+}
+
+#[test]
+fn a_stay_from_its_plan_to_its_end_and_how_it_was_before() {
+    let site = Site::with("", &format!("{WARD}[admission]\nclearances = [\"clinical\", \"billing\"]\n"));
+    let daemon = site.start();
+    let mrn = register(&daemon, &jane());
+    done(&daemon, &mrn, "plan", json!({ "bed": "ICU:1:A", "encounter": "enc_V1", "expected": "2027-01-01T08:00:00Z" }));
+    refused(&daemon, "P2", "admit", json!({ "bed": "ICU:1:A" }), "reserved");
+    let events = done(&daemon, &mrn, "admit", json!({ "bed": "ICU:1:A", "encounter": "enc_V1" }));
+    assert_eq!(events["events"][0]["event"], "StayOpened", "{events}");
+    let admitted = daemon.get("/api/v1/beds/ICU:1:A")["since"].as_str().unwrap().to_owned();
+    done(&daemon, &mrn, "request-transfer", json!({ "bed": "ICU:2:A" }));
+    assert_eq!(daemon.get("/api/v1/beds/ICU:2:A")["state"], "reserved");
+    done(&daemon, &mrn, "accept-transfer", json!({}));
+    assert_eq!((occupant(&daemon, "ICU:2:A").as_str(), daemon.get("/api/v1/beds/ICU:1:A")["state"].as_str()), (Some(mrn.as_str()), Some("cleaning")));
+    refused(&daemon, "P2", "admit", json!({ "bed": "ICU:1:A" }), "not_cleaned");
+    assert_eq!(daemon.post("/api/v1/beds/ICU:1:A/clean", json!({})).0, 200);
+    done(&daemon, "P2", "admit", json!({ "bed": "ICU:1:A" }));
+    done(&daemon, &mrn, "swap", json!({ "with": "P2" }));
+    done(&daemon, &mrn, "begin-leave", json!({}));
+    refused(&daemon, &mrn, "discharge", json!({}), "not_cleared");
+    done(&daemon, &mrn, "clear", json!({ "clearance": "clinical" }));
+    done(&daemon, &mrn, "clear", json!({ "clearance": "billing" }));
+    done(&daemon, &mrn, "discharge", json!({}));
+    assert_eq!(daemon.get("/api/v1/encounters/enc_V1")["Closed"]["ending"], "discharged");
+    // As it was when the patient had just come.
+    assert_eq!(daemon.get(&format!("/api/v1/beds/ICU:1:A?at={admitted}"))["patient"], mrn.as_str());
+    assert_eq!(daemon.get(&format!("/api/v1/encounters/enc_V1?at={admitted}"))["Open"]["bed"], "ICU:1:A");
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{mrn}?at={admitted}"))["stay"]["encounter"], "enc_V1");
+    assert_eq!(daemon.get("/api/v1/beds/ICU:1:A?at=2001-01-01T00:00:00Z")["state"], "free");
+    assert_eq!(daemon.raw("GET", "/api/v1/beds/ICU:1:A?at=yesterday", None, "").0, 400);
+    assert_eq!(daemon.raw("GET", "/api/v1/patients/NOBODY", None, "").0, 404);
+    refused(&daemon, "P3", "admit", json!({ "bed": "ICU:9:Z" }), "unknown_bed");
+}
+
+#[test]
+fn a_request_with_a_key_is_done_once_and_answered_alike() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    let key = |key: &str| format!("Idempotency-Key: {key}\r\n");
+    let again = |path: &str, body: &Value, name: &str| (daemon.raw("POST", path, Some(body), &key(name)), daemon.raw("POST", path, Some(body), &key(name)));
+    let body = json!({ "person": jane() });
+    let (first, second) = again("/api/v1/patients", &body, "k1");
+    assert_eq!((first.0, &first.2), (second.0, &second.2), "one number, not two");
+    let mrn = serde_json::from_str::<Value>(&first.2).unwrap()["mrn"].as_str().unwrap().to_owned();
+    for (action, body) in [("admit", json!({ "bed": "ICU:1:A" })), ("move", json!({ "bed": "ICU:1:B" })), ("begin-leave", json!({})), ("discharge", json!({}))] {
+        let (first, second) = again(&format!("/api/v1/patients/{mrn}/{action}"), &body, action);
+        assert_eq!((first.0, &first.2), (second.0, &second.2), "{action}");
+        assert_eq!(first.0, 200, "{action}: {}", first.2);
+        let other = daemon.raw("POST", &format!("/api/v1/patients/{mrn}/{action}"), Some(&json!({ "bed": "ICU:2:B" })), &key(action));
+        assert_eq!(other.0, 422, "{action}: the key with another body: {}", other.2);
+    }
+}
+
+#[test]
+fn another_system_s_feed_is_taken_over_and_survives_a_kill() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    let mut feed = daemon.connect("feed");
+    let message = |trigger: &str, control: &str, patient: &str, more: &str| {
+        format!("MSH|^~\\&|PAS|HOSP|WARDD|TEST|20260101120000||ADT^{trigger}|{control}|P|2.5.1\rEVN||20260101120000\rPID|1||{patient}^^^H^MR||Feed^{patient}||19700101|F\r{more}")
+    };
+    let bed = |bed: &str| format!("PV1|1|I|{}\r", bed.replace(':', "^"));
+    let mut say = |trigger: &str, control: &str, patient: &str, more: &str, code: &str| {
+        let answer = mllp(&mut feed, &message(trigger, control, patient, more)).unwrap();
+        assert!(answer.contains(&format!("MSA|{code}|{control}")), "{trigger} {control}: {answer}");
+    };
+    say("A01", "1", "F1", &format!("{}AL1|1|DA|^Latex|SV\r", bed("ICU:1:A")), "AA");
+    say("A01", "2", "F2", &bed("ICU:1:B"), "AA");
+    say("A01", "3", "F1", &bed("ICU:2:A"), "AE");
+    say("A02", "4", "F1", &bed("ICU:2:A"), "AA");
+    say("A12", "5", "F1", &bed("ICU:1:A"), "AA");
+    say("A17", "6", "F1", &format!("{}PID|2||F2^^^H^MR\r", bed("ICU:1:B")), "AA");
+    say("A21", "7", "F1", "", "AA");
+    say("A28", "8", "F3", "", "AA");
+    say("A40", "9", "F1", "MRG|F3^^^H^MR\r", "AA");
+    say("A03", "10", "F1", &bed("ICU:1:A"), "AE");
+    say("A03", "11", "F1", &bed("ICU:1:B"), "AA");
+    say("A13", "12", "F1", &bed("ICU:1:B"), "AA");
+    say("A45", "13", "F1", "MRG|F3\r", "AA");
+    say("A99", "14", "F1", "", "AR");
+    say("A01", "2", "F2", &bed("ICU:1:B"), "AA");
+    // Older news than what is known.
+    let old = message("A31", "15", "F1", "").replace("20260101120000", "20250101120000").replace("Feed^F1", "Old^Name");
+    assert!(mllp(&mut feed, &old).unwrap().contains("MSA|AA|15"));
+    let census = |daemon: &Daemon| {
+        let beds: Vec<_> = ["ICU:1:A", "ICU:1:B", "ICU:2:A"].map(|bed| occupant(daemon, bed)).to_vec();
+        let person = daemon.get("/api/v1/patients/F3");
+        (beds, person["mrn"].clone(), person["person"]["name"]["family"].clone(), person["allergies"]["known"][0]["substance"].clone())
+    };
+    let expected = (vec![json!("F2"), json!("F1"), Value::Null], json!("F1"), json!("Feed"), json!("Latex"));
+    assert_eq!(census(&daemon), expected);
+    daemon.until("what contradicts or is not taken over waits for a person", |daemon| daemon.get("/api/v1/quarantine").as_array().unwrap().len() == 4);
+    daemon.kill();
+    let daemon = site.start();
+    assert_eq!(census(&daemon), expected, "the same after a kill");
+}
