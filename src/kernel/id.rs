@@ -132,9 +132,12 @@ impl EncounterId {
 }
 
 impl BedId {
-    /// The bed at ward, room and bed, the parts of HL7 v2 PL.
+    /// The bed at ward, room and bed, the parts of HL7 v2 PL. Blanks are written as `_` and a room that is not named as `-`, since
+    /// senders have both (`AE OMU^^Bed 03` is `AE_OMU:-:Bed_03`).
     pub fn of(ward: &str, room: &str, bed: &str) -> Result<Self, Invalid> {
-        format!("{ward}:{room}:{bed}").parse()
+        let part = |text: &str| text.trim().replace(' ', "_");
+        let room = Some(part(room)).filter(|room| !room.is_empty()).unwrap_or_else(|| "-".to_owned());
+        format!("{}:{room}:{}", part(ward), part(bed)).parse()
     }
 
     /// The ward's part of the id.

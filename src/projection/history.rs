@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Folded, device};
 use crate::domain::quarantine::{self, Part, Reason};
+use crate::domain::{Folded, device};
 use crate::journal::{JournalError, Log};
 use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
 

@@ -154,7 +154,13 @@ impl People {
 
     /// Everybody with a word that begins like this.
     fn beginning(&self, word: &str) -> Posting {
-        let mut found: Posting = self.words.range::<str, _>((Bound::Included(word), Bound::Unbounded)).take_while(|(known, _)| known.starts_with(word)).flat_map(|(_, posting)| posting).copied().collect();
+        let mut found: Posting = self
+            .words
+            .range::<str, _>((Bound::Included(word), Bound::Unbounded))
+            .take_while(|(known, _)| known.starts_with(word))
+            .flat_map(|(_, posting)| posting)
+            .copied()
+            .collect();
         found.sort_unstable();
         found.dedup();
         found

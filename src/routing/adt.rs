@@ -25,7 +25,9 @@ pub(super) fn route(trigger: &str, message: &Message<'_>, offset_minutes: i32) -
     let at = || bed(message, "PV1-3");
     let happened = match trigger {
         "A01" | "A04" | "A14" | "A05" if is_without_bed(message) => match (trigger, class(message)) {
-            ("A01", Class::Inpatient) => return Err((Reason::Invalid { detail: "an inpatient without a bed (PV1-3): put the patient into one by hand, then discard this".to_owned() }, None)),
+            ("A01", Class::Inpatient) => {
+                return Err((Reason::Invalid { detail: "an inpatient without a bed (PV1-3): put the patient into one by hand, then discard this".to_owned() }, None));
+            }
             ("A05" | "A14", _) => Some(Command::Plan { admission: into(class(message))?, expected: time("PV2-8.1") }),
             // Whoever comes and goes lies in no bed.
             _ => None,
@@ -54,8 +56,12 @@ pub(super) fn route(trigger: &str, message: &Message<'_>, offset_minutes: i32) -
         "A37" => Some(Command::Unmerge { merged: second(&pids)? }),
         // Where somebody is for an hour (A09, A10), and a pending discharge that is none (A25), change no bed.
         "A08" | "A09" | "A10" | "A20" | "A25" | "A28" | "A31" | "A54" | "A55" | "A60" => None,
-        "A23" | "A24" | "A29" | "A30" | "A32" | "A33" | "A35" | "A36" | "A41" | "A42" | "A43" | "A44" | "A45" | "A46" | "A48" | "A49" | "A50" | "A51" | "A52" | "A53" | "A61" | "A62" => {
-            return Err((Reason::NotSupported { detail: format!("ADT^{trigger} changes records in a way that is not taken over by itself: do by hand what is right, then discard this") }, None));
+        "A23" | "A24" | "A29" | "A30" | "A32" | "A33" | "A35" | "A36" | "A41" | "A42" | "A43" | "A44" | "A45" | "A46" | "A48" | "A49" | "A50" | "A51" | "A52" | "A53" | "A61"
+        | "A62" => {
+            return Err((
+                Reason::NotSupported { detail: format!("ADT^{trigger} changes records in a way that is not taken over by itself: do by hand what is right, then discard this") },
+                None,
+            ));
         }
         _ => {
             let detail = format!("ADT^{trigger} is no event that is known here: send it where it belongs");
@@ -183,13 +189,7 @@ fn phone(segment: &Segment<'_>, field: u16, repetition: u16) -> String {
 fn person(message: &Message<'_>, pid: &Segment<'_>, patient: &Mrn) -> Person {
     let identifiers = parts(pid, 3).map(|repetition| Identifier { kind: part(pid, 3, repetition, 5), value: part(pid, 3, repetition, 1), issuer: part(pid, 3, repetition, 4) });
     let is_other = |identifier: &Identifier| !identifier.value.is_empty() && identifier.value != patient.as_str();
-    let address = Address {
-        line: part(pid, 11, 1, 1),
-        city: part(pid, 11, 1, 3),
-        state: part(pid, 11, 1, 4),
-        postal_code: part(pid, 11, 1, 5),
-        country: part(pid, 11, 1, 6),
-    };
+    let address = Address { line: part(pid, 11, 1, 1), city: part(pid, 11, 1, 3), state: part(pid, 11, 1, 4), postal_code: part(pid, 11, 1, 5), country: part(pid, 11, 1, 6) };
     let all = |wanted: &'static [u8; 3]| message.segments().filter(move |segment| segment.name() == wanted);
     Person {
         name: name(pid, 5),
@@ -318,6 +318,7 @@ mod tests {
             ("A38", both.clone(), Some(Command::CancelPlan { encounter: visit.clone() })),
             ("A40", format!("{PID}MRG|1002^^^H^MR\r"), Some(Command::Merge { survivor: patient.clone(), merged: mrn("1002") })),
             ("A37", format!("{PID}PID|2||1002^^^H^MR\r"), Some(Command::Unmerge { merged: mrn("1002") })),
+            ("A02", PID.to_owned() + "PV1|1|I|AE OMU^^Bed 03\r", Some(Command::Move { patient: patient.clone(), to: place("AE_OMU:-:Bed_03") })),
             ("A31", PID.to_owned(), None),
             ("A01", PID.to_owned() + "PV1|1|O|CLINIC\r", None),
         ];
@@ -336,7 +337,7 @@ mod tests {
             ("A01", "PID|1||\"\"\r".to_owned() + PV1, "invalid 101"),
             ("A01", "PID|1||1 2\r".to_owned() + PV1, "invalid 102"),
             ("A01", PID.to_owned() + "PV1|1|I|W1\r", "invalid "),
-            ("A01", PID.to_owned() + "PV1|1|I|W 1^2^3\r", "invalid 102"),
+            ("A01", PID.to_owned() + "PV1|1|I|W/1^2^3\r", "invalid 102"),
             ("A01", both.replace("V17", "V 17"), "invalid 102"),
             ("A02", PID.to_owned() + "PV1|1|I|W1\r", "invalid 101"),
             ("A15", both.clone(), "invalid 101"),

@@ -396,7 +396,7 @@ mod tests {
             (header(""), "MSH-9", "101"),
             (header("VXU^V04"), "MSH-9", "200"),
             (header("ADT^A01") + "PV1|1|I|W1^101^A\r", "PID-3.1", "101"),
-            (header("ADT^A01") + "PID|1||1001\rPV1|1|I|W 1^2^3\r", "PV1-3", "102"),
+            (header("ADT^A01") + "PID|1||1001\rPV1|1|I|W/1^2^3\r", "PV1-3", "102"),
             (header("OMS^O05") + "PID|1||1\rZPM|V\rORC|NW\r", "ZPM", "100"),
         ];
         for (message, place, code) in cases {

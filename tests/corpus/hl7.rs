@@ -22,7 +22,7 @@ fn is_usable(fields: &[String]) -> bool {
 }
 
 /// The same block with P (production) in MSH-11 of each message.
-fn as_production(block: &[u8]) -> Vec<u8> {
+pub fn as_production(block: &[u8]) -> Vec<u8> {
     let header = |line: &[u8]| {
         let separator = *line.get(3)?;
         let mut fields: Vec<&[u8]> = line.split(|byte| *byte == separator).collect();

@@ -1,6 +1,7 @@
 //! Messages, barcodes and tags that others wrote, through the real programs; skipped where `../shared/corpus` is absent.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod adt;
 mod astm;
 mod epc;
 #[path = "../fuzzing/mod.rs"]

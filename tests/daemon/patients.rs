@@ -52,9 +52,12 @@ fn somebody_new_is_compared_with_who_is_known() {
     let second = register(&daemon, &again);
     assert_ne!(first, second);
     // By what people know of them.
-    let found = |query: &str| daemon.get(&format!("/api/v1/patients?{query}")).as_array().unwrap().iter().map(|person| person["mrn"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
+    let found =
+        |query: &str| daemon.get(&format!("/api/v1/patients?{query}")).as_array().unwrap().iter().map(|person| person["mrn"].as_str().unwrap().to_owned()).collect::<BTreeSet<_>>();
     let (one, both) = (BTreeSet::from([first.clone()]), BTreeSet::from([first.clone(), second.clone()]));
-    for (query, expected) in [("name=doe%20ja", &one), ("name=JANE", &both), ("born=1980-01-02", &both), ("phone=5551234567", &both), ("number=ab12", &both), (&format!("number={first}"), &one)] {
+    for (query, expected) in
+        [("name=doe%20ja", &one), ("name=JANE", &both), ("born=1980-01-02", &both), ("phone=5551234567", &both), ("number=ab12", &both), (&format!("number={first}"), &one)]
+    {
         assert_eq!(found(query), *expected, "{query}");
     }
     assert_eq!(daemon.raw("GET", "/api/v1/patients", None, "").0, 400, "a search for nothing is no list of all");

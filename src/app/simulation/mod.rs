@@ -166,7 +166,12 @@ impl World {
         let shared: Arc<dyn Log> = log.clone();
         let devices: Vec<DeviceId> = self.profiles.keys().map(|name| named(name)).collect::<Result<_, _>>()?;
         let beds = stays::BEDS.iter().map(|bed| named(&format!("SIM1:{bed}"))).collect::<Result<_, _>>()?;
-        let layout = Layout { wards: BTreeMap::from([(named("SIM1")?, beds)]), cabinets: vec![self.names.cabinet.clone()], devices: devices.clone(), policy: Policy { housekeeping: true, clearances: Vec::new() } };
+        let layout = Layout {
+            wards: BTreeMap::from([(named("SIM1")?, beds)]),
+            cabinets: vec![self.names.cabinet.clone()],
+            devices: devices.clone(),
+            policy: Policy { housekeeping: true, clearances: Vec::new() },
+        };
         let hospital = Arc::new(Hospital::start(layout, shared.clone()).await?);
         let (stop, stopping) = watch::channel(false);
         for device in devices {

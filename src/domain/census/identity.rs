@@ -54,10 +54,7 @@ impl<S: Scene> Desk<'_, S> {
     pub(super) fn unmerge(&mut self, merged: &Mrn) -> Decision<S::Failure> {
         let Some(survivor) = self.patient(merged)?.merged_into else { return Err(Rejection::NotMerged { merged: merged.clone() }.into()) };
         let at = self.context.now;
-        Ok(vec![
-            Change::Patient(merged.clone(), Event::Unmerged { survivor: survivor.clone(), at }),
-            Change::Patient(survivor, Event::Released { merged: merged.clone(), at }),
-        ])
+        Ok(vec![Change::Patient(merged.clone(), Event::Unmerged { survivor: survivor.clone(), at }), Change::Patient(survivor, Event::Released { merged: merged.clone(), at })])
     }
 
     pub(super) fn record_allergy(&mut self, patient: &Mrn, allergy: &Allergy) -> Decision<S::Failure> {

@@ -95,7 +95,8 @@ impl House {
             }
             if let Use::Reserved { patient, .. } = &state.used {
                 let is_asked = open.iter().any(|(_, stay)| stay.patient == *patient && stay.transfer.as_ref().is_some_and(|(to, _)| to == bed));
-                let is_planned = self.encounters.values().any(|known| matches!(known, Encounter::Planned { patient: planned, bed: Some(kept), .. } if planned == patient && kept == bed));
+                let is_planned =
+                    self.encounters.values().any(|known| matches!(known, Encounter::Planned { patient: planned, bed: Some(kept), .. } if planned == patient && kept == bed));
                 assert!(is_asked || is_planned, "{bed} is kept for somebody who comes");
             }
         }
@@ -348,9 +349,8 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
     let patient = || (1..6_u8).prop_map(|number| mrn(&number.to_string()));
     let place = || (1..4_u8).prop_map(|number| bed(&number.to_string()));
     let visit = || proptest::option::of((1..4_u8).prop_map(|number| EncounterId::of_visit(&number.to_string()).unwrap()));
-    let admission = || {
-        (patient(), proptest::option::of(place()), visit()).prop_map(|(patient, bed, encounter)| Admission { patient, encounter, class: Class::Inpatient, bed, mother: None })
-    };
+    let admission =
+        || (patient(), proptest::option::of(place()), visit()).prop_map(|(patient, bed, encounter)| Admission { patient, encounter, class: Class::Inpatient, bed, mother: None });
     let command = prop_oneof![
         4 => admission().prop_map(Command::Admit),
         2 => (patient(), place()).prop_map(|(patient, to)| Command::Move { patient, to }),

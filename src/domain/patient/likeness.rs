@@ -121,7 +121,12 @@ mod tests {
             assert_eq!((found.points, found.points >= PROBABLE), (points, is_probable), "{other:?}: {found:?}");
             assert_eq!(compare(&other, &jane()).points, points, "whichever is looked at first");
         }
-        let one = Person { identifiers: vec![identifier("GOV")], phones: vec!["030 12345".to_owned()], address: Some(Address { line: "Main 1".to_owned(), ..Address::default() }), ..jane() };
+        let one = Person {
+            identifiers: vec![identifier("GOV")],
+            phones: vec!["030 12345".to_owned()],
+            address: Some(Address { line: "Main 1".to_owned(), ..Address::default() }),
+            ..jane()
+        };
         let mut other = Person { identifiers: vec![identifier("")], phones: vec!["+49 30 12345".to_owned()], ..one.clone() };
         assert_eq!(compare(&one, &other).points, 100 + 40 + 30 + 10, "country code and leading zero make short numbers differ");
         other.identifiers = vec![identifier("OTHER")];
