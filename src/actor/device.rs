@@ -405,6 +405,9 @@ impl Errand {
 
     async fn one_by_one(mut self, targets: Vec<(Option<Part>, Target)>, finish: Finish) {
         let mut raw_at = None;
+        // Should the first parts be known from before a crash, the next one brings the message itself again: what is held of it must
+        // show it.
+        let message: Vec<NewEvent> = self.carried.iter().filter(|event| event.kind == "MessageReceived").cloned().collect();
         for (number, (part, target)) in targets.into_iter().enumerate() {
             let mut origin = Origin { part, ..self.origin.clone() };
             origin.command = self.origin.command.part(u32::try_from(number).unwrap_or(u32::MAX));
@@ -413,7 +416,12 @@ impl Errand {
                 // The receiver is gone only when wardd stops.
                 let _ = sender.send(outcome);
             });
-            self.directory.send(target, origin, std::mem::take(&mut self.carried), raw_at, reply);
+            let carried = match (std::mem::take(&mut self.carried), raw_at) {
+                (carried, _) if !carried.is_empty() => carried,
+                (_, None) => message.clone(),
+                (carried, Some(_)) => carried,
+            };
+            self.directory.send(target, origin, carried, raw_at, reply);
             match receiver.await.unwrap_or(Outcome::Failed(Failure::Lost)) {
                 Outcome::Failed(failure) => return finish.end(Err(failure)),
                 Outcome::Held(receipt, reason) => {

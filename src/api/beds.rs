@@ -2,7 +2,6 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -114,5 +113,5 @@ pub(super) async fn act(State(api): State<Api>, Path((bed, action)): Path<(Strin
         other => return Err(Problem::missing("action", other)),
     };
     let outcome = api.hospital.census(command, api.origin(key, body.user.as_deref(), None)?).await;
-    Ok(api.answer(&StreamId::new(StreamKind::Bed, bed.as_str()), key, &outcome, StatusCode::OK))
+    api.answer_of_census(key, &outcome, || Ok(vec![StreamId::new(StreamKind::Bed, bed.as_str())]))
 }

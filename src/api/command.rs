@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::problem::Problem;
 use super::state::Api;
 use crate::actor::{Origin, Outcome};
-use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, limits};
+use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, StreamKind, limits};
 
 const KEY: &str = "idempotency-key";
 
@@ -49,6 +49,11 @@ impl Identity {
     /// The encounter that the command opens when none is named.
     pub(super) fn encounter(self) -> EncounterId {
         EncounterId::of_command(self.command)
+    }
+
+    /// Whether the client gave a key: else nobody can send the same request again.
+    pub(super) fn is_keyed(self) -> bool {
+        self.request.is_some()
     }
 
     /// The n-th command of the same request.
@@ -133,6 +138,28 @@ impl Api {
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", text));
         }
         Ok(done.events)
+    }
+
+    /// The answer to a command that changes several streams: all its events, also when it is repeated; `streams` says where it may be
+    /// known then.
+    pub(super) fn answer_of_census(&self, identity: Identity, outcome: &Outcome, streams: impl FnOnce() -> Result<Vec<StreamId>, Problem>) -> Result<Response, Problem> {
+        const KINDS: [StreamKind; 3] = [StreamKind::Patient, StreamKind::Encounter, StreamKind::Bed];
+        let events = |sequence| Json(serde_json::json!({ "events": self.history.batch_at(sequence, &KINDS) }));
+        match outcome {
+            Outcome::Done(receipt) => Ok((StatusCode::OK, events(receipt.first)).into_response()),
+            Outcome::Repeated => {
+                for stream in streams()? {
+                    self.done_before(&stream, identity)?;
+                    if let Some(done) = self.history.of_command(&stream, identity.command) {
+                        return Ok((StatusCode::OK, [("idempotency-replayed", "true")], events(done.sequence)).into_response());
+                    }
+                }
+                Ok((StatusCode::OK, [("idempotency-replayed", "true")], Json(serde_json::json!({ "events": [] }))).into_response())
+            }
+            Outcome::Nothing | Outcome::Refused(_) | Outcome::Held(..) | Outcome::Failed(_) => {
+                Ok(self.answer(&StreamId::new(StreamKind::Patient, ""), identity, outcome, StatusCode::OK))
+            }
+        }
     }
 
     /// The answer to a command: its events, those of the first time when it is repeated.

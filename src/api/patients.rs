@@ -19,8 +19,8 @@ use crate::domain::patient::{Allergies, Allergy, Patient, Person};
 use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
 use crate::projection::{EncounterRow, PatientRow, Search};
 
-/// Merges that lead from one number to the next, at most.
-const MERGES: usize = 16;
+/// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
+const MERGES: usize = 1_000;
 /// People who may be the same as somebody new, shown at most.
 const ALIKE_SHOWN: usize = 10;
 
@@ -39,6 +39,8 @@ struct PersonView {
     stay: Option<StayView>,
     /// The stay that was opened last.
     last_stay: Option<EncounterId>,
+    /// Stays that are to come.
+    plans: Vec<StayView>,
     restricted: Option<String>,
     died: Option<Timestamp>,
     /// The wristband that counts; 0 when none was printed.
@@ -105,20 +107,22 @@ impl Seen<'_> {
             Some(encounter) => Some(StayView { state: self.encounter(&encounter)?, encounter }),
             None => None,
         };
+        let plans = records.iter().flat_map(|(_, record)| record.plans.iter().cloned());
+        let plans = plans.map(|encounter| Ok(StayView { state: self.encounter(&encounter)?, encounter })).collect::<Result<Vec<_>, Problem>>()?;
         let known: Vec<_> = records.iter().flat_map(|(_, record)| record.allergies.known()).cloned().collect();
         let asked = || records.iter().map(|(_, record)| &record.allergies).find(|allergies| **allergies != Allergies::NotAsked).cloned().unwrap_or_default();
         let mut registered = records.iter().filter_map(|(_, record)| record.person.clone());
         let first = registered.next();
-        let record = &records[0].1;
         Ok(Some(PersonView {
             person: first.map(|first| registered.fold(first, |known, other| known.completed_by(&other))),
             merged: records.iter().skip(1).map(|(mrn, _)| mrn.clone()).collect(),
             allergies: if known.is_empty() { asked() } else { Allergies::Known(known) },
             stay,
             last_stay: records.iter().find_map(|(_, record)| record.last_stay.clone()),
+            plans,
             restricted: records.iter().find_map(|(_, record)| record.restricted.clone()),
             died: records.iter().find_map(|(_, record)| record.died),
-            wristband: record.wristband,
+            wristband: records.iter().map(|(_, record)| record.wristband).max().unwrap_or(0),
             mrn: records[0].0.clone(),
         }))
     }
@@ -220,11 +224,13 @@ fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
 pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): Body<Registration>) -> Result<Response, Problem> {
     // Whoever was registered a moment ago at another desk is compared too.
     api.caught_up().await;
-    let is_known = body.mrn.as_ref().is_some_and(|mrn| now(&api).record(mrn).is_ok_and(|record| record.person.is_some()));
     let numbers = StreamId::new(StreamKind::Hospital, RECORD_NUMBERS);
     let was_issued = || api.done_before(&numbers, key).map(|events| events.first().and_then(|event| event.get("mrn")?.as_str()?.parse::<Mrn>().ok()));
-    let before = if body.mrn.is_none() { was_issued()? } else { None };
-    if !body.confirm_new && !body.person.is_temporary && !is_known && before.is_none() {
+    let before = if body.mrn.is_none() && key.is_keyed() { was_issued()? } else { None };
+    // A request that is repeated is answered as the first time.
+    let is_repeated = key.is_keyed()
+        && body.mrn.as_ref().is_some_and(|mrn| api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1)).is_ok_and(|events| !events.is_empty()));
+    if !body.confirm_new && !body.person.is_temporary && !is_repeated && before.is_none() {
         let candidates = alike(&api, &body.person)?;
         if !candidates.is_empty() {
             let text = "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true";
@@ -242,7 +248,7 @@ pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): 
             was_issued()?.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text))?
         }
     };
-    let command = Command::Register { patient: mrn.clone(), person: Box::new(body.person), as_of: None };
+    let command = Command::Register { patient: mrn.clone(), person: Box::new(body.person), as_of: None, is_new: true };
     match api.hospital.census(command, api.origin(key.part(1), body.user.as_deref(), None)?).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok((StatusCode::CREATED, Json(serde_json::json!({ "mrn": mrn }))).into_response()),
         other => Ok(api.answer(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1), &other, StatusCode::CREATED)),
@@ -299,9 +305,9 @@ impl PatientAction {
 
     fn command(&self, action: &str, patient: Mrn) -> Result<Command, Problem> {
         Ok(match action {
-            "update" => Command::Register { patient, person: Box::new(needed(&self.person, "person")?), as_of: None },
+            "update" => Command::Register { patient, person: Box::new(needed(&self.person, "person")?), as_of: None, is_new: false },
             "merge" => Command::Merge { survivor: patient, merged: needed(&self.with, "with")? },
-            "unmerge" => Command::Unmerge { merged: patient },
+            "unmerge" => Command::Unmerge { merged: patient, from: self.with.clone() },
             "record-allergy" => Command::RecordAllergy { patient, allergy: needed(&self.allergy, "allergy")? },
             "refute-allergy" => Command::RefuteAllergy { patient, substance: needed(&self.substance, "substance")?, reason: self.reason.clone().unwrap_or_default() },
             "no-known-allergies" => Command::NoKnownAllergies { patient },
@@ -309,21 +315,22 @@ impl PatientAction {
             "lift-restriction" => Command::Restrict { patient, reason: None },
             "print-wristband" => Command::PrintWristband { patient },
             "plan" => Command::Plan { admission: self.admission(patient), expected: self.expected },
-            "cancel-plan" => Command::CancelPlan { encounter: needed(&self.encounter, "encounter")? },
+            "cancel-plan" => Command::CancelPlan { patient, encounter: self.encounter.clone() },
             "admit" => Command::Admit(self.admission(patient)),
             "cancel-admission" => Command::CancelAdmission { patient, bed: self.bed.clone() },
             "request-transfer" => Command::RequestTransfer { patient, to: needed(&self.bed, "bed")? },
             "accept-transfer" => Command::AcceptTransfer { patient },
             "cancel-transfer" => Command::CancelTransfer { patient },
             "move" => Command::Move { patient, to: needed(&self.bed, "bed")? },
-            "move-back" => Command::MoveBack { patient },
-            "swap" => Command::Swap { patient, with: needed(&self.with, "with")? },
+            "move-back" => Command::MoveBack { patient, to: self.bed.clone() },
+            "swap" => Command::Swap { patient, with: needed(&self.with, "with")?, to: self.bed.clone() },
             "change-class" => Command::ChangeClass { patient, class: needed(&self.class, "class")?, bed: self.bed.clone() },
             "begin-leave" => Command::BeginLeave { patient },
             "end-leave" => Command::EndLeave { patient },
             "expect-end" => Command::ExpectEnd { patient, expected: needed(&self.expected, "expected")? },
             "clear" => Command::Clear { patient, clearance: needed(&self.clearance, "clearance")? },
             "discharge" => Command::Discharge { patient, bed: self.bed.clone() },
+            "withdraw-death" => Command::WithdrawDeath { patient },
             "record-death" => Command::RecordDeath { patient },
             "cancel-discharge" => Command::CancelDischarge { patient, bed: self.bed.clone() },
             other => return Err(Problem::missing("action", other)),
@@ -344,16 +351,14 @@ fn streams(api: &Api, mrn: &Mrn, body: &PatientAction, identity: Identity) -> Re
 /// Everything that happens to a patient: `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
 /// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `print-wristband`, `plan`, `cancel-plan`, `admit`,
 /// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
-/// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `cancel-discharge`.
+/// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/{action}", request_body = PatientAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(State(api): State<Api>, Path((mrn, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<PatientAction>) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
     let command = body.command(&action, mrn.clone())?;
     let outcome = api.hospital.census(command, api.origin(key, body.user.as_deref(), None)?).await;
-    api.caught_up().await;
-    let streams = streams(&api, &mrn, &body, key)?;
-    // Where the command is known, be it by another body, which is refused.
-    let holder = streams.iter().find(|stream| api.done_before(stream, key).map_or(true, |events| !events.is_empty()));
-    let fallback = StreamId::new(StreamKind::Patient, mrn.as_str());
-    Ok(api.answer(holder.unwrap_or(&fallback), key, &outcome, StatusCode::OK))
+    if outcome == Outcome::Repeated {
+        api.caught_up().await;
+    }
+    api.answer_of_census(key, &outcome, || streams(&api, &mrn, &body, key))
 }

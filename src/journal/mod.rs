@@ -69,6 +69,9 @@ pub enum JournalError {
         "WD-0108 journal: {0}: the file `high-water`, which says how far the log was acknowledged, is missing or unreadable: restore it from a mirror or backup; when it is lost, `wardctl journal verify` says where the log ends, and `wardctl journal accept-end` takes that as the truth"
     )]
     NoMark(PathBuf),
+    /// An event that this release cannot read.
+    #[error("WD-0105 journal: {0}: it was written by a later release, or is damaged")]
+    Unreadable(String),
     /// An end that was to be accepted is not where the log ends.
     #[error("journal: the log ends with event {found}, not {named}: look at `wardctl journal verify` again")]
     OtherEnd {

@@ -124,6 +124,11 @@ impl EncounterId {
         format!("enc_{number}").parse()
     }
 
+    /// Whether it is a number of ours, given to a stay that came without one.
+    pub fn is_ours(&self) -> bool {
+        self.0.strip_prefix("enc_w").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
     /// The encounter that a command opens: the same at each repetition.
     pub fn of_command(command: super::CommandId) -> Self {
         let digits = command.bytes().iter().fold(String::from("enc_w"), |text, byte| text + &format!("{byte:02x}"));

@@ -18,6 +18,8 @@ pub struct Done {
     pub events: Vec<serde_json::Value>,
     /// The fingerprint of the request that it came with.
     pub request: Option<String>,
+    /// The first of its events in the stream.
+    pub sequence: u64,
 }
 
 /// Events of an item that are read: it is held, and dealt with.
@@ -101,13 +103,19 @@ impl History {
                 if meta.recorded > instant {
                     return Ok(state);
                 }
-                if let Ok(event) = serde_json::from_str(stored.event.payload.get()) {
-                    state.apply(&event);
-                }
+                let event = serde_json::from_str(stored.event.payload.get());
+                state.apply(&event.map_err(|error| JournalError::Unreadable(format!("event {} of {stream}: {error}", stored.sequence)))?);
             }
             from += page.len() as u64;
         }
         Ok(state)
+    }
+
+    /// All that one command caused, by one of its events; empty when it cannot be read.
+    pub fn batch_at(&self, sequence: u64, kinds: &[StreamKind]) -> Vec<serde_json::Value> {
+        let batch = self.log.read_all(sequence, 1).ok().and_then(|batches| batches.into_iter().next());
+        let events = batch.into_iter().flat_map(|batch| batch.events.clone()).filter(|event| kinds.contains(&event.event.stream.kind()));
+        events.filter_map(|event| serde_json::from_str(event.event.payload.get()).ok()).collect()
     }
 
     /// What a command caused in a stream; none when nothing of it is found.
@@ -124,9 +132,10 @@ impl History {
                     true => self.log.read_stream(stream, from.saturating_sub(PAGE).max(1), usize::try_from(PAGE * 2).unwrap_or(usize::MAX)).ok()?,
                     false => found.clone(),
                 };
+                let sequence = first.sequence;
                 let of_it = events.iter().filter(|(meta, _)| meta.command == command);
                 let events = of_it.filter_map(|(_, event)| serde_json::from_str(event.event.payload.get()).ok()).collect();
-                return Some(Done { events, request: meta.request.clone() });
+                return Some(Done { events, request: meta.request.clone(), sequence });
             }
             end = from - 1;
         }

@@ -62,6 +62,10 @@ fn somebody_new_is_compared_with_who_is_known() {
     }
     assert_eq!(daemon.raw("GET", "/api/v1/patients", None, "").0, 400, "a search for nothing is no list of all");
     assert_eq!(daemon.raw("GET", "/api/v1/patients?born=tomorrow", None, "").0, 400);
+    // A slip of the hand: the number is somebody's.
+    let (status, answer) = daemon.post("/api/v1/patients", json!({ "mrn": first, "person": { "name": { "family": "Other" } } }));
+    assert_eq!((status, answer["type"].as_str()), (409, Some("urn:wardd:problem:number_taken")), "{answer}");
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{first}"))["person"]["name"]["family"], "Doe");
     // An emergency: nobody knows who it is, and it is written down later.
     let unknown = register(&daemon, &json!({ "is_temporary": true }));
     done(&daemon, &unknown, "update", json!({ "person": { "name": { "family": "Roe", "given": ["Sam"] } } }));
@@ -159,7 +163,8 @@ fn a_stay_from_its_plan_to_its_end_and_how_it_was_before() {
     done(&daemon, &mrn, "plan", json!({ "bed": "ICU:1:A", "encounter": "enc_V1", "expected": "2027-01-01T08:00:00Z" }));
     refused(&daemon, "P2", "admit", json!({ "bed": "ICU:1:A" }), "reserved");
     let events = done(&daemon, &mrn, "admit", json!({ "bed": "ICU:1:A", "encounter": "enc_V1" }));
-    assert_eq!(events["events"][0]["event"], "StayOpened", "{events}");
+    let names: Vec<&str> = events["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["PlanEnded", "ReservationEnded", "PatientAdmitted", "Admitted", "StayOpened"], "all of it, in one batch");
     let admitted = daemon.get("/api/v1/beds/ICU:1:A")["since"].as_str().unwrap().to_owned();
     done(&daemon, &mrn, "request-transfer", json!({ "bed": "ICU:2:A" }));
     assert_eq!(daemon.get("/api/v1/beds/ICU:2:A")["state"], "reserved");

@@ -117,6 +117,13 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody lies in it before housekeeping was there.
+    CleaningSkipped {
+        /// Since when housekeeping was asked for.
+        since: Timestamp,
+        /// When.
+        at: Timestamp,
+    },
     /// It cannot be used.
     Blocked {
         /// Why.
@@ -162,7 +169,7 @@ impl Folded for Bed {
         match event {
             Event::PatientAdmitted { patient, at, .. } => self.used = Use::Occupied { patient: patient.clone(), since: *at },
             Event::Reserved { patient, at } => self.used = Use::Reserved { patient: patient.clone(), since: *at },
-            Event::PatientLeft { .. } | Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::Unblocked { .. } => self.used = Use::Free,
+            Event::PatientLeft { .. } | Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::CleaningSkipped { .. } | Event::Unblocked { .. } => self.used = Use::Free,
             Event::CleaningAsked { at } => self.used = Use::Cleaning { since: *at },
             Event::Blocked { reason, at } => self.used = Use::Blocked { reason: reason.clone(), since: *at },
             Event::IsolationBegan { reason, .. } => self.isolation = Some(reason.clone()),
@@ -178,6 +185,7 @@ impl Folded for Bed {
             Event::ReservationEnded { .. } => ("ReservationEnded", 1),
             Event::CleaningAsked { .. } => ("CleaningAsked", 1),
             Event::Cleaned { .. } => ("Cleaned", 1),
+            Event::CleaningSkipped { .. } => ("CleaningSkipped", 1),
             Event::Blocked { .. } => ("Blocked", 1),
             Event::Unblocked { .. } => ("Unblocked", 1),
             Event::IsolationBegan { .. } => ("IsolationBegan", 1),

@@ -7,7 +7,10 @@ use crate::kernel::{BedId, EncounterId, Mrn};
 
 /// Who lies down, under which encounter.
 pub(super) struct Lying<'a> {
+    /// The number that the stay is written under.
     pub(super) patient: &'a Mrn,
+    /// All numbers of the person.
+    pub(super) numbers: &'a [Mrn],
     pub(super) encounter: &'a EncounterId,
 }
 
@@ -18,10 +21,15 @@ impl<S: Scene> Desk<'_, S> {
         let at = self.context.now;
         let lies_down = Event::PatientAdmitted { patient: who.patient.clone(), encounter: Some(who.encounter.clone()), at };
         let mut changes = Vec::new();
-        match self.bed(bed)?.used {
+        let state = self.bed(bed)?;
+        match state.used {
             Use::Free => {}
-            Use::Reserved { patient, .. } if patient == *who.patient => changes.push(Change::Bed(bed.clone(), Event::ReservationEnded { at })),
-            Use::Cleaning { since } if self.is_feed() => changes.push(Change::Bed(bed.clone(), Event::Cleaned { since, at })),
+            Use::Reserved { patient, .. } if who.numbers.contains(&patient) => changes.push(Change::Bed(bed.clone(), Event::ReservationEnded { at })),
+            Use::Cleaning { since } if self.is_feed() => {
+                changes.push(Change::Bed(bed.clone(), Event::CleaningSkipped { since, at }));
+                // The one before was isolated, not this one.
+                changes.extend(state.isolation.map(|_| Change::Bed(bed.clone(), Event::IsolationEnded { at })));
+            }
             Use::Occupied { .. } if planted::is(Bug::BedForTwo) => {}
             Use::Reserved { since, .. } => return Err(Rejection::Reserved { bed: bed.clone(), since }.into()),
             Use::Occupied { since, .. } => return Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
@@ -36,7 +44,8 @@ impl<S: Scene> Desk<'_, S> {
     pub(super) fn vacate(&mut self, bed: Option<&BedId>, who: &Lying<'_>, reason: Leaving) -> Result<Vec<Change>, Stop<S::Failure>> {
         let Some(bed) = bed else { return Ok(vec![]) };
         let at = self.context.now;
-        let since = match self.bed(bed)?.used {
+        let state = self.bed(bed)?;
+        let since = match state.used {
             Use::Occupied { patient, since } if patient == *who.patient => since,
             Use::Occupied { .. } | Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => {
                 return Err(Rejection::OtherBed { patient: who.patient.clone(), named: bed.clone(), bed: None }.into());
@@ -45,15 +54,43 @@ impl<S: Scene> Desk<'_, S> {
         let mut changes = vec![Change::Bed(bed.clone(), Event::PatientLeft { patient: who.patient.clone(), encounter: Some(who.encounter.clone()), since, at, reason })];
         if self.policy.housekeeping {
             changes.push(Change::Bed(bed.clone(), Event::CleaningAsked { at }));
+        } else {
+            changes.extend(state.isolation.map(|_| Change::Bed(bed.clone(), Event::IsolationEnded { at })));
         }
         Ok(changes)
     }
 
+    /// Whoever never left, or only by error, may lie in a bed that housekeeping was asked for.
+    pub(super) fn take_again(&mut self, bed: &BedId, who: &Lying<'_>) -> Result<Vec<Change>, Stop<S::Failure>> {
+        let at = self.context.now;
+        match self.bed(bed)?.used {
+            Use::Cleaning { since } => Ok(vec![
+                Change::Bed(bed.clone(), Event::CleaningSkipped { since, at }),
+                Change::Bed(bed.clone(), Event::PatientAdmitted { patient: who.patient.clone(), encounter: Some(who.encounter.clone()), at }),
+            ]),
+            Use::Free | Use::Reserved { .. } | Use::Occupied { .. } | Use::Blocked { .. } => self.occupy(bed, who),
+        }
+    }
+
+    /// Who is isolated is isolated wherever they lie.
+    pub(super) fn isolation_goes_along(&mut self, from: Option<&BedId>, to: &BedId) -> Result<Vec<Change>, Stop<S::Failure>> {
+        let at = self.context.now;
+        let reason = match from {
+            Some(from) => self.bed(from)?.isolation,
+            None => None,
+        };
+        let there = self.bed(to)?.isolation;
+        Ok(match reason {
+            Some(reason) if there.as_ref() != Some(&reason) => vec![Change::Bed(to.clone(), Event::IsolationBegan { reason, at })],
+            Some(_) | None => Vec::new(),
+        })
+    }
+
     /// The bed is kept for the patient, if it is free.
-    pub(super) fn reserve(&mut self, bed: &BedId, patient: &Mrn) -> Result<Vec<Change>, Stop<S::Failure>> {
+    pub(super) fn reserve(&mut self, bed: &BedId, patient: &Mrn, numbers: &[Mrn]) -> Result<Vec<Change>, Stop<S::Failure>> {
         match self.bed(bed)?.used {
             Use::Free => Ok(vec![Change::Bed(bed.clone(), Event::Reserved { patient: patient.clone(), at: self.context.now })]),
-            Use::Reserved { patient: other, .. } if other == *patient => Ok(vec![]),
+            Use::Reserved { patient: other, .. } if numbers.contains(&other) => Ok(vec![]),
             Use::Reserved { since, .. } => Err(Rejection::Reserved { bed: bed.clone(), since }.into()),
             Use::Occupied { since, .. } => Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
             // Whoever comes later finds it clean.
@@ -63,10 +100,10 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// The bed is not kept for the patient any more.
-    pub(super) fn give_up(&mut self, bed: Option<&BedId>, patient: &Mrn) -> Result<Vec<Change>, Stop<S::Failure>> {
+    pub(super) fn give_up(&mut self, bed: Option<&BedId>, numbers: &[Mrn]) -> Result<Vec<Change>, Stop<S::Failure>> {
         let Some(bed) = bed else { return Ok(vec![]) };
         match self.bed(bed)?.used {
-            Use::Reserved { patient: kept_for, .. } if kept_for == *patient => Ok(vec![Change::Bed(bed.clone(), Event::ReservationEnded { at: self.context.now })]),
+            Use::Reserved { patient: kept_for, .. } if numbers.contains(&kept_for) => Ok(vec![Change::Bed(bed.clone(), Event::ReservationEnded { at: self.context.now })]),
             Use::Reserved { .. } | Use::Free | Use::Occupied { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Ok(vec![]),
         }
     }

@@ -35,8 +35,10 @@ pub enum Command {
         patient: Mrn,
         /// Who it is.
         person: Box<Person>,
-        /// As of when, if the sender says so: what is older than what is known changes nothing.
+        /// As of when, if the sender says so: what is older than what is known fills gaps only.
         as_of: Option<Timestamp>,
+        /// Whether nobody may be registered under the number yet.
+        is_new: bool,
     },
     /// Two numbers are one person.
     Merge {
@@ -49,6 +51,8 @@ pub enum Command {
     Unmerge {
         /// The number that was merged into another.
         merged: Mrn,
+        /// The other one, where the sender names it.
+        from: Option<Mrn>,
     },
     /// An allergy is known.
     RecordAllergy {
@@ -92,8 +96,10 @@ pub enum Command {
     },
     /// It does not come.
     CancelPlan {
-        /// Which.
-        encounter: EncounterId,
+        /// Whose.
+        patient: Mrn,
+        /// Which; without one the only one.
+        encounter: Option<EncounterId>,
     },
     /// A stay begins.
     Admit(Admission),
@@ -132,6 +138,8 @@ pub enum Command {
     MoveBack {
         /// Whose.
         patient: Mrn,
+        /// The bed before it, where the sender names it.
+        to: Option<BedId>,
     },
     /// Two patients change beds.
     Swap {
@@ -139,6 +147,8 @@ pub enum Command {
         patient: Mrn,
         /// The other.
         with: Mrn,
+        /// The bed that the first one comes to, where the sender names it.
+        to: Option<BedId>,
     },
     /// The stay becomes one of another kind, in another bed where one is named.
     ChangeClass {
@@ -185,6 +195,18 @@ pub enum Command {
         /// Who.
         patient: Mrn,
     },
+    /// The record of a death was an error.
+    WithdrawDeath {
+        /// Whose.
+        patient: Mrn,
+    },
+    /// What a sender says of one visit: refused when the patient is here under another one.
+    OfVisit {
+        /// The sender's visit number.
+        visit: EncounterId,
+        /// What it says.
+        command: Box<Command>,
+    },
     /// The discharge was an error: the patient is still here.
     CancelDischarge {
         /// Who.
@@ -225,22 +247,24 @@ impl std::fmt::Display for Command {
         match self {
             Command::Register { patient, .. } => write!(f, "register {patient}"),
             Command::Merge { survivor, merged } => write!(f, "merge {merged} into {survivor}"),
-            Command::Unmerge { merged } => write!(f, "unmerge {merged}"),
+            Command::Unmerge { merged, .. } => write!(f, "unmerge {merged}"),
             Command::RecordAllergy { patient, .. } => write!(f, "allergy of {patient}"),
             Command::RefuteAllergy { patient, .. } => write!(f, "no such allergy of {patient}"),
             Command::NoKnownAllergies { patient } => write!(f, "no allergies of {patient}"),
             Command::Restrict { patient, .. } => write!(f, "restrict {patient}"),
             Command::PrintWristband { patient } => write!(f, "wristband of {patient}"),
             Command::Plan { admission, .. } => write!(f, "plan {} for {}", place(&admission.bed), admission.patient),
-            Command::CancelPlan { encounter } => write!(f, "cancel plan {encounter}"),
+            Command::CancelPlan { patient, .. } => write!(f, "cancel plan of {patient}"),
+            Command::WithdrawDeath { patient } => write!(f, "{patient} lives"),
+            Command::OfVisit { command, .. } => command.fmt(f),
             Command::Admit(admission) => write!(f, "admit {} to {}", admission.patient, place(&admission.bed)),
             Command::CancelAdmission { patient, .. } => write!(f, "cancel admission of {patient}"),
             Command::RequestTransfer { patient, to } => write!(f, "ask {to} for {patient}"),
             Command::AcceptTransfer { patient } => write!(f, "accept {patient}"),
             Command::CancelTransfer { patient } => write!(f, "cancel transfer of {patient}"),
             Command::Move { patient, to } => write!(f, "move {patient} to {to}"),
-            Command::MoveBack { patient } => write!(f, "move {patient} back"),
-            Command::Swap { patient, with } => write!(f, "swap {patient} and {with}"),
+            Command::MoveBack { patient, .. } => write!(f, "move {patient} back"),
+            Command::Swap { patient, with, .. } => write!(f, "swap {patient} and {with}"),
             Command::ChangeClass { patient, class, .. } => write!(f, "{patient} is {class:?}"),
             Command::BeginLeave { patient } => write!(f, "leave of {patient}"),
             Command::EndLeave { patient } => write!(f, "end of leave of {patient}"),
@@ -261,6 +285,8 @@ impl Command {
     /// The beds that it names.
     pub fn beds(&self) -> impl Iterator<Item = &BedId> {
         let bed = match self {
+            Command::OfVisit { command, .. } => return command.beds().collect::<Vec<_>>().into_iter(),
+            Command::MoveBack { to, .. } | Command::Swap { to, .. } => to.as_ref(),
             Command::Plan { admission, .. } | Command::Admit(admission) => admission.bed.as_ref(),
             Command::ChangeClass { bed, .. } | Command::CancelAdmission { bed, .. } | Command::Discharge { bed, .. } | Command::CancelDischarge { bed, .. } => bed.as_ref(),
             Command::RequestTransfer { to: bed, .. }
@@ -280,14 +306,13 @@ impl Command {
             | Command::CancelPlan { .. }
             | Command::AcceptTransfer { .. }
             | Command::CancelTransfer { .. }
-            | Command::MoveBack { .. }
-            | Command::Swap { .. }
             | Command::BeginLeave { .. }
             | Command::EndLeave { .. }
             | Command::ExpectEnd { .. }
             | Command::Clear { .. }
+            | Command::WithdrawDeath { .. }
             | Command::RecordDeath { .. } => None,
         };
-        bed.into_iter()
+        bed.into_iter().collect::<Vec<_>>().into_iter()
     }
 }

@@ -20,8 +20,8 @@ use super::encounter::{self, Clearance, Encounter};
 use super::patient::{self, Patient};
 use crate::kernel::{BedId, EncounterId, Mrn, Principal};
 
-/// Merges that lead from one number to the next, at most.
-const MERGES: usize = 16;
+/// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
+const MERGES: usize = 1_000;
 
 /// What the hospital has decided about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -74,38 +74,46 @@ type Decision<F> = Result<Vec<Change>, Stop<F>>;
 
 /// What happens when a command meets the scene. No changes: it has happened already.
 pub fn decide<S: Scene>(scene: &mut S, policy: &Policy, context: &Context, command: &Command) -> Decision<S::Failure> {
-    let mut desk = Desk { scene, policy, context };
-    match command {
-        Command::Register { patient, person, as_of } => desk.register(patient, person, *as_of),
-        Command::Merge { survivor, merged } => desk.merge(survivor, merged),
-        Command::Unmerge { merged } => desk.unmerge(merged),
-        Command::RecordAllergy { patient, allergy } => desk.record_allergy(patient, allergy),
-        Command::RefuteAllergy { patient, substance, reason } => desk.refute_allergy(patient, substance, reason),
-        Command::NoKnownAllergies { patient } => desk.no_known_allergies(patient),
-        Command::Restrict { patient, reason } => desk.restrict(patient, reason.as_deref()),
-        Command::PrintWristband { patient } => desk.print_wristband(patient),
-        Command::Plan { admission, expected } => desk.plan(admission, *expected),
-        Command::CancelPlan { encounter } => desk.cancel_plan(encounter),
-        Command::Admit(admission) => desk.admit(admission),
-        Command::CancelAdmission { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Cancelled),
-        Command::RequestTransfer { patient, to } => desk.request_transfer(patient, to),
-        Command::AcceptTransfer { patient } => desk.accept_transfer(patient),
-        Command::CancelTransfer { patient } => desk.cancel_transfer(patient),
-        Command::Move { patient, to } => desk.move_to(patient, to),
-        Command::MoveBack { patient } => desk.move_back(patient),
-        Command::Swap { patient, with } => desk.swap(patient, with),
-        Command::ChangeClass { patient, class, bed } => desk.change_class(patient, *class, bed.as_ref()),
-        Command::BeginLeave { patient } => desk.begin_leave(patient),
-        Command::EndLeave { patient } => desk.end_leave(patient),
-        Command::ExpectEnd { patient, expected } => desk.expect_end(patient, *expected),
-        Command::Clear { patient, clearance } => desk.clear(patient, *clearance),
-        Command::Discharge { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Discharged),
-        Command::RecordDeath { patient } => desk.record_death(patient),
-        Command::CancelDischarge { patient, bed } => desk.cancel_discharge(patient, bed.as_ref()),
-        Command::Block { bed, reason } => desk.block(bed, reason),
-        Command::Unblock { bed } => desk.unblock(bed),
-        Command::Clean { bed } => desk.clean(bed),
-        Command::Isolate { bed, reason } => desk.isolate(bed, reason.as_deref()),
+    Desk { scene, policy, context }.decide(command)
+}
+
+impl<S: Scene> Desk<'_, S> {
+    fn decide(&mut self, command: &Command) -> Decision<S::Failure> {
+        let desk = self;
+        match command {
+            Command::Register { patient, person, as_of, is_new } => desk.register(patient, person, *as_of, *is_new),
+            Command::Merge { survivor, merged } => desk.merge(survivor, merged),
+            Command::Unmerge { merged, from } => desk.unmerge(merged, from.as_ref()),
+            Command::RecordAllergy { patient, allergy } => desk.record_allergy(patient, allergy),
+            Command::RefuteAllergy { patient, substance, reason } => desk.refute_allergy(patient, substance, reason),
+            Command::NoKnownAllergies { patient } => desk.no_known_allergies(patient),
+            Command::Restrict { patient, reason } => desk.restrict(patient, reason.as_deref()),
+            Command::PrintWristband { patient } => desk.print_wristband(patient),
+            Command::Plan { admission, expected } => desk.plan(admission, *expected),
+            Command::CancelPlan { patient, encounter } => desk.cancel_plan(patient, encounter.as_ref()),
+            Command::Admit(admission) => desk.admit(admission),
+            Command::CancelAdmission { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Cancelled),
+            Command::RequestTransfer { patient, to } => desk.request_transfer(patient, to),
+            Command::AcceptTransfer { patient } => desk.accept_transfer(patient),
+            Command::CancelTransfer { patient } => desk.cancel_transfer(patient),
+            Command::Move { patient, to } => desk.move_to(patient, to),
+            Command::MoveBack { patient, to } => desk.move_back(patient, to.as_ref()),
+            Command::Swap { patient, with, to } => desk.swap(patient, with, to.as_ref()),
+            Command::ChangeClass { patient, class, bed } => desk.change_class(patient, *class, bed.as_ref(), None),
+            Command::BeginLeave { patient } => desk.begin_leave(patient),
+            Command::EndLeave { patient } => desk.end_leave(patient),
+            Command::ExpectEnd { patient, expected } => desk.expect_end(patient, *expected),
+            Command::Clear { patient, clearance } => desk.clear(patient, *clearance),
+            Command::Discharge { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Discharged),
+            Command::RecordDeath { patient } => desk.record_death(patient),
+            Command::WithdrawDeath { patient } => desk.withdraw_death(patient),
+            Command::OfVisit { visit, command } => desk.of_visit(visit, command),
+            Command::CancelDischarge { patient, bed } => desk.cancel_discharge(patient, bed.as_ref()),
+            Command::Block { bed, reason } => desk.block(bed, reason),
+            Command::Unblock { bed } => desk.unblock(bed),
+            Command::Clean { bed } => desk.clean(bed),
+            Command::Isolate { bed, reason } => desk.isolate(bed, reason.as_deref()),
+        }
     }
 }
 
@@ -128,9 +136,14 @@ impl Whole {
         self.records.iter().find_map(|(mrn, record)| record.stay.as_ref().map(|encounter| (mrn, encounter)))
     }
 
-    /// The record of the number to use.
-    fn record(&self) -> Patient {
-        self.records.first().map(|(_, record)| record.clone()).unwrap_or_default()
+    /// All numbers of the person.
+    fn numbers(&self) -> Vec<Mrn> {
+        self.records.iter().map(|(mrn, _)| mrn.clone()).collect()
+    }
+
+    /// The record of one of the numbers.
+    fn record(&self, mrn: &Mrn) -> Patient {
+        self.records.iter().find(|(known, _)| known == mrn).map(|(_, record)| record.clone()).unwrap_or_default()
     }
 }
 

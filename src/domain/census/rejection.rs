@@ -21,6 +21,28 @@ pub enum Rejection {
         /// Which number.
         patient: Mrn,
     },
+    /// Somebody is registered under the number.
+    #[error("somebody is registered under {patient} already: look who it is, and update that registration or use another number")]
+    NumberTaken {
+        /// Which number.
+        patient: Mrn,
+    },
+    /// The sender speaks of another stay than the one that is open.
+    #[error("{patient} is here under {open}, and this is about {named}: check the visit number")]
+    OtherVisit {
+        /// Who.
+        patient: Mrn,
+        /// The visit that the sender names.
+        named: EncounterId,
+        /// The stay that is open.
+        open: EncounterId,
+    },
+    /// Nobody has recorded a death.
+    #[error("no death of {patient} is recorded: there is nothing to withdraw")]
+    NotDeceased {
+        /// Who.
+        patient: Mrn,
+    },
     /// One number and itself.
     #[error("{patient} cannot be merged into itself: name two numbers")]
     SameNumber {
@@ -70,7 +92,7 @@ pub enum Rejection {
         what: &'static str,
     },
     /// The patient has died.
-    #[error("{patient} died on {at}: check the number, or withdraw the death by cancelling the discharge")]
+    #[error("{patient} died on {at}: check the number, or withdraw the death first")]
     Deceased {
         /// Who.
         patient: Mrn,
@@ -100,10 +122,10 @@ pub enum Rejection {
         encounter: EncounterId,
     },
     /// There is no such plan.
-    #[error("{encounter} is no planned stay: there is nothing to cancel")]
+    #[error("{patient} has no such planned stay, or several: name the one to cancel")]
     NotPlanned {
-        /// Which.
-        encounter: EncounterId,
+        /// Whose.
+        patient: Mrn,
     },
     /// Another patient lies in it.
     #[error("bed {bed} is occupied by another patient since {since}: discharge or transfer that patient first")]

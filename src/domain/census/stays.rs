@@ -1,7 +1,8 @@
 //! Rules of stays: admission, moves, leave, discharge, and taking each of them back.
 
 use super::beds::Lying;
-use super::{Admission, Change, Decision, Desk, Rejection, Scene, Stop, Whole};
+use super::identity::of_each;
+use super::{Admission, Change, Command, Decision, Desk, Rejection, Scene, Stop, Whole};
 use crate::domain::bed::{self, Leaving};
 use crate::domain::encounter::{Class, Clearance, Encounter, Ending, Event, Stay};
 use crate::domain::patient;
@@ -11,23 +12,46 @@ use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 struct Open {
     encounter: EncounterId,
     stay: Stay,
+    /// All numbers of the person.
+    numbers: Vec<Mrn>,
 }
 
 impl Open {
     fn lying(&self) -> Lying<'_> {
-        Lying { patient: &self.stay.patient, encounter: &self.encounter }
+        Lying { patient: &self.stay.patient, numbers: &self.numbers, encounter: &self.encounter }
     }
 
     fn change(&self, event: Event) -> Change {
         Change::Encounter(self.encounter.clone(), event)
     }
+
+    /// The bed that a transfer is asked for.
+    fn asked(&self) -> Option<&BedId> {
+        self.stay.transfer.as_ref().map(|(bed, _)| bed)
+    }
+
+    fn lies_in(&self, bed: &BedId) -> bool {
+        self.stay.bed.as_ref() == Some(bed)
+    }
+
+    fn lies_elsewhere(&self, named: &BedId) -> Rejection {
+        Rejection::OtherBed { patient: self.stay.patient.clone(), named: named.clone(), bed: self.stay.bed.clone() }
+    }
+}
+
+/// A person's stay, which has ended.
+struct Ended {
+    encounter: EncounterId,
+    stay: Stay,
+    ending: Ending,
+    at: Timestamp,
 }
 
 impl<S: Scene> Desk<'_, S> {
     fn find_open(&mut self, person: &Whole) -> Result<Option<Open>, Stop<S::Failure>> {
         let Some((_, encounter)) = person.stay() else { return Ok(None) };
         let encounter = encounter.clone();
-        Ok(self.encounter(&encounter)?.stay().cloned().map(|stay| Open { encounter, stay }))
+        Ok(self.encounter(&encounter)?.stay().cloned().map(|stay| Open { encounter, stay, numbers: person.numbers() }))
     }
 
     /// The open stay of whoever has this number.
@@ -36,13 +60,53 @@ impl<S: Scene> Desk<'_, S> {
         match self.find_open(&person)? {
             Some(open) => Ok(open),
             None => {
-                // The last stay is looked at as well: a command that was done before is known there.
-                if let Some(last) = person.records.iter().find_map(|(_, record)| record.last_stay.clone()) {
-                    self.encounter(&last)?;
-                }
+                // The last stays are looked at as well: a command that was done before is known there.
+                self.last_closed(&person)?;
                 Err(Rejection::NotInHospital { patient: person.mrn }.into())
             }
         }
+    }
+
+    /// The stay of the person that ended last, under whichever number.
+    fn last_closed(&mut self, person: &Whole) -> Result<Option<Ended>, Stop<S::Failure>> {
+        let mut last: Option<Ended> = None;
+        for encounter in person.records.iter().filter_map(|(_, record)| record.last_stay.clone()) {
+            if let Encounter::Closed { stay, at, ending } = self.encounter(&encounter)?
+                && last.as_ref().is_none_or(|known| at > known.at)
+            {
+                last = Some(Ended { encounter, stay, ending, at });
+            }
+        }
+        Ok(last)
+    }
+
+    /// What a sender says of one visit concerns the stay only when that is the visit: late news of an old stay must not end a new one.
+    pub(super) fn of_visit(&mut self, visit: &EncounterId, command: &Command) -> Decision<S::Failure> {
+        let patient = match command {
+            Command::RequestTransfer { patient, .. }
+            | Command::CancelTransfer { patient }
+            | Command::Move { patient, .. }
+            | Command::MoveBack { patient, .. }
+            | Command::Swap { patient, .. }
+            | Command::ChangeClass { patient, .. }
+            | Command::BeginLeave { patient }
+            | Command::EndLeave { patient }
+            | Command::ExpectEnd { patient, .. }
+            | Command::Discharge { patient, .. }
+            | Command::CancelAdmission { patient, .. }
+            | Command::CancelDischarge { patient, .. }
+            | Command::RecordDeath { patient } => patient,
+            other => return self.decide(other),
+        };
+        let person = self.person(patient)?;
+        if let Some(open) = self.find_open(&person)?
+            && open.encounter != *visit
+            && !open.encounter.is_ours()
+            && !open.stay.visits.contains(visit)
+        {
+            return Err(Rejection::OtherVisit { patient: person.mrn, named: visit.clone(), open: open.encounter }.into());
+        }
+        self.decide(command)
     }
 
     /// A stay begins: of somebody who is not in hospital, into a bed that takes them.
@@ -50,13 +114,14 @@ impl<S: Scene> Desk<'_, S> {
         let at = self.context.now;
         let person = self.person(&admission.patient)?;
         if let Some(open) = self.find_open(&person)? {
-            // The same admission again, as systems repeat it.
-            if open.stay.bed == admission.bed && admission.encounter.as_ref().is_none_or(|named| *named == open.encounter) {
-                return Ok(vec![]);
+            // From the emergency department or a clinic to a ward: the same stay goes on.
+            if admission.class == Class::Inpatient && matches!(open.stay.class, Class::Emergency | Class::Outpatient) {
+                let visit = admission.encounter.clone().filter(|visit| *visit != open.encounter);
+                return self.change_class(&admission.patient, Class::Inpatient, admission.bed.as_ref(), visit);
             }
-            // From the emergency department to a ward: the same stay goes on.
-            if open.stay.class == Class::Emergency && admission.class == Class::Inpatient {
-                return self.change_class(&person.mrn, Class::Inpatient, admission.bed.as_ref());
+            // The same admission again, as systems repeat it.
+            if open.stay.bed == admission.bed && admission.encounter.as_ref().is_none_or(|named| *named == open.encounter || open.stay.visits.contains(named)) {
+                return Ok(vec![]);
             }
             return Err(Rejection::InHospital { patient: person.mrn, encounter: open.encounter, bed: open.stay.bed }.into());
         }
@@ -64,18 +129,22 @@ impl<S: Scene> Desk<'_, S> {
             return Err(Rejection::Deceased { patient: person.mrn, at }.into());
         }
         let encounter = admission.encounter.clone().unwrap_or_else(|| EncounterId::of_command(self.context.command));
+        let numbers = person.numbers();
         let mut changes = match self.encounter(&encounter)? {
             Encounter::None => Vec::new(),
-            Encounter::Planned { patient, bed, .. } if patient == person.mrn => match bed.filter(|kept| Some(kept) != admission.bed.as_ref()) {
-                // Another bed than the one that was kept.
-                Some(kept) => self.give_up(Some(&kept), &person.mrn)?,
-                None => Vec::new(),
-            },
+            // The admission was an error, and now it is none.
+            Encounter::Closed { stay, ending: Ending::Cancelled, .. } if numbers.contains(&stay.patient) => Vec::new(),
+            Encounter::Planned { patient, bed, .. } if numbers.contains(&patient) => {
+                let other_bed = bed.filter(|kept| Some(kept) != admission.bed.as_ref());
+                let mut changes = self.give_up(other_bed.as_ref(), &numbers)?;
+                changes.push(Change::Patient(patient, patient::Event::PlanEnded { encounter: encounter.clone() }));
+                changes
+            }
             Encounter::Planned { .. } | Encounter::Open(_) | Encounter::Closed { .. } => return Err(Rejection::EncounterUsed { encounter }.into()),
         };
-        let patient = person.mrn;
+        let patient = admission.patient.clone();
         if let Some(bed) = &admission.bed {
-            changes.extend(self.occupy(bed, &Lying { patient: &patient, encounter: &encounter })?);
+            changes.extend(self.occupy(bed, &Lying { patient: &patient, numbers: &numbers, encounter: &encounter })?);
         }
         let admitted = Event::Admitted { patient: patient.clone(), class: admission.class, bed: admission.bed.clone(), mother: admission.mother.clone(), at };
         changes.push(Change::Encounter(encounter.clone(), admitted));
@@ -83,115 +152,144 @@ impl<S: Scene> Desk<'_, S> {
         Ok(changes)
     }
 
+    /// Another system's plan keeps no bed: it is weeks ahead, and the bed is somebody's today.
     pub(super) fn plan(&mut self, admission: &Admission, expected: Option<Timestamp>) -> Decision<S::Failure> {
         let person = self.person(&admission.patient)?;
+        let numbers = person.numbers();
         let encounter = admission.encounter.clone().unwrap_or_else(|| EncounterId::of_command(self.context.command));
-        let before = match self.encounter(&encounter)? {
-            Encounter::None => None,
-            Encounter::Planned { patient, bed, .. } if patient == person.mrn => bed,
+        let bed = admission.bed.clone().filter(|_| !self.is_feed());
+        let (before, patient) = match self.encounter(&encounter)? {
+            Encounter::None => (None, admission.patient.clone()),
+            Encounter::Closed { stay, ending: Ending::Cancelled, .. } if numbers.contains(&stay.patient) => (None, admission.patient.clone()),
+            Encounter::Planned { patient, bed, .. } if numbers.contains(&patient) => (bed, patient),
             Encounter::Planned { .. } | Encounter::Open(_) | Encounter::Closed { .. } => return Err(Rejection::EncounterUsed { encounter }.into()),
         };
-        let mut changes = self.give_up(before.filter(|bed| Some(bed) != admission.bed.as_ref()).as_ref(), &person.mrn)?;
-        if let Some(bed) = &admission.bed {
-            changes.extend(self.reserve(bed, &person.mrn)?);
+        let mut changes = self.give_up(before.filter(|kept| Some(kept) != bed.as_ref()).as_ref(), &numbers)?;
+        if let Some(bed) = &bed {
+            changes.extend(self.reserve(bed, &patient, &numbers)?);
         }
-        changes.push(Change::Encounter(encounter, Event::Planned { patient: person.mrn, class: admission.class, bed: admission.bed.clone(), expected }));
+        if !person.record(&patient).plans.contains(&encounter) {
+            changes.push(Change::Patient(patient.clone(), patient::Event::StayPlanned { encounter: encounter.clone() }));
+        }
+        changes.push(Change::Encounter(encounter, Event::Planned { patient, class: admission.class, bed, expected }));
         Ok(changes)
     }
 
-    pub(super) fn cancel_plan(&mut self, encounter: &EncounterId) -> Decision<S::Failure> {
-        let Encounter::Planned { patient, bed, .. } = self.encounter(encounter)? else {
-            return Err(Rejection::NotPlanned { encounter: encounter.clone() }.into());
+    pub(super) fn cancel_plan(&mut self, patient: &Mrn, named: Option<&EncounterId>) -> Decision<S::Failure> {
+        let person = self.person(patient)?;
+        let plans: Vec<EncounterId> = person.records.iter().flat_map(|(_, record)| record.plans.iter().cloned()).collect();
+        let encounter = match (named, plans.as_slice()) {
+            (Some(named), _) => named.clone(),
+            (None, [only]) => only.clone(),
+            (None, _) => return Err(Rejection::NotPlanned { patient: person.mrn }.into()),
         };
-        let mut changes = self.give_up(bed.as_ref(), &patient)?;
-        changes.push(Change::Encounter(encounter.clone(), Event::PlanCancelled { at: self.context.now }));
-        Ok(changes)
+        match self.encounter(&encounter)? {
+            Encounter::Planned { patient, bed, .. } if person.numbers().contains(&patient) => {
+                let mut changes = self.give_up(bed.as_ref(), &person.numbers())?;
+                changes.push(Change::Encounter(encounter.clone(), Event::PlanCancelled { at: self.context.now }));
+                changes.push(Change::Patient(patient, patient::Event::PlanEnded { encounter }));
+                Ok(changes)
+            }
+            Encounter::None | Encounter::Planned { .. } | Encounter::Open(_) | Encounter::Closed { .. } => Err(Rejection::NotPlanned { patient: person.mrn }.into()),
+        }
     }
 
     /// The receiving ward's bed is kept for the patient until it accepts.
     pub(super) fn request_transfer(&mut self, patient: &Mrn, to: &BedId) -> Decision<S::Failure> {
         let open = self.open(patient)?;
-        if open.stay.bed.as_ref() == Some(to) || open.stay.transfer.as_ref().is_some_and(|(asked, _)| asked == to) {
+        if open.lies_in(to) || open.asked() == Some(to) {
             return Ok(vec![]);
         }
-        let before = open.stay.transfer.as_ref().map(|(bed, _)| bed);
-        let mut changes = self.give_up(before, &open.stay.patient)?;
-        changes.extend(self.reserve(to, &open.stay.patient)?);
+        let mut changes = self.give_up(open.asked(), &open.numbers)?;
+        changes.extend(self.reserve(to, &open.stay.patient, &open.numbers)?);
         changes.push(open.change(Event::TransferRequested { to: to.clone(), at: self.context.now }));
         Ok(changes)
     }
 
     pub(super) fn accept_transfer(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let open = self.open(patient)?;
-        match open.stay.transfer.clone() {
-            Some((to, _)) => self.change_bed(&open, &to),
+        match open.asked().cloned() {
+            Some(to) => self.change_bed(&open, &to, false),
             None => Err(Rejection::NoTransfer { patient: patient.clone() }.into()),
         }
     }
 
     pub(super) fn cancel_transfer(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let open = self.open(patient)?;
-        let Some((to, _)) = &open.stay.transfer else { return Err(Rejection::NoTransfer { patient: patient.clone() }.into()) };
-        let mut changes = self.give_up(Some(to), &open.stay.patient)?;
+        let Some(to) = open.asked() else { return Err(Rejection::NoTransfer { patient: patient.clone() }.into()) };
+        let mut changes = self.give_up(Some(to), &open.numbers)?;
         changes.push(open.change(Event::TransferCancelled { at: self.context.now }));
         Ok(changes)
     }
 
     pub(super) fn move_to(&mut self, patient: &Mrn, to: &BedId) -> Decision<S::Failure> {
         let open = self.open(patient)?;
-        if open.stay.bed.as_ref() == Some(to) { Ok(vec![]) } else { self.change_bed(&open, to) }
+        if open.lies_in(to) { Ok(vec![]) } else { self.change_bed(&open, to, false) }
     }
 
-    pub(super) fn move_back(&mut self, patient: &Mrn) -> Decision<S::Failure> {
+    /// Back to the bed before the last move, which must be the one that the sender means; a second time changes nothing.
+    pub(super) fn move_back(&mut self, patient: &Mrn, named: Option<&BedId>) -> Decision<S::Failure> {
         let open = self.open(patient)?;
-        match open.stay.bed_before.clone() {
-            Some(before) => self.change_bed(&open, &before),
-            None => Err(Rejection::NotMoved { patient: patient.clone() }.into()),
+        match (open.stay.bed_before.clone(), named) {
+            (_, Some(named)) if open.lies_in(named) => Ok(vec![]),
+            (Some(before), Some(named)) if before != *named => Err(open.lies_elsewhere(named).into()),
+            (Some(before), _) => self.change_bed(&open, &before, true),
+            (None, _) => Err(Rejection::NotMoved { patient: patient.clone() }.into()),
         }
     }
 
     /// The new bed first: when it refuses, the patient stays where they are.
-    fn change_bed(&mut self, open: &Open, to: &BedId) -> Decision<S::Failure> {
-        let mut changes = self.occupy(to, &open.lying())?;
+    fn change_bed(&mut self, open: &Open, to: &BedId, is_back: bool) -> Decision<S::Failure> {
+        let mut changes = if is_back { self.take_again(to, &open.lying())? } else { self.occupy(to, &open.lying())? };
+        changes.extend(self.isolation_goes_along(open.stay.bed.as_ref(), to)?);
         changes.extend(self.vacate(open.stay.bed.as_ref(), &open.lying(), Leaving::Transfer)?);
-        let elsewhere = open.stay.transfer.as_ref().map(|(asked, _)| asked).filter(|asked| *asked != to);
-        changes.extend(self.give_up(elsewhere, &open.stay.patient)?);
-        changes.push(open.change(Event::Moved { from: open.stay.bed.clone(), to: Some(to.clone()), at: self.context.now }));
+        let elsewhere = open.asked().filter(|asked| *asked != to);
+        changes.extend(self.give_up(elsewhere, &open.numbers)?);
+        changes.push(open.change(Event::Moved { from: open.stay.bed.clone(), to: Some(to.clone()), is_back, at: self.context.now }));
         Ok(changes)
     }
 
-    /// Each takes the bed of the other; neither lies in two, and nobody else gets in between.
-    pub(super) fn swap(&mut self, patient: &Mrn, with: &Mrn) -> Decision<S::Failure> {
+    /// Each takes the bed of the other; neither lies in two, and nobody else gets in between. A sender who names the bed that the
+    /// first one comes to is heard once.
+    pub(super) fn swap(&mut self, patient: &Mrn, with: &Mrn, named: Option<&BedId>) -> Decision<S::Failure> {
         let (one, other) = (self.open(patient)?, self.open(with)?);
         if one.encounter == other.encounter {
             return Err(Rejection::SameNumber { patient: with.clone() }.into());
         }
         let bed_of = |open: &Open| open.stay.bed.clone().ok_or_else(|| Rejection::NoBed { patient: open.stay.patient.clone() });
         let (from, to) = (bed_of(&one)?, bed_of(&other)?);
+        match named {
+            Some(named) if *named == from => return Ok(vec![]),
+            Some(named) if *named != to => return Err(other.lies_elsewhere(named).into()),
+            Some(_) | None => {}
+        }
         let at = self.context.now;
-        let mut changes = Vec::new();
-        for (open, bed) in [(&one, &from), (&other, &to)] {
-            // A bed that is taken at once is not cleaned in between.
-            let left = self.vacate(Some(bed), &open.lying(), Leaving::Transfer)?;
-            changes.extend(left.into_iter().filter(|change| matches!(change, Change::Bed(_, bed::Event::PatientLeft { .. }))));
-        }
+        let (mut left, mut taken, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
         for (open, bed, before) in [(&one, &to, &from), (&other, &from, &to)] {
+            // A bed that is taken at once is not cleaned in between.
+            let leaves = self.vacate(Some(before), &open.lying(), Leaving::Transfer)?;
+            left.extend(leaves.into_iter().filter(|change| matches!(change, Change::Bed(_, bed::Event::PatientLeft { .. }))));
             let lies_down = bed::Event::PatientAdmitted { patient: open.stay.patient.clone(), encounter: Some(open.encounter.clone()), at };
-            changes.push(Change::Bed(bed.clone(), lies_down));
-            changes.extend(self.give_up(open.stay.transfer.as_ref().map(|(asked, _)| asked), &open.stay.patient)?);
-            changes.push(open.change(Event::Moved { from: Some(before.clone()), to: Some(bed.clone()), at }));
+            taken.push(Change::Bed(bed.clone(), lies_down));
+            taken.extend(self.give_up(open.asked(), &open.numbers)?);
+            taken.push(open.change(Event::Moved { from: Some(before.clone()), to: Some(bed.clone()), is_back: false, at }));
+            let carried = self.isolation_goes_along(Some(before), bed)?;
+            let is_left = self.bed(before)?.isolation.is_none() && self.bed(bed)?.isolation.is_some();
+            isolated.extend(carried);
+            isolated.extend(is_left.then(|| Change::Bed(bed.clone(), bed::Event::IsolationEnded { at })));
         }
-        Ok(changes)
+        Ok(left.into_iter().chain(taken).chain(isolated).collect())
     }
 
-    pub(super) fn change_class(&mut self, patient: &Mrn, class: Class, bed: Option<&BedId>) -> Decision<S::Failure> {
+    pub(super) fn change_class(&mut self, patient: &Mrn, class: Class, bed: Option<&BedId>, visit: Option<EncounterId>) -> Decision<S::Failure> {
         let open = self.open(patient)?;
-        let mut changes = match bed.filter(|bed| Some(*bed) != open.stay.bed.as_ref()) {
-            Some(bed) => self.change_bed(&open, bed)?,
+        let mut changes = match bed.filter(|bed| !open.lies_in(bed)) {
+            Some(bed) => self.change_bed(&open, bed, false)?,
             None => Vec::new(),
         };
-        if open.stay.class != class {
-            changes.push(open.change(Event::ClassChanged { class, at: self.context.now }));
+        let visit = visit.filter(|visit| !open.stay.visits.contains(visit));
+        if open.stay.class != class || visit.is_some() {
+            changes.push(open.change(Event::ClassChanged { class, visit, at: self.context.now }));
         }
         Ok(changes)
     }
@@ -227,10 +325,12 @@ impl<S: Scene> Desk<'_, S> {
         let open = match (self.open(patient), named) {
             (Ok(open), _) => open,
             (Err(Stop::Rejected(Rejection::NotInHospital { patient })), Some(bed)) => return self.leave_bed(&patient, bed, ending),
+            // Clinics discharge whoever never lay in a bed: they are as the sender says.
+            (Err(Stop::Rejected(Rejection::NotInHospital { .. })), None) if self.is_feed() => return Ok(vec![]),
             (Err(stop), _) => return Err(stop),
         };
-        if let Some(named) = named.filter(|named| Some(*named) != open.stay.bed.as_ref()) {
-            return Err(Rejection::OtherBed { patient: open.stay.patient, named: named.clone(), bed: open.stay.bed }.into());
+        if let Some(named) = named.filter(|named| !open.lies_in(named)) {
+            return Err(open.lies_elsewhere(named).into());
         }
         let missing: Vec<Clearance> = self.policy.clearances.iter().copied().filter(|needed| !open.stay.cleared.contains(needed)).collect();
         if ending == Ending::Discharged && !self.is_feed() && !missing.is_empty() {
@@ -243,7 +343,7 @@ impl<S: Scene> Desk<'_, S> {
         let at = self.context.now;
         let reason = if ending == Ending::Cancelled { Leaving::Cancelled } else { Leaving::Discharge };
         let mut changes = self.vacate(open.stay.bed.as_ref(), &open.lying(), reason)?;
-        changes.extend(self.give_up(open.stay.transfer.as_ref().map(|(bed, _)| bed), &open.stay.patient)?);
+        changes.extend(self.give_up(open.asked(), &open.numbers)?);
         changes.push(open.change(Event::Ended { ending, at }));
         changes.push(Change::Patient(open.stay.patient.clone(), patient::Event::StayClosed { encounter: open.encounter.clone(), at }));
         Ok(changes)
@@ -256,7 +356,11 @@ impl<S: Scene> Desk<'_, S> {
         match self.bed(bed)?.occupant() {
             None => Err(Rejection::NotOccupied { bed: bed.clone() }.into()),
             Some((occupant, _)) if occupant != patient => Err(Rejection::OtherBed { patient: patient.clone(), named: bed.clone(), bed: None }.into()),
-            Some((_, since)) => Ok(vec![Change::Bed(bed.clone(), bed::Event::PatientLeft { patient: patient.clone(), encounter: None, since, at, reason })]),
+            Some((_, since)) => {
+                let left = Change::Bed(bed.clone(), bed::Event::PatientLeft { patient: patient.clone(), encounter: None, since, at, reason });
+                let cleaning = self.policy.housekeeping.then(|| Change::Bed(bed.clone(), bed::Event::CleaningAsked { at }));
+                Ok([left].into_iter().chain(cleaning).collect())
+            }
         }
     }
 
@@ -264,54 +368,46 @@ impl<S: Scene> Desk<'_, S> {
     pub(super) fn record_death(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let at = self.context.now;
         let person = self.person(patient)?;
-        if person.record().died.is_some() {
-            return Ok(vec![]);
-        }
         let mut changes = match self.find_open(&person)? {
             Some(open) => self.close(&open, Ending::Died)?,
             None => Vec::new(),
         };
-        changes.push(Change::Patient(person.mrn, patient::Event::Died { at }));
+        if person.records.iter().all(|(_, record)| record.died.is_none()) {
+            changes.push(Change::Patient(patient.clone(), patient::Event::Died { at }));
+        }
         Ok(changes)
     }
 
-    /// The patient is still here: in the bed that is named or the last one, when it takes them.
+    /// The patient lives; a stay that the death had ended goes on by cancelling the discharge.
+    pub(super) fn withdraw_death(&mut self, patient: &Mrn) -> Decision<S::Failure> {
+        let (at, person) = (self.context.now, self.person(patient)?);
+        let changes = of_each(&person, |record| record.died.is_some(), || patient::Event::DeathWithdrawn { at });
+        if changes.is_empty() { Err(Rejection::NotDeceased { patient: person.mrn }.into()) } else { Ok(changes) }
+    }
+
+    /// The patient is still here: in the bed that is named or the last one, when it takes them. Whoever is recorded as dead comes back
+    /// into the stay that the death has ended, and into no older one.
     pub(super) fn cancel_discharge(&mut self, patient: &Mrn, named: Option<&BedId>) -> Decision<S::Failure> {
         let at = self.context.now;
         let person = self.person(patient)?;
         if let Some(open) = self.find_open(&person)? {
-            let is_same = named.is_none_or(|named| Some(named) == open.stay.bed.as_ref());
+            let is_same = named.is_none_or(|named| open.lies_in(named));
             return if is_same { Ok(vec![]) } else { Err(Rejection::InHospital { patient: person.mrn, encounter: open.encounter, bed: open.stay.bed }.into()) };
         }
-        let last = person.records.iter().find_map(|(_, record)| record.last_stay.clone());
-        let not_discharged = || Rejection::NotDischarged { patient: patient.clone() };
-        let encounter = last.ok_or_else(not_discharged)?;
-        let Encounter::Closed { stay, ending, .. } = self.encounter(&encounter)? else { return Err(not_discharged().into()) };
-        if ending == Ending::Cancelled {
-            return Err(not_discharged().into());
-        }
+        let died = person.records.iter().find_map(|(_, record)| record.died);
+        let (encounter, stay) = match (self.last_closed(&person)?, died) {
+            (Some(Ended { encounter, stay, ending: Ending::Died, .. }), _) | (Some(Ended { encounter, stay, ending: Ending::Discharged, .. }), None) => (encounter, stay),
+            (_, Some(at)) => return Err(Rejection::Deceased { patient: person.mrn, at }.into()),
+            (Some(_) | None, None) => return Err(Rejection::NotDischarged { patient: patient.clone() }.into()),
+        };
         let bed = named.cloned().or(stay.bed);
         let mut changes = match &bed {
-            Some(bed) => self.take_again(bed, &Lying { patient: &stay.patient, encounter: &encounter })?,
+            Some(bed) => self.take_again(bed, &Lying { patient: &stay.patient, numbers: &person.numbers(), encounter: &encounter })?,
             None => Vec::new(),
         };
         changes.push(Change::Encounter(encounter.clone(), Event::EndCancelled { bed, at }));
         changes.push(Change::Patient(stay.patient.clone(), patient::Event::StayOpened { encounter, at }));
-        if person.record().died.is_some() {
-            changes.push(Change::Patient(person.mrn, patient::Event::DeathWithdrawn { at }));
-        }
+        changes.extend(of_each(&person, |record| record.died.is_some(), || patient::Event::DeathWithdrawn { at }));
         Ok(changes)
-    }
-
-    /// Whoever never left may lie in a bed that housekeeping was asked for.
-    fn take_again(&mut self, bed: &BedId, who: &Lying<'_>) -> Result<Vec<Change>, Stop<S::Failure>> {
-        let at = self.context.now;
-        match self.bed(bed)?.used {
-            bed::Use::Cleaning { since } => Ok(vec![
-                Change::Bed(bed.clone(), bed::Event::Cleaned { since, at }),
-                Change::Bed(bed.clone(), bed::Event::PatientAdmitted { patient: who.patient.clone(), encounter: Some(who.encounter.clone()), at }),
-            ]),
-            bed::Use::Free | bed::Use::Reserved { .. } | bed::Use::Occupied { .. } | bed::Use::Blocked { .. } => self.occupy(bed, who),
-        }
     }
 }

@@ -132,7 +132,7 @@ fn move_to(patient: &str, to: &str) -> Command {
 
 fn register(patient: &str, family: &str, as_of: i64) -> Command {
     let person = Person { name: Name { family: family.to_owned(), given: vec![] }, ..Person::default() };
-    Command::Register { patient: mrn(patient), person: Box::new(person), as_of: Some(now().plus_seconds(as_of)) }
+    Command::Register { patient: mrn(patient), person: Box::new(person), as_of: Some(now().plus_seconds(as_of)), is_new: false }
 }
 
 fn allergy(substance: &str) -> Allergy {
@@ -157,9 +157,9 @@ fn a_move_changes_both_beds_or_nothing() {
     let mut house = House::default();
     house.done(admit("1", "1")).done(admit("2", "2")).refused(move_to("1", "2"), "occupied");
     assert!(house.beds[&bed("1")].occupant().is_some(), "whoever is refused stays where they are");
-    house.done(move_to("1", "3")).nothing(move_to("1", "3")).done(Command::MoveBack { patient: mrn("1") });
+    house.done(move_to("1", "3")).nothing(move_to("1", "3")).done(Command::MoveBack { patient: mrn("1"), to: None });
     assert_eq!(house.beds[&bed("1")].occupant().unwrap().0, &mrn("1"));
-    house.refused(move_to("9", "4"), "not_in_hospital").refused(Command::MoveBack { patient: mrn("2") }, "not_moved");
+    house.refused(move_to("9", "4"), "not_in_hospital").refused(Command::MoveBack { patient: mrn("2"), to: None }, "not_moved");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn a_transfer_is_asked_for_and_accepted() {
 
 #[test]
 fn two_patients_change_beds_at_once() {
-    let swap = |one: &str, other: &str| Command::Swap { patient: mrn(one), with: mrn(other) };
+    let swap = |one: &str, other: &str| Command::Swap { patient: mrn(one), with: mrn(other), to: None };
     let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
     house.done(admit("1", "1")).done(admit("2", "2")).done(swap("1", "2"));
     assert_eq!((house.beds[&bed("1")].occupant().unwrap().0, house.beds[&bed("2")].occupant().unwrap().0), (&mrn("2"), &mrn("1")));
@@ -249,11 +249,11 @@ fn beds_are_blocked_with_a_reason() {
 fn a_planned_stay_keeps_its_bed() {
     let planned = |patient: &str, visit: &str, into: &str| Admission { encounter: Some(EncounterId::of_visit(visit).unwrap()), ..Admission::into_bed(mrn(patient), bed(into)) };
     let plan = |patient: &str, visit: &str, into: &str| Command::Plan { admission: planned(patient, visit, into), expected: Some(now()) };
-    let cancel = |visit: &str| Command::CancelPlan { encounter: EncounterId::of_visit(visit).unwrap() };
+    let cancel = |patient: &str, visit: &str| Command::CancelPlan { patient: mrn(patient), encounter: Some(EncounterId::of_visit(visit).unwrap()) };
     let mut house = House::default();
     house.done(plan("1", "V1", "1")).refused(admit("2", "1"), "reserved").refused(plan("2", "V1", "2"), "encounter_used").done(plan("1", "V1", "2"));
-    house.done(admit("2", "1")).done(Command::Admit(planned("1", "V1", "2"))).refused(plan("1", "V1", "3"), "encounter_used").refused(cancel("V1"), "not_planned");
-    house.done(plan("3", "V3", "3")).done(cancel("V3")).done(admit("4", "3"));
+    house.done(admit("2", "1")).done(Command::Admit(planned("1", "V1", "2"))).refused(plan("1", "V1", "3"), "encounter_used").refused(cancel("1", "V1"), "not_planned");
+    house.done(plan("3", "V3", "3")).done(cancel("3", "V3")).done(admit("4", "3"));
     house.done(discharge("1")).refused(Command::Admit(planned("1", "V1", "2")), "encounter_used");
     house.done(plan("1", "V5", "2")).done(Command::Admit(planned("1", "V5", "5"))).done(admit("6", "2"));
 }
@@ -289,11 +289,16 @@ fn the_dead_are_not_admitted_and_an_error_is_taken_back() {
 #[test]
 fn older_facts_do_not_replace_newer_ones() {
     let mut house = House::default();
-    house.done(register("1", "Doe", -9)).nothing(register("1", "Doe", -5)).nothing(register("1", "Roe", -15)).done(register("1", "Roe", 86_400));
+    house.done(register("1", "Doe", -9)).done(register("1", "Doe", -5)).nothing(register("1", "Doe", -5)).nothing(register("1", "Roe", -7));
+    // Older news fills gaps.
+    let born = Person { birth_date: Some("1980-01-02".parse().unwrap()), ..Person::default() };
+    house.done(Command::Register { patient: mrn("1"), person: Box::new(born), as_of: Some(now().plus_seconds(-15)), is_new: false });
+    assert_eq!(house.patients[&mrn("1")].person.as_ref().unwrap().name.family, "Doe");
+    house.done(register("1", "Roe", 86_400));
     assert_eq!(house.patients[&mrn("1")].as_of, Some(now()), "a sender whose clock is ahead does not keep others out");
     assert_eq!(house.patients[&mrn("1")].person.as_ref().unwrap().name.family, "Roe");
     let born_tomorrow = Person { birth_date: Some("2026-11-22".parse().unwrap()), ..Person::default() };
-    house.refused(Command::Register { patient: mrn("2"), person: Box::new(born_tomorrow), as_of: None }, "invalid_person");
+    house.refused(Command::Register { patient: mrn("2"), person: Box::new(born_tomorrow), as_of: None, is_new: false }, "invalid_person");
 }
 
 #[test]
@@ -302,24 +307,145 @@ fn number_17_a_merge_shows_all_of_both_and_an_unmerge_restores_both() {
     let record = |patient: &str, substance: &str| Command::RecordAllergy { patient: mrn(patient), allergy: allergy(substance) };
     let mut house = House::default();
     house.done(register("A", "Doe", 0)).done(register("B", "Doh", 0)).done(record("B", "penicillin")).done(admit("B", "1"));
+    house.done(register("C", "Dow", 0));
     let before = house.patients.clone();
     house.refused(merge("A", "A"), "same_number").done(merge("A", "B")).nothing(merge("A", "B"));
     house.refused(merge("B", "A"), "already_merged").refused(merge("C", "B"), "already_merged");
     // The merged number is that person: in hospital, allergic, moved and discharged under either.
     house.refused(admit("A", "2"), "in_hospital").done(move_to("A", "2")).refused(Command::NoKnownAllergies { patient: mrn("A") }, "allergies_known");
     house.done(move_to("B", "1"));
-    house.done(Command::Unmerge { merged: mrn("B") }).refused(Command::Unmerge { merged: mrn("B") }, "not_merged");
+    house.done(Command::Unmerge { merged: mrn("B"), from: None }).refused(Command::Unmerge { merged: mrn("B"), from: None }, "not_merged");
     assert_eq!(house.patients, before, "both are what they would be");
     house.done(admit("A", "3")).refused(merge("A", "B"), "both_in_hospital");
+}
+
+#[test]
+fn what_was_said_of_a_merged_number_is_its_own_after_an_unmerge() {
+    let record = |patient: &str, substance: &str| Command::RecordAllergy { patient: mrn(patient), allergy: allergy(substance) };
+    let mut house = House::default();
+    house.done(register("A", "Doe", 0)).done(register("B", "Doh", 0)).done(record("A", "latex"));
+    house.done(Command::Merge { survivor: mrn("B"), merged: mrn("A") }).done(record("A", "penicillin")).done(admit("A", "1"));
+    // The survivor says that latex is none of theirs; it is the other's, and comes back with them.
+    house.done(Command::RefuteAllergy { patient: mrn("B"), substance: "latex".to_owned(), reason: "not me".to_owned() });
+    house.done(Command::PrintWristband { patient: mrn("A") });
+    house.done(Command::Unmerge { merged: mrn("A"), from: None });
+    let substances = |house: &House, of: &str| house.patients[&mrn(of)].allergies.known().iter().map(|known| known.allergy.substance.clone()).collect::<Vec<_>>();
+    assert_eq!((substances(&house, "A"), substances(&house, "B")), (vec!["penicillin".to_owned(), "latex".to_owned()], vec![]));
+    assert_eq!((house.patients[&mrn("A")].stay.is_some(), house.patients[&mrn("B")].stay.is_some()), (true, false), "who was admitted is in hospital");
+    // What they refute of their own stays refuted.
+    house.done(Command::RefuteAllergy { patient: mrn("A"), substance: "latex".to_owned(), reason: "tested".to_owned() });
+    house.done(Command::Merge { survivor: mrn("B"), merged: mrn("A") }).done(Command::Unmerge { merged: mrn("A"), from: Some(mrn("B")) });
+    assert_eq!(substances(&house, "A"), ["penicillin"]);
+}
+
+#[test]
+fn by_hand_nobody_is_merged_with_a_number_that_nobody_has() {
+    let merge = || Command::Merge { survivor: mrn("A"), merged: mrn("B") };
+    let mut house = House::default();
+    house.done(register("A", "Doe", 0)).refused(merge(), "not_registered");
+    assert_eq!(house.ask(&merge(), true), Ok(2), "another system knows its numbers");
+    house.refused(Command::Unmerge { merged: mrn("B"), from: Some(mrn("C")) }, "not_merged");
+}
+
+#[test]
+fn a_number_that_somebody_has_is_no_new_patient_s() {
+    let person = |family: &str| Box::new(Person { name: Name { family: family.to_owned(), given: vec![] }, ..Person::default() });
+    let new = |family: &str| Command::Register { patient: mrn("1"), person: person(family), as_of: None, is_new: true };
+    let mut house = House::default();
+    house.done(new("Doe")).refused(new("Roe"), "number_taken");
+    assert_eq!(house.patients[&mrn("1")].person.as_ref().unwrap().name.family, "Doe");
+}
+
+#[test]
+fn late_news_of_an_old_visit_does_not_end_a_new_one() {
+    let visit = |number: &str| EncounterId::of_visit(number).unwrap();
+    let under = |number: &str| Command::Admit(Admission { encounter: Some(visit(number)), ..Admission::into_bed(mrn("1"), bed("1")) });
+    let of = |number: &str, command: Command| Command::OfVisit { visit: visit(number), command: Box::new(command) };
+    let mut house = House::default();
+    house.done(under("V1")).done(discharge("1")).refused(under("V1"), "encounter_used").done(under("V2"));
+    house.refused(of("V1", discharge("1")), "other_visit").refused(of("V1", Command::RecordDeath { patient: mrn("1") }), "other_visit");
+    house.done(of("V2", discharge("1")));
+    // A stay that came without a number may be anybody's visit; after a cancelled admission the number is free again.
+    house.done(admit("1", "1")).done(of("V9", discharge("1"))).done(under("V3")).done(Command::CancelAdmission { patient: mrn("1"), bed: None }).done(under("V3"));
+}
+
+#[test]
+fn taking_back_a_move_or_a_swap_is_heard_once() {
+    let back = |to: Option<&str>| Command::MoveBack { patient: mrn("1"), to: to.map(bed) };
+    let swap = |to: &str| Command::Swap { patient: mrn("1"), with: mrn("2"), to: Some(bed(to)) };
+    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    house.done(admit("1", "1")).done(move_to("1", "2")).done(move_to("1", "3")).refused(back(Some("1")), "other_bed");
+    house.done(back(Some("2"))).nothing(back(Some("2"))).refused(back(None), "not_moved");
+    house.done(admit("2", "4")).refused(swap("5"), "other_bed").done(swap("4")).nothing(swap("4"));
+    assert_eq!(house.beds[&bed("2")].occupant().unwrap().0, &mrn("2"));
+}
+
+#[test]
+fn plans_belong_to_the_person_and_are_found() {
+    let plan = |patient: &str| Command::Plan { admission: Admission::into_bed(mrn(patient), bed("1")), expected: None };
+    let cancel = |patient: &str| Command::CancelPlan { patient: mrn(patient), encounter: None };
+    let mut house = House::default();
+    house.done(register("A", "Doe", 0)).done(register("B", "Doe", 0)).done(plan("A")).done(Command::Merge { survivor: mrn("B"), merged: mrn("A") });
+    let encounter = house.patients[&mrn("A")].plans.iter().next().cloned();
+    house.refused(Command::CancelPlan { patient: mrn("C"), encounter: encounter.clone() }, "not_planned");
+    house.done(Command::Admit(Admission { encounter, ..Admission::into_bed(mrn("B"), bed("1")) })).refused(cancel("B"), "not_planned");
+    assert!(house.patients[&mrn("A")].plans.is_empty());
+    house.done(Command::Plan { admission: Admission::into_bed(mrn("3"), bed("2")), expected: None }).done(cancel("3")).done(admit("4", "2"));
+    assert_eq!(house.ask(&Command::Plan { admission: Admission::into_bed(mrn("5"), bed("3")), expected: None }, true), Ok(2), "a feed's plan keeps no bed");
+}
+
+#[test]
+fn whoever_is_recorded_as_dead_comes_back_into_the_stay_that_ended_so() {
+    let death = || Command::RecordDeath { patient: mrn("1") };
+    let back = || Command::CancelDischarge { patient: mrn("1"), bed: None };
+    let mut house = House::default();
+    house.refused(Command::WithdrawDeath { patient: mrn("1") }, "not_deceased").done(admit("1", "1")).done(discharge("1"));
+    // Years later, at home, and an error.
+    house.done(death()).refused(back(), "deceased").done(Command::WithdrawDeath { patient: mrn("1") }).done(admit("1", "2"));
+    // A merge with somebody who was recorded as dead ends nobody's stay, and the death of both is withdrawn.
+    house.done(Command::RecordDeath { patient: mrn("2") });
+    assert_eq!(house.ask(&Command::Merge { survivor: mrn("2"), merged: mrn("1") }, true), Ok(2));
+    house.done(death()).done(back());
+    assert!(house.patients.values().all(|record| record.died.is_none()));
+}
+
+#[test]
+fn who_is_isolated_is_isolated_wherever_they_lie() {
+    let isolated = |house: &House, of: &str| house.beds[&bed(of)].isolation.is_some();
+    let mut house = House::default();
+    house.done(admit("1", "1")).done(admit("2", "2")).done(Command::Isolate { bed: bed("1"), reason: Some("MRSA".to_owned()) });
+    house.done(Command::Swap { patient: mrn("1"), with: mrn("2"), to: None });
+    assert_eq!((isolated(&house, "1"), isolated(&house, "2")), (false, true));
+    house.done(move_to("1", "3"));
+    assert_eq!((isolated(&house, "2"), isolated(&house, "3")), (false, true), "without housekeeping a bed that is left is nobody's");
+}
+
+#[test]
+fn another_system_makes_no_allergy_less_than_it_is() {
+    let weaker = Command::RecordAllergy { patient: mrn("1"), allergy: Allergy { criticality: Criticality::Unknown, reaction: "rash".to_owned(), ..allergy("latex") } };
+    let mut house = House::default();
+    house.done(Command::RecordAllergy { patient: mrn("1"), allergy: allergy("latex") });
+    assert_eq!(house.ask(&weaker, true), Ok(1));
+    let known = house.patients[&mrn("1")].allergies.known()[0].allergy.clone();
+    assert_eq!((known.criticality, known.reaction.as_str()), (Criticality::High, "rash"));
+    assert_eq!(house.ask(&weaker, true), Ok(0));
+}
+
+#[test]
+fn a_clinic_s_discharge_of_whoever_never_lay_here_is_so_already() {
+    let mut house = House::default();
+    assert_eq!(house.ask(&discharge("1"), true), Ok(0));
+    house.refused(discharge("1"), "not_in_hospital");
 }
 
 #[test]
 fn chains_of_merges_lead_to_the_last_number_and_never_in_a_circle() {
     let merge = |survivor: &str, merged: &str| Command::Merge { survivor: mrn(survivor), merged: mrn(merged) };
     let mut house = House::default();
+    house.done(register("A", "Doe", 0)).done(register("B", "Doe", 0)).done(register("C", "Doe", 0));
     house.done(merge("B", "A")).done(merge("C", "B")).refused(merge("A", "C"), "already_merged").done(admit("A", "1"));
-    assert_eq!(house.beds[&bed("1")].occupant().unwrap().0, &mrn("C"));
-    house.refused(admit("B", "2"), "in_hospital").done(Command::Unmerge { merged: mrn("B") }).done(admit("A", "2"));
+    assert_eq!(house.beds[&bed("1")].occupant().unwrap().0, &mrn("A"), "under the number that was named");
+    house.refused(admit("B", "2"), "in_hospital").refused(admit("C", "2"), "in_hospital").done(Command::Unmerge { merged: mrn("B"), from: None }).done(admit("C", "2"));
 }
 
 #[test]
@@ -354,9 +480,9 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
     let command = prop_oneof![
         4 => admission().prop_map(Command::Admit),
         2 => (patient(), place()).prop_map(|(patient, to)| Command::Move { patient, to }),
-        1 => patient().prop_map(|patient| Command::MoveBack { patient }),
+        1 => (patient(), proptest::option::of(place())).prop_map(|(patient, to)| Command::MoveBack { patient, to }),
         1 => (patient(), proptest::option::of(place())).prop_map(|(patient, bed)| Command::ChangeClass { patient, class: Class::Inpatient, bed }),
-        2 => (patient(), patient()).prop_map(|(patient, with)| Command::Swap { patient, with }),
+        2 => (patient(), patient()).prop_map(|(patient, with)| Command::Swap { patient, with, to: None }),
         2 => (patient(), place()).prop_map(|(patient, to)| Command::RequestTransfer { patient, to }),
         1 => patient().prop_map(|patient| Command::AcceptTransfer { patient }),
         1 => patient().prop_map(|patient| Command::CancelTransfer { patient }),
@@ -365,9 +491,10 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
         1 => (patient(), proptest::option::of(place())).prop_map(|(patient, bed)| Command::CancelDischarge { patient, bed }),
         1 => patient().prop_map(|patient| Command::RecordDeath { patient }),
         2 => admission().prop_map(|admission| Command::Plan { admission, expected: None }),
-        1 => visit().prop_map(|encounter| Command::CancelPlan { encounter: encounter.unwrap_or_else(|| EncounterId::of_visit("1").unwrap()) }),
+        1 => (patient(), visit()).prop_map(|(patient, encounter)| Command::CancelPlan { patient, encounter }),
+        1 => patient().prop_map(|patient| Command::WithdrawDeath { patient }),
         2 => (patient(), patient()).prop_map(|(survivor, merged)| Command::Merge { survivor, merged }),
-        1 => patient().prop_map(|merged| Command::Unmerge { merged }),
+        1 => patient().prop_map(|merged| Command::Unmerge { merged, from: None }),
         1 => place().prop_map(|bed| Command::Block { bed, reason: "x".to_owned() }),
         1 => place().prop_map(|bed| Command::Unblock { bed }),
         2 => place().prop_map(|bed| Command::Clean { bed }),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Folded;
-use crate::kernel::{BedId, Mrn, StreamKind, Timestamp};
+use crate::kernel::{BedId, EncounterId, Mrn, StreamKind, Timestamp};
 
 /// What kind of stay (HL7 table 0004, FHIR v3 ActCode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -84,6 +84,8 @@ pub struct Stay {
     pub cleared: BTreeSet<Clearance>,
     /// The mother, for a newborn.
     pub mother: Option<Mrn>,
+    /// Other visit numbers that the hospital's own system has given to this stay.
+    pub visits: BTreeSet<EncounterId>,
     /// When they are expected to leave.
     pub expected_end: Option<Timestamp>,
 }
@@ -175,6 +177,9 @@ pub enum Event {
         /// To where.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<BedId>,
+        /// Whether it takes back the move before.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_back: bool,
         /// When.
         at: Timestamp,
     },
@@ -182,6 +187,9 @@ pub enum Event {
     ClassChanged {
         /// Which.
         class: Class,
+        /// The visit number that the sender has given to it now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        visit: Option<EncounterId>,
         /// When.
         at: Timestamp,
     },
@@ -262,17 +270,21 @@ impl Folded for Encounter {
                     on_leave: None,
                     cleared: BTreeSet::new(),
                     mother: mother.clone(),
+                    visits: BTreeSet::new(),
                     expected_end: None,
                 });
             }
             Event::TransferRequested { to, at } => self.change(|stay| stay.transfer = Some((to.clone(), *at))),
             Event::TransferCancelled { .. } => self.change(|stay| stay.transfer = None),
-            Event::Moved { from, to, .. } => self.change(|stay| {
-                stay.bed_before.clone_from(from);
+            Event::Moved { from, to, is_back, .. } => self.change(|stay| {
+                stay.bed_before = from.clone().filter(|_| !is_back);
                 stay.bed.clone_from(to);
                 stay.transfer = None;
             }),
-            Event::ClassChanged { class, .. } => self.change(|stay| stay.class = *class),
+            Event::ClassChanged { class, visit, .. } => self.change(|stay| {
+                stay.class = *class;
+                stay.visits.extend(visit.clone());
+            }),
             Event::LeaveBegan { at } => self.change(|stay| stay.on_leave = Some(*at)),
             Event::LeaveEnded { .. } => self.change(|stay| stay.on_leave = None),
             Event::Cleared { clearance, .. } => self.change(|stay| {
@@ -286,7 +298,7 @@ impl Folded for Encounter {
             }
             Event::EndCancelled { bed, .. } => {
                 if let Encounter::Closed { stay, .. } = self {
-                    *self = Encounter::Open(Stay { bed: bed.clone(), on_leave: None, transfer: None, ..stay.clone() });
+                    *self = Encounter::Open(Stay { bed: bed.clone(), on_leave: None, transfer: None, cleared: BTreeSet::new(), ..stay.clone() });
                 }
             }
         }

@@ -46,6 +46,25 @@ pub struct Allergy {
     pub reaction: String,
 }
 
+impl Allergy {
+    /// Whether it is against this substance.
+    pub fn is_against(&self, substance: &str) -> bool {
+        is_same(&self.substance, substance)
+    }
+
+    /// What is known when another system says this as well: nothing is made less than it was.
+    #[must_use]
+    pub fn and(&self, other: &Allergy) -> Allergy {
+        let criticality = match (self.criticality, other.criticality) {
+            (Criticality::High, _) | (_, Criticality::High) => Criticality::High,
+            (Criticality::Low, _) | (_, Criticality::Low) => Criticality::Low,
+            (Criticality::Unknown, Criticality::Unknown) => Criticality::Unknown,
+        };
+        let reaction = if self.reaction.is_empty() { other.reaction.clone() } else { self.reaction.clone() };
+        Allergy { criticality, reaction, ..self.clone() }
+    }
+}
+
 /// What is known of a patient's allergies.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -32,6 +32,10 @@ pub struct Patient {
     pub stay: Option<EncounterId>,
     /// The stay that was opened last, closed or not.
     pub last_stay: Option<EncounterId>,
+    /// Stays that are to come.
+    pub plans: BTreeSet<EncounterId>,
+    /// Allergies of this record that were refuted under another number of the same person: they come back when it is another person.
+    pub set_aside: Vec<SetAside>,
     /// What must not be given.
     pub allergies: Allergies,
     /// Why only some may look at this record; none for most.
@@ -40,6 +44,15 @@ pub struct Patient {
     pub died: Option<Timestamp>,
     /// The number of the wristband that counts: the last one printed.
     pub wristband: u32,
+}
+
+/// An allergy that was refuted under another number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// Under which number.
+    pub under: Mrn,
+    /// Which.
+    pub allergy: Allergy,
 }
 
 /// What may have happened to a patient's record.
@@ -52,6 +65,21 @@ pub enum Event {
         person: Box<Person>,
         /// As of when.
         as_of: Timestamp,
+    },
+    /// The registration is as it was, by newer news.
+    PersonConfirmed {
+        /// As of when.
+        as_of: Timestamp,
+    },
+    /// A stay is to come.
+    StayPlanned {
+        /// Which.
+        encounter: EncounterId,
+    },
+    /// It has come, or does not.
+    PlanEnded {
+        /// Which.
+        encounter: EncounterId,
     },
     /// From now on the same person as another number, which is the one to use.
     MergedInto {
@@ -109,6 +137,9 @@ pub enum Event {
         substance: String,
         /// Why.
         reason: String,
+        /// Under which number of the same person, when it was another one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Mrn>,
         /// When.
         at: Timestamp,
     },
@@ -148,6 +179,14 @@ pub enum Event {
     },
 }
 
+fn insert<T: Ord + Clone>(set: &mut BTreeSet<T>, one: &T) {
+    set.insert(one.clone());
+}
+
+fn remove<T: Ord>(set: &mut BTreeSet<T>, one: &T) {
+    set.remove(one);
+}
+
 impl Folded for Patient {
     const KIND: StreamKind = StreamKind::Patient;
     const SNAPSHOT: u16 = 1;
@@ -159,17 +198,28 @@ impl Folded for Patient {
                 self.person = Some((**person).clone());
                 self.as_of = Some(*as_of);
             }
+            Event::PersonConfirmed { as_of } => self.as_of = Some(*as_of),
+            Event::StayPlanned { encounter } => insert(&mut self.plans, encounter),
+            Event::PlanEnded { encounter } => remove(&mut self.plans, encounter),
             Event::MergedInto { survivor, .. } => self.merged_into = Some(survivor.clone()),
-            Event::Absorbed { merged, .. } => drop(self.merged.insert(merged.clone())),
+            Event::Absorbed { merged, .. } => insert(&mut self.merged, merged),
             Event::Unmerged { .. } => self.merged_into = None,
-            Event::Released { merged, .. } => drop(self.merged.remove(merged)),
+            Event::Released { merged, .. } => remove(&mut self.merged, merged),
             Event::StayOpened { encounter, .. } => {
                 self.stay = Some(encounter.clone());
                 self.last_stay = Some(encounter.clone());
             }
             Event::StayClosed { .. } => self.stay = None,
-            Event::AllergyRecorded { allergy, at } => self.allergies.record(allergy, *at),
-            Event::AllergyRefuted { substance, .. } => self.allergies.refute(substance),
+            Event::AllergyRecorded { allergy, at } => {
+                self.allergies.record(allergy, *at);
+                self.set_aside.retain(|known| !known.allergy.is_against(&allergy.substance));
+            }
+            Event::AllergyRefuted { substance, under, .. } => {
+                if let (Some(under), Some(allergy)) = (under, self.allergies.against(substance)) {
+                    self.set_aside.push(SetAside { under: under.clone(), allergy: allergy.clone() });
+                }
+                self.allergies.refute(substance);
+            }
             Event::NoAllergiesKnown { at } => self.allergies = Allergies::NoneKnown { at: *at },
             Event::Restricted { reason, .. } => self.restricted = Some(reason.clone()),
             Event::RestrictionLifted { .. } => self.restricted = None,
@@ -182,6 +232,9 @@ impl Folded for Patient {
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
             Event::PersonRecorded { .. } => ("PersonRecorded", 1),
+            Event::PersonConfirmed { .. } => ("PersonConfirmed", 1),
+            Event::StayPlanned { .. } => ("StayPlanned", 1),
+            Event::PlanEnded { .. } => ("PlanEnded", 1),
             Event::MergedInto { .. } => ("MergedInto", 1),
             Event::Absorbed { .. } => ("Absorbed", 1),
             Event::Unmerged { .. } => ("Unmerged", 1),
