@@ -111,11 +111,16 @@ impl History {
         Ok(state)
     }
 
-    /// All that one command caused, by one of its events; empty when it cannot be read.
+    /// All that one command caused, each event with its stream, by one of them; empty when it cannot be read.
     pub fn batch_at(&self, sequence: u64, kinds: &[StreamKind]) -> Vec<serde_json::Value> {
         let batch = self.log.read_all(sequence, 1).ok().and_then(|batches| batches.into_iter().next());
         let events = batch.into_iter().flat_map(|batch| batch.events.clone()).filter(|event| kinds.contains(&event.event.stream.kind()));
-        events.filter_map(|event| serde_json::from_str(event.event.payload.get()).ok()).collect()
+        let named = |event: &crate::journal::StoredEvent| {
+            let mut value: serde_json::Value = serde_json::from_str(event.event.payload.get()).ok()?;
+            value.as_object_mut()?.insert("stream".to_owned(), event.event.stream.to_string().into());
+            Some(value)
+        };
+        events.filter_map(|event| named(&event)).collect()
     }
 
     /// What a command caused in a stream; none when nothing of it is found.

@@ -86,7 +86,7 @@ fn number_17_a_merge_loses_nothing_and_is_taken_back_whole() {
     for number in [&kept, &given_up] {
         let person = daemon.get(&format!("/api/v1/patients/{number}"));
         assert_eq!((person["mrn"].as_str(), person["merged"][0].as_str()), (Some(kept.as_str()), Some(given_up.as_str())), "the merged number leads to the person");
-        assert_eq!((person["allergies"]["known"][0]["substance"].as_str(), person["stay"]["Open"]["bed"].as_str()), (Some("penicillin"), Some("ICU:1:A")));
+        assert_eq!((person["allergies"]["known"][0]["substance"].as_str(), person["stay"]["open"]["bed"].as_str()), (Some("penicillin"), Some("ICU:1:A")));
     }
     refused(&daemon, &kept, "admit", json!({ "bed": "ICU:1:B" }), "in_hospital");
     refused(&daemon, &kept, "no-known-allergies", json!({}), "allergies_known");
@@ -179,10 +179,10 @@ fn a_stay_from_its_plan_to_its_end_and_how_it_was_before() {
     done(&daemon, &mrn, "clear", json!({ "clearance": "clinical" }));
     done(&daemon, &mrn, "clear", json!({ "clearance": "billing" }));
     done(&daemon, &mrn, "discharge", json!({}));
-    assert_eq!(daemon.get("/api/v1/encounters/enc_V1")["Closed"]["ending"], "discharged");
+    assert_eq!(daemon.get("/api/v1/encounters/enc_V1")["closed"]["ending"], "discharged");
     // As it was when the patient had just come.
     assert_eq!(daemon.get(&format!("/api/v1/beds/ICU:1:A?at={admitted}"))["patient"], mrn.as_str());
-    assert_eq!(daemon.get(&format!("/api/v1/encounters/enc_V1?at={admitted}"))["Open"]["bed"], "ICU:1:A");
+    assert_eq!(daemon.get(&format!("/api/v1/encounters/enc_V1?at={admitted}"))["open"]["bed"], "ICU:1:A");
     assert_eq!(daemon.get(&format!("/api/v1/patients/{mrn}?at={admitted}"))["stay"]["encounter"], "enc_V1");
     assert_eq!(daemon.get("/api/v1/beds/ICU:1:A?at=2001-01-01T00:00:00Z")["state"], "free");
     assert_eq!(daemon.raw("GET", "/api/v1/beds/ICU:1:A?at=yesterday", None, "").0, 400);

@@ -84,7 +84,7 @@ impl Move {
             Kind::Discharge { from } => ("A03", place(from), String::new()),
         };
         format!(
-            "\x0bMSH|^~\\&|adt|HIS|WARDD|SIM|20260101120000||ADT^{trigger}^ADT_A01|{}|P|2.5.1\rEVN|{trigger}|20260101120000\rPID|1||STAY-{}^^^H^MR\rPV1|1|I|{at}|||{before}\r\x1c\r",
+            "\x0bMSH|^~\\&|adt|HIS|WARDD|SIM|20260101120000||ADT^{trigger}^ADT_A01|{}|P|2.5.1\rEVN|{trigger}|20260101120000\rPID|1||STAY-{}^^^H^MR||Doe^Jane\rPV1|1|I|{at}|||{before}\r\x1c\r",
             self.control, self.patient
         )
     }

@@ -92,6 +92,7 @@ pub struct Stay {
 
 /// The state of an encounter.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Encounter {
     /// There is none.
     #[default]
