@@ -148,6 +148,7 @@ pub(super) struct Wanted {
 pub(super) async fn find(State(api): State<Api>, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
     let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
+    knows_people(&api)?;
     let search = Search { name: wanted.name, born, phone: wanted.phone, number: wanted.number };
     if search.is_empty() {
         return Err(Problem::bad("say what is known of the patient: name, born, phone or number"));
@@ -204,6 +205,12 @@ struct Alike {
     patient: PersonView,
 }
 
+/// For a moment after a start not everybody can be found, and who is missing must not be taken for nobody.
+fn knows_people(api: &Api) -> Result<(), Problem> {
+    let text = "wardd has just started and is still reading who is registered: try again in a moment";
+    if api.rows.knows_people() { Ok(()) } else { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)) }
+}
+
 fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
     let mut found: Vec<Alike> = Vec::new();
     for mrn in api.rows.alike(person) {
@@ -231,6 +238,7 @@ pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): 
     let is_repeated = key.is_keyed()
         && body.mrn.as_ref().is_some_and(|mrn| api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1)).is_ok_and(|events| !events.is_empty()));
     if !body.confirm_new && !body.person.is_temporary && !is_repeated && before.is_none() {
+        knows_people(&api)?;
         let candidates = alike(&api, &body.person)?;
         if !candidates.is_empty() {
             let text = "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true";

@@ -39,6 +39,7 @@ impl Consumers {
         let mut failed = self.views.failed();
         loop {
             let mut tasks = self.start();
+            self.learn();
             tokio::select! {
                 () = async { while tasks.join_next().await.is_some() {} } => return,
                 _ = failed.wait_for(|has_failed| *has_failed) => {}
@@ -46,6 +47,16 @@ impl Consumers {
             tasks.shutdown().await;
             self.mend().await;
         }
+    }
+
+    /// Reads who is registered, where it holds up nobody.
+    fn learn(&self) {
+        let rows = self.rows.clone();
+        self.desk.spawn_blocking(move || {
+            if let Err(error) = rows.learn_people() {
+                telemetry::consumer_failed("patients", &error.to_string());
+            }
+        });
     }
 
     fn start(&self) -> JoinSet<()> {

@@ -109,6 +109,13 @@ impl People {
         phones.chain(person.identifiers.iter().map(|known| self.hasher.hash_one(("number", number(&known.value))))).collect()
     }
 
+    /// A person of before the start; what came since is newer.
+    pub(super) fn learn(&mut self, mrn: &Mrn, person: &Person) {
+        if !self.by_mrn.contains_key(mrn) {
+            self.put(mrn, None, person);
+        }
+    }
+
     /// A person is known, or known better.
     pub(super) fn put(&mut self, mrn: &Mrn, before: Option<&Person>, now: &Person) {
         let person = match self.by_mrn.get(mrn) {
@@ -260,6 +267,17 @@ mod tests {
         people.put(&"3".parse().unwrap(), Some(&before), &now);
         let name = |name: &str| Search { name: name.to_owned(), ..Search::default() };
         assert_eq!((found(&people, name("neil")), found(&people, name("smith jane"))), (vec![], vec!["3".to_owned()]));
+    }
+
+    #[test]
+    fn what_came_since_the_start_is_newer_than_what_is_learnt() {
+        let mut people = People::default();
+        let (before, now) = (person("Old", "Jane", "1990-05-06", ""), person("New", "Jane", "1990-05-06", ""));
+        people.put(&"1".parse().unwrap(), Some(&before), &now);
+        people.learn(&"1".parse().unwrap(), &before);
+        people.learn(&"2".parse().unwrap(), &before);
+        let name = |name: &str| Search { name: name.to_owned(), ..Search::default() };
+        assert_eq!((found(&people, name("old")), found(&people, name("new"))), (vec!["2".to_owned()], vec!["1".to_owned()]));
     }
 
     #[test]

@@ -156,6 +156,8 @@ struct Cache {
     recent: VecDeque<String>,
     /// Patients by what people know of them.
     people: People,
+    /// Whether those of before the start are among them.
+    is_learnt: bool,
     /// A row could not be read: what was made of its absence is wrong, and nothing is written until all is read anew.
     is_broken: bool,
 }
@@ -217,11 +219,6 @@ impl Rows {
         cache.open_items = OpenItems::open_store(views)?;
         let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
-        for (_, bytes) in views.scan("row/patient/", "", usize::MAX)? {
-            if let Ok(PatientRow { mrn: Some(mrn), patient: Patient { person: Some(person), .. }, .. }) = serde_json::from_slice(&bytes) {
-                cache.people.put(&mrn, None, &person);
-            }
-        }
         Ok(cache)
     }
 
@@ -283,6 +280,22 @@ impl Rows {
         if let Ok(bytes) = serde_json::to_vec(&row) {
             self.cache.write().unwrap_or_else(PoisonError::into_inner).dirty.insert(name, bytes);
         }
+    }
+
+    /// Makes the search for patients from their rows; a million take some fifteen seconds, so this is done beside the start.
+    pub fn learn_people(&self) -> Result<(), ViewsError> {
+        for (_, bytes) in self.views.scan("row/patient/", "", usize::MAX)? {
+            if let Ok(PatientRow { mrn: Some(mrn), patient: Patient { person: Some(person), .. }, .. }) = serde_json::from_slice(&bytes) {
+                self.cache.write().unwrap_or_else(PoisonError::into_inner).people.learn(&mrn, &person);
+            }
+        }
+        self.cache.write().unwrap_or_else(PoisonError::into_inner).is_learnt = true;
+        Ok(())
+    }
+
+    /// Whether all patients can be found; not so for a moment after a start.
+    pub fn knows_people(&self) -> bool {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).is_learnt
     }
 
     /// What is known of a person has changed.
