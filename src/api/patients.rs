@@ -21,7 +21,8 @@ use crate::projection::{EncounterRow, PatientRow, Search};
 
 /// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
 const MERGES: usize = 1_000;
-/// People who may be the same as somebody new, shown at most.
+/// People who share something with somebody new, compared at most; and shown at most, the likeliest first.
+const ALIKE_COMPARED: usize = 1_000;
 const ALIKE_SHOWN: usize = 10;
 
 /// A person as the API shows them: all numbers together.
@@ -213,7 +214,7 @@ fn knows_people(api: &Api) -> Result<(), Problem> {
 
 fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
     let mut found: Vec<Alike> = Vec::new();
-    for mrn in api.rows.alike(person) {
+    for mrn in api.rows.alike(person).into_iter().take(ALIKE_COMPARED) {
         let Some(patient) = now(api).view(&mrn)? else { continue };
         let likeness = patient.person.as_ref().map(|known| compare(person, known));
         if let Some(likeness) = likeness.filter(|likeness| likeness.points >= PROBABLE && !found.iter().any(|known| known.patient.mrn == patient.mrn)) {
@@ -235,8 +236,10 @@ pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): 
     let was_issued = || api.done_before(&numbers, key).map(|events| events.first().and_then(|event| event.get("mrn")?.as_str()?.parse::<Mrn>().ok()));
     let before = if body.mrn.is_none() && key.is_keyed() { was_issued()? } else { None };
     // A request that is repeated is answered as the first time.
-    let is_repeated = key.is_keyed()
-        && body.mrn.as_ref().is_some_and(|mrn| api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1)).is_ok_and(|events| !events.is_empty()));
+    let is_repeated = match body.mrn.as_ref().filter(|_| key.is_keyed()) {
+        Some(mrn) => !api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1))?.is_empty(),
+        None => false,
+    };
     if !body.confirm_new && !body.person.is_temporary && !is_repeated && before.is_none() {
         knows_people(&api)?;
         let candidates = alike(&api, &body.person)?;

@@ -199,6 +199,11 @@ fn a_request_with_a_key_is_done_once_and_answered_alike() {
     let body = json!({ "person": jane() });
     let (first, second) = again("/api/v1/patients", &body, "k1");
     assert_eq!((first.0, &first.2), (second.0, &second.2), "one number, not two");
+    // Also where the clerk names the number: the key with another body is another request.
+    let named = |family: &str| json!({ "mrn": "K1", "person": { "name": { "family": family } }, "confirm_new": true });
+    let (one, two) = again("/api/v1/patients", &named("Key"), "k2");
+    assert_eq!((one.0, &one.2), (201, &two.2));
+    assert_eq!(daemon.raw("POST", "/api/v1/patients", Some(&named("Other")), &key("k2")).0, 422);
     let mrn = serde_json::from_str::<Value>(&first.2).unwrap()["mrn"].as_str().unwrap().to_owned();
     for (action, body) in [("admit", json!({ "bed": "ICU:1:A" })), ("move", json!({ "bed": "ICU:1:B" })), ("begin-leave", json!({})), ("discharge", json!({}))] {
         let (first, second) = again(&format!("/api/v1/patients/{mrn}/{action}"), &body, action);

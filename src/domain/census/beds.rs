@@ -79,11 +79,8 @@ impl<S: Scene> Desk<'_, S> {
             Some(from) => self.bed(from)?.isolation,
             None => None,
         };
-        let there = self.bed(to)?.isolation;
-        Ok(match reason {
-            Some(reason) if there.as_ref() != Some(&reason) => vec![Change::Bed(to.clone(), Event::IsolationBegan { reason, at })],
-            Some(_) | None => Vec::new(),
-        })
+        // Whatever the bed says of the one before: it ends with them.
+        Ok(reason.map(|reason| Change::Bed(to.clone(), Event::IsolationBegan { reason, at })).into_iter().collect())
     }
 
     /// The bed is kept for the patient, if it is free.

@@ -421,6 +421,15 @@ fn who_is_isolated_is_isolated_wherever_they_lie() {
 }
 
 #[test]
+fn who_is_isolated_stays_so_in_a_bed_whose_last_patient_was_isolated_for_the_same() {
+    let isolate = |of: &str| Command::Isolate { bed: bed(of), reason: Some("MRSA".to_owned()) };
+    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    house.done(admit("1", "1")).done(isolate("1")).done(admit("2", "2")).done(isolate("2")).done(discharge("2"));
+    assert!(house.ask(&move_to("1", "2"), true).is_ok(), "a feed that says that somebody lies there is believed");
+    assert_eq!(house.beds[&bed("2")].isolation.as_deref(), Some("MRSA"));
+}
+
+#[test]
 fn another_system_makes_no_allergy_less_than_it_is() {
     let weaker = Command::RecordAllergy { patient: mrn("1"), allergy: Allergy { criticality: Criticality::Unknown, reaction: "rash".to_owned(), ..allergy("latex") } };
     let mut house = House::default();
