@@ -1,5 +1,6 @@
 //! wardd: a hospital's nervous system in one daemon.
 
+pub mod access;
 pub mod actor;
 pub mod api;
 pub mod app;

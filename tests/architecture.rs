@@ -20,10 +20,11 @@ const MAY_IMPORT: &[(&str, &str)] = &[
     ("gateway", "kernel telemetry config profile framing codec domain routing journal actor link"),
     ("projection", "kernel domain journal telemetry"),
     ("outbound", "kernel domain codec framing link journal projection config telemetry"),
-    ("api", "kernel domain actor projection config telemetry codec"),
+    ("access", "kernel domain actor journal projection config telemetry"),
+    ("api", "kernel domain actor projection access config telemetry codec"),
     ("sim", ""),
-    ("app", "kernel telemetry config profile framing codec domain routing journal actor link gateway projection outbound api sim"),
-    ("bin", "app api codec profile config kernel journal telemetry framing gateway"),
+    ("app", "kernel telemetry config profile framing codec domain routing journal actor link gateway projection outbound access api sim"),
+    ("bin", "app access api codec profile config kernel journal telemetry framing gateway"),
 ];
 
 /// External crates that only these folders may name.
@@ -36,6 +37,8 @@ const OWNED: &[(&str, &str)] = &[
     ("opentelemetry", "outbound"),
     ("axum", "api"),
     ("askama", "api"),
+    ("argon2", "access"),
+    ("totp_rs", "access"),
     ("clap", "bin"),
 ];
 

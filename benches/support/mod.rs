@@ -22,6 +22,8 @@ facility = "B"
 directory = "data"
 [journal]
 keyring = "keyring.toml"
+[access]
+open = true
 [http]
 bind = "127.0.0.1:0"
 [log]

@@ -141,7 +141,7 @@ impl Memory {
             StreamKind::Patient => self.patients.forget(stream.key()),
             StreamKind::Encounter => self.encounters.forget(stream.key()),
             StreamKind::Bed => self.beds.forget(stream.key()),
-            StreamKind::Specimen | StreamKind::Cabinet | StreamKind::Account | StreamKind::Device | StreamKind::Quarantine | StreamKind::Hospital => {}
+            _ => {}
         }
     }
 

@@ -21,16 +21,20 @@ use crate::domain::census::{Command, Policy};
 use crate::domain::quarantine::{Item, Reason};
 use crate::domain::record_numbers::RecordNumbers;
 use crate::domain::specimen::{self, Specimen};
+use crate::domain::staff::Staff;
+use crate::domain::user::User;
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::views::Views;
 use crate::journal::{Log, NewEvent};
-use crate::kernel::{Accession, BedId, CabinetId, DeviceId, Loinc, WardId, limits};
+use crate::kernel::{Accession, BedId, CabinetId, DeviceId, Loinc, UserId, WardId, limits};
 use crate::routing::Routed;
 
 pub use charging::Charging;
 
 /// The key of the stream of medical record numbers.
 pub const RECORD_NUMBERS: &str = "record-numbers";
+/// The key of the stream of users.
+pub const STAFF: &str = "staff";
 /// Keepers that share the specimens.
 const SPECIMEN_KEEPERS: usize = 4;
 
@@ -158,6 +162,8 @@ pub struct Hospital {
     quarantine: KeeperPort<Item>,
     accessions: KeeperPort<Accessions>,
     record_numbers: KeeperPort<RecordNumbers>,
+    staff: KeeperPort<Staff>,
+    users: KeeperPort<User>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
     root: ActorRef<Order>,
@@ -202,6 +208,10 @@ impl Hospital {
         children.push(child);
         let (child, record_numbers) = keeper::<RecordNumbers>("record numbers", &log, 1);
         children.push(child);
+        let (child, staff) = keeper::<Staff>("staff", &log, 1);
+        children.push(child);
+        let (child, users) = keeper::<User>("users", &log, limits::KEEPER_STREAMS);
+        children.push(child);
         let (child, accessions) = keeper::<Accessions>("accession numbers", &log, 1);
         children.push(child);
         let targets = Arc::new(Targets { beds, census, specimens, cabinets });
@@ -214,7 +224,7 @@ impl Hospital {
         }
         let failed = |error: ractor::SpawnErr| StartError { name: "hospital".to_owned(), why: error.to_string() };
         let (root, _) = Actor::spawn(None, Supervisor, children).await.map_err(failed)?;
-        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, devices, layout, root })
+        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, users, devices, layout, root })
     }
 
     /// What the hospital consists of.
@@ -283,6 +293,16 @@ impl Hospital {
     /// The next medical record number.
     pub async fn record_number(&self, origin: Origin) -> Outcome {
         Self::outcome(Some(&self.record_numbers), RECORD_NUMBERS.to_owned(), crate::domain::record_numbers::Command::Issue, origin).await
+    }
+
+    /// Changes who the users are.
+    pub async fn staff(&self, command: crate::domain::staff::Command, origin: Origin) -> Outcome {
+        Self::outcome(Some(&self.staff), STAFF.to_owned(), command, origin).await
+    }
+
+    /// Asks about one user's sign-ins and emergencies.
+    pub async fn user(&self, user: &UserId, command: crate::domain::user::Command, origin: Origin) -> Outcome {
+        Self::outcome(Some(&self.users), user.to_string(), command, origin).await
     }
 
     /// The next accession number.

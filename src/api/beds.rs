@@ -8,10 +8,13 @@ use utoipa::ToSchema;
 
 use super::at::Instant;
 use super::command::{Body, Key, parse};
+use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use crate::domain::bed::{Bed, Use};
 use crate::domain::census::{Admission, Command};
+use crate::domain::disclosure::Record;
+use crate::domain::rights::Permission;
 use crate::kernel::{BedId, Mrn, StreamId, StreamKind};
 use crate::projection::BedRow;
 
@@ -22,7 +25,8 @@ pub(super) struct BedView {
     /// `free`, `reserved`, `occupied`, `cleaning` or `blocked`.
     state: &'static str,
     /// Who lies in it, or for whom it is kept.
-    patient: Option<String>,
+    #[schema(value_type = Option<String>)]
+    patient: Option<Mrn>,
     /// Since when it is in this state.
     since: Option<String>,
     /// Why it is blocked.
@@ -49,7 +53,7 @@ fn view(id: &BedId, bed: &Bed) -> BedView {
     BedView {
         bed: id.to_string(),
         state,
-        patient: patient.map(ToString::to_string),
+        patient: patient.cloned(),
         since: since.map(|since| since.to_string()),
         reason: reason.map(str::to_owned),
         isolation: bed.isolation.clone(),
@@ -67,8 +71,12 @@ fn look(api: &Api, bed: &BedId, instant: Instant) -> Result<BedView, Problem> {
 
 /// All beds, now or as they were at an instant (`?at=`).
 #[utoipa::path(get, path = "/api/v1/beds", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200, body = Vec<BedView>)))]
-pub(super) async fn list(State(api): State<Api>, instant: Instant) -> Result<Json<Vec<BedView>>, Problem> {
-    api.hospital.layout().wards.values().flatten().map(|bed| look(&api, bed, instant)).collect::<Result<Vec<_>, _>>().map(Json)
+pub(super) async fn list(State(api): State<Api>, Asking(who): Asking, instant: Instant) -> Result<Json<Vec<BedView>>, Problem> {
+    let allowed = api.may(&who, Permission::ViewBeds)?;
+    let seen = api.hospital.layout().wards.values().flatten().filter(|bed| api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::ViewBeds, &ward).is_ok()));
+    let beds = seen.map(|bed| look(&api, bed, instant)).collect::<Result<Vec<_>, _>>()?;
+    api.shown_list(&allowed, Record::Beds, beds.iter().filter_map(|bed| bed.patient.clone()).collect()).await?;
+    Ok(Json(beds))
 }
 
 fn known(api: &Api, bed: &str) -> Result<BedId, Problem> {
@@ -79,8 +87,13 @@ fn known(api: &Api, bed: &str) -> Result<BedId, Problem> {
 
 /// One bed, now or as it was at an instant (`?at=`).
 #[utoipa::path(get, path = "/api/v1/beds/{bed}", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200, body = BedView), (status = 404, body = Problem)))]
-pub(super) async fn show(State(api): State<Api>, Path(bed): Path<String>, instant: Instant) -> Result<Json<BedView>, Problem> {
-    look(&api, &known(&api, &bed)?, instant).map(Json)
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(bed): Path<String>, instant: Instant) -> Result<Json<BedView>, Problem> {
+    api.may(&who, Permission::ViewBeds)?;
+    let bed = known(&api, &bed)?;
+    let allowed = api.may_bed(&who, Permission::ViewBeds, &bed)?;
+    let view = look(&api, &bed, instant)?;
+    api.shown_list(&allowed, Record::Beds, view.patient.iter().cloned().collect()).await?;
+    Ok(Json(view))
 }
 
 /// What is needed for what is done.
@@ -92,13 +105,19 @@ pub(super) struct BedAction {
     patient: Option<Mrn>,
     /// Why, to `block` or `isolate`.
     reason: Option<String>,
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
 
 /// `admit`, `discharge`, `cancel` (an admission), `block`, `unblock`, `clean`, `isolate` or `end-isolation`.
 #[utoipa::path(post, path = "/api/v1/beds/{bed}/{action}", request_body = BedAction, responses((status = 200), (status = 409, body = Problem)))]
-pub(super) async fn act(State(api): State<Api>, Path((bed, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<BedAction>) -> Result<Response, Problem> {
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((bed, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(body): Body<BedAction>,
+) -> Result<Response, Problem> {
     let bed = known(&api, &bed)?;
     let patient = || body.patient.clone().ok_or_else(|| Problem::bad("field patient is needed for this: the medical record number"));
     let command = match action.as_str() {
@@ -112,6 +131,7 @@ pub(super) async fn act(State(api): State<Api>, Path((bed, action)): Path<(Strin
         "end-isolation" => Command::Isolate { bed: bed.clone(), reason: None },
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.census(command, api.origin(key, body.user.as_deref(), None)?).await;
+    let allowed = api.may_about(&who, command.needs(), command.about()).await?;
+    let outcome = api.hospital.census(command, api.origin(key, &allowed, body.user.as_deref())?).await;
     api.answer_of_census(key, &outcome, || Ok(vec![StreamId::new(StreamKind::Bed, bed.as_str())]))
 }

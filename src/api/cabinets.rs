@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
+use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use crate::actor::Outcome;
 use crate::domain::cabinet::{Command, Pocket, Withdrawn};
+use crate::domain::rights::Permission;
 use crate::kernel::{CabinetId, Date, Gtin, Mrn, PocketId, StreamId, StreamKind};
 use crate::projection::CabinetRow;
 
@@ -64,14 +66,18 @@ fn view(id: &CabinetId, row: &CabinetRow) -> CabinetView {
 
 /// All cabinets.
 #[utoipa::path(get, path = "/api/v1/cabinets", responses((status = 200, body = Vec<CabinetView>)))]
-pub(super) async fn list(State(api): State<Api>) -> Json<Vec<CabinetView>> {
-    Json(api.hospital.layout().cabinets.iter().map(|id| view(id, &api.rows.get("cabinet", id.as_str()).unwrap_or_default())).collect())
+pub(super) async fn list(State(api): State<Api>, Asking(who): Asking) -> Result<Json<Vec<CabinetView>>, Problem> {
+    api.may(&who, Permission::ViewCabinets)?;
+    let seen = api.hospital.layout().cabinets.iter().filter(|id| who.rights.may(Permission::ViewCabinets, &api.gate.cabinet(id)).is_ok());
+    Ok(Json(seen.map(|id| view(id, &api.rows.get("cabinet", id.as_str()).unwrap_or_default())).collect()))
 }
 
 /// One cabinet.
 #[utoipa::path(get, path = "/api/v1/cabinets/{cabinet}", responses((status = 200, body = CabinetView), (status = 404, body = Problem)))]
-pub(super) async fn show(State(api): State<Api>, Path(cabinet): Path<String>) -> Result<Json<CabinetView>, Problem> {
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(cabinet): Path<String>) -> Result<Json<CabinetView>, Problem> {
+    api.may(&who, Permission::ViewCabinets)?;
     let id = known(&api, &cabinet)?;
+    api.may_with(&who, Permission::ViewCabinets, &api.gate.cabinet(&id))?;
     Ok(Json(view(&id, &api.rows.get("cabinet", id.as_str()).unwrap_or_default())))
 }
 
@@ -115,10 +121,10 @@ pub(super) struct CabinetAction {
     /// What explains a discrepancy.
     #[serde(default)]
     explanation: Option<String>,
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     #[serde(default)]
     user: Option<String>,
-    /// Who witnesses.
+    /// Who witnesses: their statement (`POST /api/v1/witnesses`), in an open house their name.
     #[serde(default)]
     witness: Option<String>,
 }
@@ -155,10 +161,19 @@ fn command(action: &str, body: CabinetAction) -> Result<Command, Problem> {
 
 /// `load`, `unload`, `vend`, `cancel`, `give`, `return`, `waste`, `count` or `resolve`.
 #[utoipa::path(post, path = "/api/v1/cabinets/{cabinet}/{action}", request_body = CabinetAction, responses((status = 200), (status = 409, body = Problem)))]
-pub(super) async fn act(State(api): State<Api>, Path((cabinet, action)): Path<(String, String)>, Key(key): Key, Body(mut body): Body<CabinetAction>) -> Result<Response, Problem> {
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((cabinet, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(mut body): Body<CabinetAction>,
+) -> Result<Response, Problem> {
     let id = known(&api, &parse::<CabinetId>(&cabinet)?.to_string())?;
     let (user, witness) = (body.user.take(), body.witness.take());
     let command = command(&action, body)?;
-    let outcome: Outcome = api.hospital.cabinet(&id, command, api.origin(key, user.as_deref(), witness)?).await;
+    // What is taken out for somebody is done at the cabinet: whoever works there may, wherever the patient lies.
+    let allowed = api.may_with(&who, command.needs(), &api.gate.cabinet(&id))?;
+    let origin = api.witnessed(key, &allowed, user.as_deref(), witness, &format!("/api/v1/cabinets/{id}/{action}"))?;
+    let outcome: Outcome = api.hospital.cabinet(&id, command, origin).await;
     Ok(api.answer(&StreamId::new(StreamKind::Cabinet, id.as_str()), key, &outcome, StatusCode::OK))
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::state::Api;
+use crate::access::Allowed;
 use crate::actor::{Origin, Outcome};
 use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, StreamKind, limits};
 
@@ -116,18 +117,46 @@ fn key(headers: &HeaderMap, method: &str, path: &str) -> Result<CommandId, Probl
 }
 
 impl Api {
-    /// The origin of a person's command. Who has somebody vouch for them must say who they are.
-    pub(super) fn origin(&self, identity: Identity, user: Option<&str>, witness: Option<String>) -> Result<Origin, Problem> {
+    /// The origin of a command that somebody has leave for. In an open house the field `user` says who it is; else it may only say
+    /// who is signed in.
+    pub(super) fn origin(&self, identity: Identity, allowed: &Allowed, user: Option<&str>) -> Result<Origin, Problem> {
         let user = user.map(str::trim).filter(|user| !user.is_empty());
-        if witness.is_some() && user.is_none() {
+        let who = &allowed.who;
+        let principal = match (&who.user, user) {
+            (None, Some(name)) => Principal::Person(name.to_owned()),
+            (Some(signed_in), Some(name)) if !signed_in.as_str().eq_ignore_ascii_case(name) => {
+                let text = format!("field user says {name}, but {signed_in} is signed in: leave it out, or sign in as {name}");
+                return Err(Problem::new(StatusCode::FORBIDDEN, "other_user", text));
+            }
+            _ => who.principal.clone(),
+        };
+        Ok(Origin {
+            place: Some(who.station.clone().unwrap_or_else(|| "http".to_owned())),
+            request: identity.request.map(|request| request.to_string()),
+            ..Origin::new(identity.command, principal, self.clock.now())
+        })
+    }
+
+    /// The origin of the first user's being made: nobody is signed in, the secret is their leave.
+    pub(super) fn origin_of_first_run(&self, identity: Identity, user: &str) -> Origin {
+        let request = identity.request.map(|request| request.to_string());
+        Origin { place: Some("http".to_owned()), request, ..Origin::new(identity.command, Principal::Person(user.to_owned()), self.clock.now()) }
+    }
+
+    /// The same with somebody who vouches. In an open house the field `witness` is their name; else it is the statement that they have
+    /// made themselves (POST /api/v1/witnesses) for this person and path.
+    pub(super) fn witnessed(&self, identity: Identity, allowed: &Allowed, user: Option<&str>, witness: Option<String>, path: &str) -> Result<Origin, Problem> {
+        let origin = self.origin(identity, allowed, user)?;
+        let Some(witness) = witness else { return Ok(origin) };
+        if allowed.who.user.is_some() {
+            let text = "field witness is the statement of a second person (POST /api/v1/witnesses) for you and this path, five minutes old at most: have it made again";
+            let name = self.gate.witness(&witness, &allowed.who, path, identity.command).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "not_witnessed", text))?;
+            return Ok(Origin { witness: Some(name.to_string()), ..origin });
+        }
+        if user.is_none_or(|user| user.trim().is_empty()) {
             return Err(Problem::bad("field user is needed with a witness: nobody can vouch for a person without a name"));
         }
-        Ok(Origin {
-            witness,
-            place: Some("http".to_owned()),
-            request: identity.request.map(|request| request.to_string()),
-            ..Origin::new(identity.command, Principal::Person(user.unwrap_or("api").to_owned()), self.clock.now())
-        })
+        Ok(Origin { witness: Some(witness), ..origin })
     }
 
     /// The events of a request that was done before; an error when its key was used for another request.

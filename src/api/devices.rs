@@ -5,15 +5,19 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::guard::Asking;
 use super::list::keyed;
+use super::problem::Problem;
 use super::state::Api;
+use crate::domain::rights::Permission;
 use crate::projection::TagRow;
 use crate::telemetry::{self, DeviceSnapshot};
 
 /// All devices.
 #[utoipa::path(get, path = "/api/v1/devices", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>) -> Json<Vec<DeviceSnapshot>> {
-    Json(configured(&api))
+pub(super) async fn list(State(api): State<Api>, Asking(who): Asking) -> Result<Json<Vec<DeviceSnapshot>>, Problem> {
+    api.may(&who, Permission::ViewDevices)?;
+    Ok(Json(configured(&api)))
 }
 
 /// The figures of the configured devices only.
@@ -24,8 +28,9 @@ pub(super) fn configured(api: &Api) -> Vec<DeviceSnapshot> {
 
 /// Where tags were seen last.
 #[utoipa::path(get, path = "/api/v1/tags", responses((status = 200)))]
-pub(super) async fn tags(State(api): State<Api>) -> Json<Vec<serde_json::Value>> {
-    Json(api.rows.list::<TagRow>("tag", "", 500).into_iter().map(|row| keyed("tag", row)).collect())
+pub(super) async fn tags(State(api): State<Api>, Asking(who): Asking) -> Result<Json<Vec<serde_json::Value>>, Problem> {
+    api.may(&who, Permission::ViewDevices)?;
+    Ok(Json(api.rows.list::<TagRow>("tag", "", 500).into_iter().map(|row| keyed("tag", row)).collect()))
 }
 
 /// The state of the whole in a few numbers.
@@ -43,7 +48,8 @@ pub(super) struct Summary {
 
 /// The state of the whole.
 #[utoipa::path(get, path = "/api/v1/summary", responses((status = 200, body = Summary)))]
-pub(super) async fn summary(State(api): State<Api>) -> Json<Summary> {
+pub(super) async fn summary(State(api): State<Api>, Asking(who): Asking) -> Result<Json<Summary>, Problem> {
+    api.may(&who, Permission::ViewDevices)?;
     let (open, oldest_seconds) = api.waiting();
-    Json(Summary { events: api.history.head(), projection: api.rows.applied(), quarantine_open: open, quarantine_oldest_seconds: oldest_seconds })
+    Ok(Json(Summary { events: api.history.head(), projection: api.rows.applied(), quarantine_open: open, quarantine_oldest_seconds: oldest_seconds }))
 }

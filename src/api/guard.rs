@@ -1,23 +1,75 @@
-//! Who may ask: the bearer token, compared in constant time; liveness and readiness are open.
+//! Who asks: the token of a program or the session of a person, looked up before any handler runs. What needs nobody stands in
+//! [`OPEN`].
 
-use axum::extract::{Request, State};
-use axum::http::{StatusCode, header};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use base64::Engine;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::serve::IncomingStream;
 
 use super::problem::Problem;
+use super::server::TlsListener;
 use super::state::Api;
+use crate::access::{Refused, Who};
 
-/// Whether two texts are equal, in a time that does not tell where they differ.
-fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    let differing = a.iter().zip(b).fold(0_u8, |sum, (left, right)| sum | (left ^ right));
-    a.len() == b.len() && differing == 0
+/// The cookie of a browser's session.
+pub(super) const COOKIE: &str = "wardd_session";
+
+/// What anybody may ask: whether wardd lives, the page to sign in, and what signs somebody in.
+pub(super) const OPEN: &[(&str, &str)] = &[
+    ("GET", "/healthz"),
+    ("GET", "/readyz"),
+    ("GET", "/style.css"),
+    ("GET", "/login"),
+    ("POST", "/login"),
+    ("GET", "/api/v1/openapi.json"),
+    ("POST", "/api/v1/session"),
+    ("POST", "/api/v1/first-run"),
+    ("POST", "/api/v1/witnesses"),
+];
+
+/// The address of a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+impl Connected<IncomingStream<'_, tokio::net::TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, tokio::net::TcpListener>) -> Self {
+        Peer(stream.remote_addr().ip())
+    }
+}
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        let address: &SocketAddr = stream.remote_addr();
+        Peer(address.ip())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // Without an address all share one limit.
+        Ok(parts.extensions.get::<ConnectInfo<Peer>>().map_or(Peer(Ipv4Addr::UNSPECIFIED.into()), |ConnectInfo(peer)| *peer))
+    }
+}
+
+/// Who asks, for a handler.
+pub(super) struct Asking(pub(super) Who);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asking {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Who>().cloned().map(Asking).ok_or_else(|| Problem::refused_access(&Refused::NotSignedIn))
+    }
 }
 
 /// A reader sees what was durable when it asked: read models are a moment behind, so it waits for them, but not for long.
 pub(super) async fn fresh(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if request.method() == axum::http::Method::GET {
+    if request.method() == Method::GET {
         api.caught_up().await;
     }
     next.run(request).await
@@ -32,30 +84,57 @@ impl Api {
     }
 }
 
-/// The token of a header: a program's bearer token (RFC 6750), or what a person typed as the password (RFC 7617).
-fn credential(header: &str) -> Option<String> {
-    let (scheme, value) = header.split_once(' ')?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "bearer" => Some(value.trim().to_owned()),
-        "basic" => {
-            let bytes = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok()?;
-            Some(String::from_utf8(bytes).ok()?.split_once(':')?.1.to_owned())
-        }
-        _ => None,
+/// What somebody shows to say who they are.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown<'a> {
+    /// A token that a program sends with each request (RFC 6750).
+    Token(&'a str),
+    /// A cookie that a browser sends by itself, also when another site makes it ask.
+    Cookie(&'a str),
+}
+
+fn shown(headers: &HeaderMap) -> Option<Shown<'_>> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        return scheme.eq_ignore_ascii_case("bearer").then(|| Shown::Token(token.trim()));
+    }
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(';'));
+    cookies.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, token)| Shown::Cookie(token))
+}
+
+/// Whether a browser asks from a page of ours: another site may make it ask, but not say so.
+fn is_from_our_page(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text("sec-fetch-site"), text("origin"), text("host")) {
+        (Some(site), _, _) => site == "same-origin",
+        (None, Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, place)| place == host),
+        _ => false,
     }
 }
 
-pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let is_open = matches!(request.uri().path(), "/healthz" | "/readyz");
-    let Some(token) = api.token.as_deref().filter(|_| !is_open) else { return next.run(request).await };
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credential);
-    match given {
-        Some(given) if is_equal(given.as_bytes(), token.as_bytes()) => next.run(request).await,
-        _ => {
-            let text = "send the token of http.token_file as `Authorization: Bearer …`; a browser asks for it as the password";
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", text);
-            ([(header::WWW_AUTHENTICATE, "Basic realm=\"wardd\", charset=\"UTF-8\"")], problem).into_response()
+pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    let is_open = OPEN.contains(&(method, path));
+    let is_page = request.method() == Method::GET && !path.starts_with("/api/") && path != "/metrics";
+    let shown = shown(request.headers());
+    let changes = !request.method().is_safe();
+    if changes && !is_open && matches!(shown, Some(Shown::Cookie(_))) && !is_from_our_page(request.headers()) {
+        let text = "this comes from another site's page: do it on wardd's own page, or send a token";
+        return Problem::new(StatusCode::FORBIDDEN, "cross_site", text).into_response();
+    }
+    let token = match shown {
+        Some(Shown::Token(token) | Shown::Cookie(token)) => Some(token),
+        None => None,
+    };
+    // A page that shows the newest by itself is no use of a session.
+    match api.gate.who(token, path != "/events") {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
         }
+        Err(_) if is_open => next.run(request).await,
+        Err(_) if is_page && request.uri().path() == "/" => Redirect::to("/login").into_response(),
+        Err(refused) => Problem::refused_access(&refused).into_response(),
     }
 }
 
@@ -63,18 +142,45 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
 mod tests {
     use super::*;
 
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
     #[test]
-    fn programs_send_a_bearer_token_and_browsers_a_password() {
-        assert_eq!(credential("Bearer secret").as_deref(), Some("secret"));
-        assert_eq!(credential("Basic bnVyc2U6c2VjcmV0OjE=").as_deref(), Some("secret:1"), "a password may hold a colon");
-        for wrong in ["secret", "Digest secret", "Basic %%%", "Basic bnVyc2U="] {
-            assert_eq!(credential(wrong), None, "{wrong}");
+    fn programs_send_a_bearer_token_and_browsers_a_cookie() {
+        let cases = [
+            (&[("authorization", "Bearer secret")][..], Some(Shown::Token("secret"))),
+            (&[("authorization", "bearer  secret ")], Some(Shown::Token("secret"))),
+            (&[("authorization", "Basic bnVyc2U6c2VjcmV0")], None),
+            (&[("authorization", "secret")], None),
+            (&[("cookie", "a=b; wardd_session=tok")], Some(Shown::Cookie("tok"))),
+            (&[("cookie", "a=b"), ("cookie", "wardd_session=tok")], Some(Shown::Cookie("tok"))),
+            (&[("cookie", "wardd_session")], None),
+            (&[("authorization", "Basic x"), ("cookie", "wardd_session=tok")], None),
+            (&[], None),
+        ];
+        for (pairs, expected) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(header::HeaderName::from_static(name), value.parse().unwrap());
+            }
+            assert_eq!(shown(&headers), expected, "{pairs:?}");
         }
     }
 
     #[test]
-    fn tokens_are_equal_or_not() {
-        assert!(is_equal(b"abc", b"abc"));
-        assert!(!is_equal(b"abc", b"abd") && !is_equal(b"abc", b"ab") && !is_equal(b"", b"a"));
+    fn another_site_s_page_is_told_from_ours() {
+        let cases = [
+            (&[("sec-fetch-site", "same-origin"), ("origin", "https://evil"), ("host", "w")][..], true),
+            (&[("sec-fetch-site", "cross-site"), ("origin", "https://w"), ("host", "w")], false),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("origin", "https://wardd:8443"), ("host", "wardd:8443")], true),
+            (&[("origin", "https://wardd:8444"), ("host", "wardd:8443")], false),
+            (&[("origin", "null"), ("host", "wardd")], false),
+            (&[("host", "wardd")], false),
+        ];
+        for (pairs, expected) in cases {
+            assert_eq!(is_from_our_page(&headers(pairs)), expected, "{pairs:?}");
+        }
     }
 }

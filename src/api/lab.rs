@@ -8,10 +8,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
+use super::guard::Asking;
 use super::list::{Page, keyed};
 use super::problem::Problem;
 use super::state::Api;
 use crate::actor::Outcome;
+use crate::domain::disclosure::Record;
+use crate::domain::rights::Permission;
 use crate::domain::specimen::{Command, Priority};
 use crate::kernel::{Accession, Loinc, Mrn, StreamId, StreamKind};
 use crate::projection::SpecimenRow;
@@ -66,10 +69,11 @@ pub(super) struct Ordered {
 
 /// Orders tests: issues an accession number, then the specimen under it. The same Idempotency-Key gives the same number.
 #[utoipa::path(post, path = "/api/v1/lab-orders", request_body = LabOrder, responses((status = 201, body = Ordered), (status = 400, body = Problem)))]
-pub(super) async fn order(State(api): State<Api>, Key(key): Key, Body(order): Body<LabOrder>) -> Result<Response, Problem> {
+pub(super) async fn order(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(order): Body<LabOrder>) -> Result<Response, Problem> {
+    let allowed = api.may_patient(&who, Permission::OrderTests, &order.patient.mrn).await?;
     in_catalogue(&api, &order.tests)?;
     let stream = StreamId::new(StreamKind::Hospital, "accessions");
-    match api.hospital.accession(api.origin(key, order.user.as_deref(), None)?).await {
+    match api.hospital.accession(api.origin(key, &allowed, order.user.as_deref())?).await {
         Outcome::Done(_) | Outcome::Repeated => {}
         other => return Ok(api.answer(&stream, key, &other, StatusCode::CREATED)),
     }
@@ -79,7 +83,7 @@ pub(super) async fn order(State(api): State<Api>, Key(key): Key, Body(order): Bo
     })?;
     let tests: Vec<String> = order.tests.iter().map(ToString::to_string).collect();
     let command = Command::Order { patient: order.patient.mrn, tests: order.tests, priority: order.priority };
-    match api.hospital.specimen(&accession, command, api.origin(key.part(1), order.user.as_deref(), None)?).await {
+    match api.hospital.specimen(&accession, command, api.origin(key.part(1), &allowed, order.user.as_deref())?).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok((StatusCode::CREATED, Json(Ordered { accession: accession.to_string(), tests })).into_response()),
         other => Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key.part(1), &other, StatusCode::CREATED)),
     }
@@ -87,14 +91,24 @@ pub(super) async fn order(State(api): State<Api>, Key(key): Key, Body(order): Bo
 
 /// Specimens by accession number.
 #[utoipa::path(get, path = "/api/v1/specimens", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
-    Json(api.rows.list::<SpecimenRow>("specimen", &page.from, page.rows()).into_iter().map(|row| keyed("accession", row)).collect())
+pub(super) async fn list(State(api): State<Api>, Asking(who): Asking, Page(page): Page) -> Result<Json<Vec<serde_json::Value>>, Problem> {
+    let allowed = api.may(&who, Permission::ViewSpecimens)?;
+    let mut seen = api.rows.list::<SpecimenRow>("specimen", &page.from, page.rows());
+    seen.retain(|(_, row)| row.patient.as_ref().is_none_or(|mrn| who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok()));
+    api.shown_list(&allowed, Record::Specimen, seen.iter().filter_map(|(_, row)| row.patient.clone()).collect()).await?;
+    Ok(Json(seen.into_iter().map(|row| keyed("accession", row)).collect()))
 }
 
 /// One specimen with its results.
 #[utoipa::path(get, path = "/api/v1/specimens/{accession}", responses((status = 200), (status = 404, body = Problem)))]
-pub(super) async fn show(State(api): State<Api>, Path(accession): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(accession): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    let allowed = api.may(&who, Permission::ViewSpecimens)?;
     let row: SpecimenRow = api.rows.get("specimen", &accession).ok_or_else(|| Problem::missing("specimen", &accession))?;
+    let allowed = match &row.patient {
+        Some(mrn) => api.may_patient(&who, Permission::ViewSpecimens, mrn).await?,
+        None => allowed,
+    };
+    api.shown(&allowed, Record::Specimen, Some(&accession), row.patient.iter().cloned().collect()).await?;
     Ok(Json(keyed("accession", (accession, row))))
 }
 
@@ -102,7 +116,7 @@ pub(super) async fn show(State(api): State<Api>, Path(accession): Path<String>) 
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SpecimenAction {
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
     /// LOINC codes to add.
     #[schema(value_type = Vec<String>)]
@@ -111,7 +125,13 @@ pub(super) struct SpecimenAction {
 
 /// `collect`, `receive`, or `add-tests`.
 #[utoipa::path(post, path = "/api/v1/specimens/{accession}/{action}", request_body = SpecimenAction, responses((status = 200), (status = 409, body = Problem)))]
-pub(super) async fn act(State(api): State<Api>, Path((accession, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<SpecimenAction>) -> Result<Response, Problem> {
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((accession, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(body): Body<SpecimenAction>,
+) -> Result<Response, Problem> {
     let accession: Accession = parse(&accession)?;
     let command = match action.as_str() {
         "collect" => Command::Collect,
@@ -122,6 +142,11 @@ pub(super) async fn act(State(api): State<Api>, Path((accession, action)): Path<
         }
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.specimen(&accession, command, api.origin(key, body.user.as_deref(), None)?).await;
+    api.caught_up().await;
+    let allowed = match api.rows.get::<SpecimenRow>("specimen", accession.as_str()).and_then(|row| row.patient) {
+        Some(mrn) => api.may_patient(&who, command.needs(), &mrn).await?,
+        None => api.may(&who, command.needs())?,
+    };
+    let outcome = api.hospital.specimen(&accession, command, api.origin(key, &allowed, body.user.as_deref())?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Specimen, accession.as_str()), key, &outcome, StatusCode::OK))
 }

@@ -9,23 +9,34 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
+use super::guard::Asking;
 use super::list::{Page, keyed};
 use super::problem::Problem;
 use super::state::Api;
 use crate::domain::account::Command;
+use crate::domain::disclosure::Record;
+use crate::domain::rights::Permission;
 use crate::kernel::{AccountId, Currency, Money, Mrn, StreamId, StreamKind};
 use crate::projection::AccountRow;
 
 /// Accounts by medical record number.
 #[utoipa::path(get, path = "/api/v1/accounts", responses((status = 200)))]
-pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Json<Vec<serde_json::Value>> {
-    Json(api.rows.list::<AccountRow>("account", &page.from, page.rows()).into_iter().map(|row| keyed("account", row)).collect())
+pub(super) async fn list(State(api): State<Api>, Asking(who): Asking, Page(page): Page) -> Result<Json<Vec<serde_json::Value>>, Problem> {
+    let allowed = api.may(&who, Permission::ViewAccounts)?;
+    let rows = api.rows.list::<AccountRow>("account", &page.from, page.rows());
+    let of = |account: &str| account.parse::<AccountId>().ok().and_then(|account| account.mrn().parse::<Mrn>().ok());
+    let seen: Vec<_> = rows.into_iter().filter(|(account, _)| of(account).is_some_and(|mrn| who.rights.may(Permission::ViewAccounts, &api.gate.patient(&mrn)).is_ok())).collect();
+    api.shown_list(&allowed, Record::Account, seen.iter().filter_map(|(account, _)| of(account)).collect()).await?;
+    Ok(Json(seen.into_iter().map(|row| keyed("account", row)).collect()))
 }
 
 /// One account. A patient without charges has the balance `null`, which is neither paid nor owed.
 #[utoipa::path(get, path = "/api/v1/accounts/{mrn}", responses((status = 200)))]
-pub(super) async fn show(State(api): State<Api>, Path(mrn): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
-    let account = AccountId::of(&parse::<Mrn>(&mrn)?);
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let allowed = api.may_patient(&who, Permission::ViewAccounts, &mrn).await?;
+    let account = AccountId::of(&mrn);
+    api.shown(&allowed, Record::Account, None, vec![mrn]).await?;
     let row: AccountRow = api.rows.get("account", account.as_str()).unwrap_or_default();
     Ok(Json(keyed("account", (account.to_string(), row))))
 }
@@ -40,20 +51,28 @@ pub(super) struct Payment {
     /// In which currency.
     #[schema(value_type = Option<String>, example = "USD")]
     currency: Option<Currency>,
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
 
 /// `pay` an amount, or `settle` what is owed.
 #[utoipa::path(post, path = "/api/v1/accounts/{mrn}/{action}", request_body = Payment, responses((status = 200), (status = 409, body = Problem)))]
-pub(super) async fn act(State(api): State<Api>, Path((mrn, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<Payment>) -> Result<Response, Problem> {
-    let account = AccountId::of(&parse::<Mrn>(&mrn)?);
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((mrn, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(body): Body<Payment>,
+) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let account = AccountId::of(&mrn);
     let command = match (action.as_str(), body.amount, body.currency) {
         ("settle", _, _) => Command::Settle,
         ("pay", Some(amount), Some(currency)) => Command::Pay { amount: Money::new(amount, currency) },
         ("pay", _, _) => return Err(Problem::bad("fields amount and currency are needed for this")),
         (other, _, _) => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.account(&account, command, api.origin(key, body.user.as_deref(), None)?).await;
+    let allowed = api.may_patient(&who, command.needs(), &mrn).await?;
+    let outcome = api.hospital.account(&account, command, api.origin(key, &allowed, body.user.as_deref())?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Account, account.as_str()), key, &outcome, StatusCode::OK))
 }

@@ -1,18 +1,22 @@
 //! HTTP for people, programs and Prometheus: requests become commands, projections become pages and resources.
 //!
-//! Flow: request → `guard` (token, size) → handler → actor (commands) or rows (queries) → JSON, problem+json or page.
+//! Flow: request → `guard` (who asks) → handler → leave (may they; what is shown is stored first) → actor (commands) or rows (queries) → JSON, problem+json or page.
 //! **Invariant**: an answer that says "done" goes out after the journal's sync; a repeated Idempotency-Key has no second effect.
 //! Start reading at [`router()`].
 
 mod at;
+mod audit;
 mod beds;
 mod cabinets;
 mod command;
 mod devices;
+mod emergencies;
 mod guard;
 mod lab;
+mod leave;
 mod ledger;
 mod list;
+mod login;
 mod openapi;
 mod page;
 mod patients;
@@ -20,7 +24,9 @@ mod problem;
 mod quarantine;
 mod router;
 mod server;
+mod session;
 mod state;
+mod users;
 
 pub use quarantine::{Replay, Replayed};
 pub use router::router;

@@ -3,14 +3,14 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{beds, cabinets, devices, lab, ledger, patients, quarantine};
+use super::{audit, beds, cabinets, devices, emergencies, lab, ledger, patients, quarantine, session, users};
 
 /// The document's root.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "wardd",
-        description = "Patients, stays, beds, specimens, cabinets, accounts, devices and quarantine of a hospital. Errors are application/problem+json; POST takes Idempotency-Key."
+        description = "Patients, stays, beds, specimens, cabinets, accounts, devices, quarantine, users and the audit of a hospital. Sign in with POST /api/v1/session and send its token as `Authorization: Bearer …`. Errors are application/problem+json; POST takes Idempotency-Key."
     ),
     paths(
         lab::order,
@@ -36,7 +36,23 @@ use super::{beds, cabinets, devices, lab, ledger, patients, quarantine};
         devices::summary,
         quarantine::list,
         quarantine::show,
-        quarantine::act
+        quarantine::act,
+        session::sign_in,
+        session::show,
+        session::sign_out,
+        session::password,
+        session::pin,
+        session::second_factor,
+        session::first_run,
+        session::vouch,
+        users::list,
+        users::show,
+        users::add,
+        users::act,
+        emergencies::open,
+        emergencies::list,
+        emergencies::review,
+        audit::report
     )
 )]
 struct Document;

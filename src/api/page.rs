@@ -1,6 +1,8 @@
 //! The first page: devices, beds, cabinets and specimens, rendered here and sent again whenever something has changed.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -8,17 +10,29 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
-use tokio_stream::{Stream, StreamExt, wrappers::WatchStream};
+use tokio_stream::{
+    Stream, StreamExt,
+    wrappers::{IntervalStream, WatchStream},
+};
 
 use super::beds;
 use super::devices::configured;
+use super::guard::Asking;
+use super::problem::Problem;
 use super::state::Api;
+use crate::access::{Allowed, Who};
+use crate::domain::disclosure::Record;
+use crate::domain::rights::{Ground, Permission};
 use crate::domain::specimen::Stage;
-use crate::kernel::Timestamp;
-use crate::projection::{BedRow, CabinetRow};
+use crate::kernel::{BedId, Mrn, Timestamp};
+use crate::projection::{BedRow, CabinetRow, SpecimenRow};
 
 /// A page shows so many specimens and items.
 const SHOWN: usize = 12;
+/// So many of the last specimens are looked at for those that somebody may see.
+const LOOKED_AT: usize = 100;
+/// Whether a session goes on is looked at so often.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
 /// A page is sent again at most so often.
 const EVERY: Duration = Duration::from_millis(1_000);
 
@@ -27,6 +41,8 @@ const EVERY: Duration = Duration::from_millis(1_000);
 #[template(path = "page.html")]
 struct Page<'a> {
     name: &'a str,
+    /// Who is signed in; nobody in an open house.
+    user: &'a str,
     board: String,
 }
 
@@ -77,13 +93,20 @@ struct ItemLine {
 #[derive(Template)]
 #[template(path = "board.html")]
 struct Board {
-    devices: Vec<DeviceLine>,
-    beds: Vec<BedLine>,
-    cabinets: Vec<CabinetLine>,
-    specimens: Vec<SpecimenLine>,
-    items: Vec<ItemLine>,
+    /// None of these is there for somebody who may not see it.
+    devices: Option<Vec<DeviceLine>>,
+    beds: Option<Vec<BedLine>>,
+    cabinets: Option<Vec<CabinetLine>>,
+    specimens: Option<Vec<SpecimenLine>>,
+    items: Option<Vec<ItemLine>>,
     open: usize,
     events: u64,
+}
+
+/// A board and the patients whom it shows.
+struct Rendered {
+    html: String,
+    patients: BTreeSet<Mrn>,
 }
 
 fn age(now: Timestamp, since: Option<Timestamp>) -> String {
@@ -105,9 +128,8 @@ fn stage(stage: Stage) -> &'static str {
     }
 }
 
-fn render(api: &Api) -> String {
-    let now = api.clock.now();
-    let devices = configured(api)
+fn devices(api: &Api, now: Timestamp) -> Vec<DeviceLine> {
+    configured(api)
         .into_iter()
         .map(|figures| DeviceLine {
             name: figures.device,
@@ -127,22 +149,31 @@ fn render(api: &Api) -> String {
                 _ => String::new(),
             },
         })
-        .collect();
-    let layout = api.hospital.layout();
-    let beds = layout
+        .collect()
+}
+
+fn beds(api: &Api, who: &Who, now: Timestamp, shown: &mut BTreeSet<Mrn>) -> Vec<BedLine> {
+    let seen = |bed: &&BedId| api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::ViewBeds, &ward).is_ok());
+    api.hospital
+        .layout()
         .wards
         .values()
         .flatten()
+        .filter(seen)
         .map(|bed| {
             let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
             let (state, patient, since, _) = beds::words(&row.bed.used);
+            shown.extend(patient.cloned());
             let since = since.map(|since| age(now, Some(since))).unwrap_or_default();
             BedLine { bed: bed.to_string(), state, patient: patient.map(ToString::to_string).unwrap_or_default(), since, isolation: row.bed.isolation.unwrap_or_default() }
         })
-        .collect();
-    let cabinets = layout
-        .cabinets
-        .iter()
+        .collect()
+}
+
+fn cabinets(api: &Api, who: &Who) -> Vec<CabinetLine> {
+    let cabinets = api.hospital.layout().cabinets.iter();
+    cabinets
+        .filter(|cabinet| who.rights.may(Permission::ViewCabinets, &api.gate.cabinet(cabinet)).is_ok())
         .map(|cabinet| {
             let row: CabinetRow = api.rows.get("cabinet", cabinet.as_str()).unwrap_or_default();
             let pockets = row
@@ -158,12 +189,15 @@ fn render(api: &Api) -> String {
                 .collect();
             CabinetLine { name: cabinet.to_string(), pockets }
         })
-        .collect();
-    let specimens = api
-        .rows
-        .recent_specimens(SHOWN)
-        .into_iter()
+        .collect()
+}
+
+fn specimens(api: &Api, who: &Who, shown: &mut BTreeSet<Mrn>) -> Vec<SpecimenLine> {
+    let seen = |row: &SpecimenRow| row.patient.as_ref().is_none_or(|mrn| who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok());
+    let recent = api.rows.recent_specimens(LOOKED_AT).into_iter().filter(|(_, row)| seen(row)).take(SHOWN);
+    recent
         .map(|(accession, row)| {
+            shown.extend(row.patient.clone());
             let done = row.tests.values().filter(|results| !results.is_empty()).count();
             SpecimenLine {
                 accession,
@@ -172,24 +206,53 @@ fn render(api: &Api) -> String {
                 results: format!("{done} of {}", row.tests.len()),
             }
         })
-        .collect();
-    let items = api
-        .rows
+        .collect()
+}
+
+fn items(api: &Api, now: Timestamp) -> Vec<ItemLine> {
+    api.rows
         .open_items_from(0, SHOWN)
         .into_iter()
         .filter_map(|event| {
             let (item, held) = api.history.item_held_at(event)?;
             Some(ItemLine { item, reason: held.reason.word().replace('_', " "), age: age(now, Some(held.since)) })
         })
-        .collect();
-    let open = api.rows.open_items();
-    let board = Board { devices, beds, cabinets, specimens, items, open, events: api.history.head() };
-    board.render().unwrap_or_else(|error| format!("<p>the board cannot be shown: {error}</p>"))
+        .collect()
+}
+
+/// What somebody may see of the house.
+fn render(api: &Api, who: &Who) -> Rendered {
+    let now = api.clock.now();
+    let mut patients = BTreeSet::new();
+    let may = |permission| who.rights.has(permission);
+    let board = Board {
+        devices: may(Permission::ViewDevices).then(|| devices(api, now)),
+        beds: may(Permission::ViewBeds).then(|| beds(api, who, now, &mut patients)),
+        cabinets: may(Permission::ViewCabinets).then(|| cabinets(api, who)),
+        specimens: may(Permission::ViewSpecimens).then(|| specimens(api, who, &mut patients)),
+        items: may(Permission::ViewQuarantine).then(|| items(api, now)),
+        open: api.rows.open_items(),
+        events: api.history.head(),
+    };
+    let html = board.render().unwrap_or_else(|error| format!("<p>the board cannot be shown: {error}</p>"));
+    Rendered { html, patients }
+}
+
+/// The record of those whom the board shows and did not show before.
+async fn note(api: &Api, who: &Who, patients: Vec<Mrn>) -> Result<(), Problem> {
+    let allowed = Allowed { who: who.clone(), ground: Ground::Role };
+    api.shown_list(&allowed, Record::Board, patients).await
 }
 
 /// The page.
-pub(super) async fn board(State(api): State<Api>) -> Response {
-    let page = Page { name: &api.name, board: render(&api) };
+pub(super) async fn board(State(api): State<Api>, Asking(who): Asking) -> Response {
+    let Rendered { html, patients } = render(&api, &who);
+    if let Err(problem) = note(&api, &who, patients.into_iter().collect()).await {
+        return problem.into_response();
+    }
+    let staff = api.gate.staff();
+    let user = who.user.as_ref().and_then(|user| staff.get(user)).map(|user| user.name.clone()).unwrap_or_default();
+    let page = Page { name: &api.name, user: &user, board: html };
     match page.render() {
         Ok(html) => {
             let policy = "default-src 'self'; style-src 'self'; script-src 'self'; frame-ancestors 'none'";
@@ -200,15 +263,34 @@ pub(super) async fn board(State(api): State<Api>) -> Response {
 }
 
 /// The board as server-sent events.
-pub(super) async fn events(State(api): State<Api>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub(super) async fn events(State(api): State<Api>, Asking(who): Asking) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut stop = api.stop.clone();
-    let changes = WatchStream::new(api.rows.changes()).throttle(EVERY);
-    let stream = changes.map(move |_| Ok(Event::default().event("board").data(render(&api).replace(['\r', '\n'], " "))));
+    // Also when nothing changes, so that a page does not outlive its session.
+    let beats = IntervalStream::new(tokio::time::interval(LOOK_EVERY)).map(|_| ());
+    let changes = WatchStream::new(api.rows.changes()).throttle(EVERY).map(|_| ()).merge(beats);
+    let noted = Arc::new(tokio::sync::Mutex::new(BTreeSet::new()));
+    let stream = changes.then(move |()| {
+        let (api, who, noted) = (api.clone(), who.clone(), noted.clone());
+        async move { Ok(next_board(&api, &who, &mut *noted.lock().await).await) }
+    });
     let until_stop = async move {
         // A closed channel means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
     Sse::new(take_until(stream, until_stop)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+/// The board as it is now, or that the session has ended.
+async fn next_board(api: &Api, who: &Who, noted: &mut BTreeSet<Mrn>) -> Event {
+    let signed_out = || Event::default().event("signed-out").data("-");
+    let Some(who) = api.gate.still(who).filter(|who| who.duty.is_none()) else { return signed_out() };
+    let Rendered { html, patients } = render(api, &who);
+    let new: Vec<Mrn> = patients.difference(noted).cloned().collect();
+    if note(api, &who, new.clone()).await.is_err() {
+        return Event::default().comment("the journal takes nothing");
+    }
+    noted.extend(new);
+    Event::default().event("board").data(html.replace(['\r', '\n'], " "))
 }
 
 /// A stream that ends when a future does: open pages must not hold up a shutdown.

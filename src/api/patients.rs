@@ -9,18 +9,20 @@ use utoipa::ToSchema;
 
 use super::at::Instant;
 use super::command::{Body, Identity, Key, parse};
+use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
+use crate::access::Who;
 use crate::actor::{Outcome, RECORD_NUMBERS};
 use crate::domain::census::{Admission, Command};
+use crate::domain::disclosure::Record;
 use crate::domain::encounter::{Class, Clearance, Encounter};
 use crate::domain::patient::likeness::{Likeness, PROBABLE, compare};
 use crate::domain::patient::{Allergies, Allergy, Patient, Person};
+use crate::domain::rights::Permission;
 use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
-use crate::projection::{EncounterRow, PatientRow, Search};
+use crate::projection::{self, EncounterRow, PatientRow, Search};
 
-/// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
-const MERGES: usize = 1_000;
 /// People who share something with somebody new, compared at most; and shown at most, the likeliest first.
 const ALIKE_COMPARED: usize = 1_000;
 const ALIKE_SHOWN: usize = 10;
@@ -80,22 +82,7 @@ impl Seen<'_> {
 
     /// The number to use, and all records of the person, its own first.
     fn person(self, mrn: &Mrn) -> Result<Vec<(Mrn, Patient)>, Problem> {
-        let (mut to_use, mut record) = (mrn.clone(), self.record(mrn)?);
-        for _ in 0..MERGES {
-            let Some(survivor) = record.merged_into.clone() else { break };
-            record = self.record(&survivor)?;
-            to_use = survivor;
-        }
-        let mut records = vec![(to_use, record)];
-        let mut next = 0;
-        while let Some((_, record)) = records.get(next) {
-            for merged in record.merged.clone() {
-                let record = self.record(&merged)?;
-                records.push((merged, record));
-            }
-            next += 1;
-        }
-        Ok(records)
+        projection::person(mrn, |mrn| self.record(mrn))
     }
 
     /// None when nothing is known under the number.
@@ -146,7 +133,8 @@ pub(super) struct Wanted {
 
 /// Patients by `name` (beginnings of its words), `born`, `phone`, `number` (any number, as typed or scanned).
 #[utoipa::path(get, path = "/api/v1/patients", params(("name" = Option<String>, Query), ("born" = Option<String>, Query), ("phone" = Option<String>, Query), ("number" = Option<String>, Query), ("limit" = Option<usize>, Query)), responses((status = 200), (status = 400, body = Problem)))]
-pub(super) async fn find(State(api): State<Api>, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
+pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
+    let allowed = api.may(&who, Permission::FindPatients)?;
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
     let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
     knows_people(&api)?;
@@ -161,25 +149,69 @@ pub(super) async fn find(State(api): State<Api>, wanted: Result<Query<Wanted>, a
             found.push(view);
         }
     }
-    Ok(Json(found).into_response())
+    api.shown_list(&allowed, Record::Search, found.iter().map(|view| view.mrn.clone()).collect()).await?;
+    Ok(Json(found.into_iter().map(|view| within_rights(&api, &who, view)).collect::<Vec<_>>()).into_response())
+}
+
+/// What somebody who searches may see of whom they find: all of their own patients, who it is of others, of the restricted the number.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Found {
+    /// All.
+    Whole(Box<PersonView>),
+    /// Who it is.
+    Person {
+        /// The number.
+        mrn: Mrn,
+        /// Names, birth date, sex.
+        person: serde_json::Value,
+        /// Why no more.
+        limited: &'static str,
+    },
+    /// That there is somebody.
+    Number {
+        /// The number.
+        mrn: Mrn,
+        /// Why no more.
+        limited: &'static str,
+    },
+}
+
+fn within_rights(api: &Api, who: &Who, view: PersonView) -> Found {
+    match who.rights.may(Permission::ViewPatient, &api.gate.patient(&view.mrn)) {
+        Ok(_) => Found::Whole(Box::new(view)),
+        Err(_) if view.restricted.is_some() => Found::Number { mrn: view.mrn, limited: "restricted" },
+        Err(forbidden) => {
+            let person = view.person.map(|person| serde_json::json!({ "name": person.name, "birth_date": person.birth_date, "sex": person.sex }));
+            Found::Person { mrn: view.mrn, person: person.unwrap_or_default(), limited: forbidden.word() }
+        }
+    }
 }
 
 /// One person with all their numbers, now or as they were at an instant (`?at=`). A merged number shows whom it leads to.
 #[utoipa::path(get, path = "/api/v1/patients/{mrn}", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
-pub(super) async fn show(State(api): State<Api>, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
+    let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
     let view = Seen { api: &api, instant }.view(&mrn)?.ok_or_else(|| Problem::missing("patient", mrn.as_str()))?;
+    api.shown(&allowed, Record::Patient, None, vec![view.mrn.clone()]).await?;
     Ok(Json(view).into_response())
 }
 
 /// One encounter, now or as it was at an instant (`?at=`).
 #[utoipa::path(get, path = "/api/v1/encounters/{encounter}", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
-pub(super) async fn encounter(State(api): State<Api>, Path(encounter): Path<String>, instant: Instant) -> Result<Response, Problem> {
+pub(super) async fn encounter(State(api): State<Api>, Asking(who): Asking, Path(encounter): Path<String>, instant: Instant) -> Result<Response, Problem> {
+    api.may(&who, Permission::ViewPatient)?;
     let encounter: EncounterId = parse(&encounter)?;
-    match (Seen { api: &api, instant }).encounter(&encounter)? {
-        Encounter::None => Err(Problem::missing("encounter", encounter.as_str())),
-        state => Ok(Json(StayView { encounter, state }).into_response()),
-    }
+    let state = (Seen { api: &api, instant }).encounter(&encounter)?;
+    let mrn = match &state {
+        Encounter::None => return Err(Problem::missing("encounter", encounter.as_str())),
+        Encounter::Planned { patient, .. } => patient.clone(),
+        Encounter::Open(stay) | Encounter::Closed { stay, .. } => stay.patient.clone(),
+    };
+    let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
+    api.shown(&allowed, Record::Encounter, Some(encounter.as_str()), vec![mrn]).await?;
+    Ok(Json(StayView { encounter, state }).into_response())
 }
 
 /// Somebody new.
@@ -194,16 +226,23 @@ pub(super) struct Registration {
     person: Person,
     /// Whether the clerk has looked at those who may be the same person, and it is none of them.
     confirm_new: bool,
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
 
 /// Somebody who may be the same person, beside the reasons.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Alike {
-    #[serde(flatten)]
     likeness: Likeness,
     patient: PersonView,
+}
+
+/// The same as somebody may see it.
+#[derive(Debug, Serialize)]
+struct AlikeView {
+    #[serde(flatten)]
+    likeness: Likeness,
+    patient: Found,
 }
 
 /// For a moment after a start not everybody can be found, and who is missing must not be taken for nobody.
@@ -229,7 +268,8 @@ fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
 /// Registers a patient. When somebody who is known may be the same person, the answer is 409 with the candidates and the reasons;
 /// `confirm_new` registers all the same.
 #[utoipa::path(post, path = "/api/v1/patients", request_body = Registration, responses((status = 201), (status = 409, body = Problem)))]
-pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): Body<Registration>) -> Result<Response, Problem> {
+pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Registration>) -> Result<Response, Problem> {
+    let allowed = api.may(&who, Permission::RegisterPatient)?;
     // Whoever was registered a moment ago at another desk is compared too.
     api.caught_up().await;
     let numbers = StreamId::new(StreamKind::Hospital, RECORD_NUMBERS);
@@ -245,13 +285,15 @@ pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): 
         let candidates = alike(&api, &body.person)?;
         if !candidates.is_empty() {
             let text = "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true";
+            api.shown_list(&allowed, Record::Search, candidates.iter().map(|alike| alike.patient.mrn.clone()).collect()).await?;
+            let candidates: Vec<_> = candidates.into_iter().map(|alike| AlikeView { likeness: alike.likeness, patient: within_rights(&api, &who, alike.patient) }).collect();
             return Ok(Problem::new(StatusCode::CONFLICT, "possible_duplicate", text).with("candidates", &candidates));
         }
     }
     let mrn = match (body.mrn, before) {
         (Some(mrn), _) | (None, Some(mrn)) => mrn,
         (None, None) => {
-            match api.hospital.record_number(api.origin(key, body.user.as_deref(), None)?).await {
+            match api.hospital.record_number(api.origin(key, &allowed, body.user.as_deref())?).await {
                 Outcome::Done(_) | Outcome::Repeated => {}
                 other => return Ok(api.answer(&numbers, key, &other, StatusCode::CREATED)),
             }
@@ -260,7 +302,7 @@ pub(super) async fn register(State(api): State<Api>, Key(key): Key, Body(body): 
         }
     };
     let command = Command::Register { patient: mrn.clone(), person: Box::new(body.person), as_of: None, is_new: true };
-    match api.hospital.census(command, api.origin(key.part(1), body.user.as_deref(), None)?).await {
+    match api.hospital.census(command, api.origin(key.part(1), &allowed, body.user.as_deref())?).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok((StatusCode::CREATED, Json(serde_json::json!({ "mrn": mrn }))).into_response()),
         other => Ok(api.answer(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1), &other, StatusCode::CREATED)),
     }
@@ -301,7 +343,7 @@ pub(super) struct PatientAction {
     /// `clinical`, `nursing`, `pharmacy` or `billing`, to `clear`.
     #[schema(value_type = Option<String>)]
     clearance: Option<Clearance>,
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
 
@@ -364,10 +406,17 @@ fn streams(api: &Api, mrn: &Mrn, body: &PatientAction, identity: Identity) -> Re
 /// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
 /// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/{action}", request_body = PatientAction, responses((status = 200), (status = 409, body = Problem)))]
-pub(super) async fn act(State(api): State<Api>, Path((mrn, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<PatientAction>) -> Result<Response, Problem> {
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((mrn, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(body): Body<PatientAction>,
+) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
     let command = body.command(&action, mrn.clone())?;
-    let outcome = api.hospital.census(command, api.origin(key, body.user.as_deref(), None)?).await;
+    let allowed = api.may_about(&who, command.needs(), command.about()).await?;
+    let outcome = api.hospital.census(command, api.origin(key, &allowed, body.user.as_deref())?).await;
     if outcome == Outcome::Repeated {
         api.caught_up().await;
     }

@@ -10,10 +10,13 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
+use super::guard::Asking;
 use super::list::Page;
 use super::problem::Problem;
 use super::state::Api;
+use crate::domain::disclosure::Record;
 use crate::domain::quarantine::{Command, Reason};
+use crate::domain::rights::Permission;
 use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
 use crate::projection::HeldItem;
 
@@ -46,7 +49,8 @@ fn missing(item: &str) -> Problem {
 
 /// Open items, the oldest first, from the item `from` on.
 #[utoipa::path(get, path = "/api/v1/quarantine", responses((status = 200), (status = 404, body = Problem)))]
-pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Result<Json<Vec<serde_json::Value>>, Problem> {
+pub(super) async fn list(State(api): State<Api>, Asking(who): Asking, Page(page): Page) -> Result<Json<Vec<serde_json::Value>>, Problem> {
+    api.may(&who, Permission::ViewQuarantine)?;
     let now = api.clock.now();
     let held_at = match page.from.as_str() {
         "" => 0,
@@ -58,9 +62,12 @@ pub(super) async fn list(State(api): State<Api>, Page(page): Page) -> Result<Jso
 
 /// One item with its raw message.
 #[utoipa::path(get, path = "/api/v1/quarantine/{item}", responses((status = 200), (status = 404, body = Problem)))]
-pub(super) async fn show(State(api): State<Api>, Path(item): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(item): Path<String>) -> Result<Json<serde_json::Value>, Problem> {
+    let allowed = api.may(&who, Permission::ViewQuarantine)?;
     let held = api.history.item(&item).ok_or_else(|| missing(&item))?;
     let mut value = view(&item, &held, api.clock.now());
+    // Whose message it is, nobody has said yet: the record names the item.
+    api.shown(&allowed, Record::Quarantine, Some(&item), Vec::new()).await?;
     if let (Some(map), Some((device, raw))) = (value.as_object_mut(), api.history.raw(held.raw_at)) {
         map.insert("device".to_owned(), device.to_string().into());
         map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default());
@@ -72,7 +79,7 @@ pub(super) async fn show(State(api): State<Api>, Path(item): Path<String>) -> Re
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ItemAction {
-    /// Who acts.
+    /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
     /// Why it is discarded.
     because: String,
@@ -82,7 +89,15 @@ pub(super) struct ItemAction {
 
 /// `retry`, `discard` (with `because`) or `bind` (with `accession`).
 #[utoipa::path(post, path = "/api/v1/quarantine/{item}/{action}", request_body = ItemAction, responses((status = 200), (status = 409, body = Problem)))]
-pub(super) async fn act(State(api): State<Api>, Path((item, action)): Path<(String, String)>, Key(key): Key, Body(body): Body<ItemAction>) -> Result<Response, Problem> {
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((item, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(body): Body<ItemAction>,
+) -> Result<Response, Problem> {
+    // A message is handled again before the item is closed, so the leave is asked for before anything is done.
+    let allowed = api.may(&who, Command::Retried.needs())?;
     let held = api.history.item(&item).ok_or_else(|| missing(&item))?;
     let command = match action.as_str() {
         "discard" => Command::Discard { because: body.because },
@@ -97,7 +112,7 @@ pub(super) async fn act(State(api): State<Api>, Path((item, action)): Path<(Stri
         }
         other => return Err(Problem::missing("action", other)),
     };
-    let outcome = api.hospital.quarantine(&item, command, api.origin(key, body.user.as_deref(), None)?).await;
+    let outcome = api.hospital.quarantine(&item, command, api.origin(key, &allowed, body.user.as_deref())?).await;
     Ok(api.answer(&StreamId::new(StreamKind::Quarantine, item), key, &outcome, StatusCode::OK))
 }
 

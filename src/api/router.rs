@@ -7,9 +7,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
-use super::{beds, cabinets, command, devices, guard, lab, ledger, openapi, page, patients, quarantine};
+use super::{audit, beds, cabinets, command, devices, emergencies, guard, lab, ledger, login, openapi, page, patients, quarantine, session, users};
+use crate::domain::rights::Permission;
 use crate::kernel::limits;
 use crate::telemetry;
 
@@ -39,12 +41,26 @@ pub fn router(api: Api) -> Router {
         .route("/quarantine/{item}", get(quarantine::show))
         .route("/quarantine/{item}/{action}", post(quarantine::act))
         .route("/summary", get(devices::summary))
+        .route("/session", get(session::show).post(session::sign_in).delete(session::sign_out))
+        .route("/me/password", post(session::password))
+        .route("/me/pin", post(session::pin))
+        .route("/me/second-factor", post(session::second_factor))
+        .route("/first-run", post(session::first_run))
+        .route("/witnesses", post(session::vouch))
+        .route("/users", get(users::list).post(users::add))
+        .route("/users/{user}", get(users::show))
+        .route("/users/{user}/{action}", post(users::act))
+        .route("/emergencies", get(emergencies::list).post(emergencies::open))
+        .route("/emergencies/{user}/{emergency}", post(emergencies::review))
+        .route("/audit", get(audit::report))
         .route("/openapi.json", get(openapi::document))
         .layer(middleware::from_fn(command::fingerprint))
         .layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
     Router::new()
         .nest("/api/v1", v1)
         .route("/", get(page::board))
+        .route("/login", get(login::show).post(login::sign_in))
+        .route("/logout", post(login::sign_out))
         .route("/events", get(page::events))
         .route("/style.css", get(page::style))
         .route("/board.js", get(page::script))
@@ -58,13 +74,14 @@ pub fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-async fn metrics(State(api): State<Api>) -> Response {
+async fn metrics(State(api): State<Api>, Asking(who): Asking) -> Result<Response, Problem> {
+    api.may(&who, Permission::ViewMetrics)?;
     let (open, oldest_seconds) = api.waiting();
     telemetry::quarantine_open(open, oldest_seconds);
     telemetry::journal_head(api.history.head());
     telemetry::consumers_behind(api.history.head());
     devices::configured(&api);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response()
+    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response())
 }
 
 /// Ready when the journal takes what comes and the read models have caught up with what was there at the start.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::guard::Peer;
 use axum::Router;
 use axum::serve::Listener;
 use tokio::net::{TcpListener, TcpStream};
@@ -67,7 +68,7 @@ pub async fn bind(address: SocketAddr, opened: Option<std::net::TcpListener>, tl
 }
 
 /// Connections whose handshake is done; a slow one holds up nobody else.
-struct TlsListener {
+pub(super) struct TlsListener {
     address: std::io::Result<SocketAddr>,
     ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
     _accepting: JoinSet<()>,
@@ -137,8 +138,8 @@ impl BoundServer {
             let _ = stop.wait_for(|stop| *stop).await;
         };
         let result = match self.tls {
-            None => axum::serve(self.listener, router).with_graceful_shutdown(until).await,
-            Some(acceptor) => axum::serve(TlsListener::new(self.listener, acceptor), router).with_graceful_shutdown(until).await,
+            None => axum::serve(self.listener, router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await,
+            Some(acceptor) => axum::serve(TlsListener::new(self.listener, acceptor), router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await,
         };
         if let Err(error) = result {
             tracing::error!(%error, "web server ended");

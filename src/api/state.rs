@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::quarantine::Replay;
+use crate::access::Gate;
 use crate::actor::Hospital;
 use crate::kernel::Clock;
 use crate::projection::{History, Rows};
@@ -25,8 +26,10 @@ pub struct Api {
     pub clock: Clock,
     /// Tests that can be ordered, LOINC and name, and those that take their place while wardd runs.
     pub catalogue: watch::Receiver<Arc<BTreeMap<String, String>>>,
-    /// The token that clients send, where one is configured.
-    pub token: Option<Arc<str>>,
+    /// Who may do what.
+    pub gate: Arc<Gate>,
+    /// Whether the web server speaks TLS.
+    pub is_tls: bool,
     /// Handles a message of the quarantine again.
     pub replay: Arc<dyn Replay>,
     /// Becomes true when wardd stops.

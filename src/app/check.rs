@@ -24,10 +24,11 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
     }
     faults.extend(drawers(config, &known));
     faults.extend(wiring::policy(config).err());
+    faults.extend(wiring::roles(config).err().map(|error| error.to_string()));
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
     faults.extend(wiring::keys(config).err().map(|error| error.to_string()));
     let http = &config.http;
-    let files = [&http.token_file, &http.tls_certificate, &http.tls_key].into_iter().flatten();
+    let files = [&http.tls_certificate, &http.tls_key].into_iter().flatten();
     let password = config.mqtt.as_ref().and_then(|mqtt| mqtt.password_file.as_ref());
     faults.extend(files.chain(password).filter_map(|path| unreadable(path)));
     faults.extend(config.mqtt.as_ref().filter(|_| password.is_none_or(|path| path.exists())).and_then(|mqtt| wiring::broker(mqtt).err()).map(|error| error.to_string()));
@@ -90,7 +91,8 @@ mod tests {
             (drawers("x") + &device("x", "sysmex/xn-550", "", LISTEN), "opens no drawers"),
             (device("x", "sysmex/xn-55", "", LISTEN), "profile \"sysmex/xn-55\""),
             ("[journal]\nkeyring = \"/nowhere/ring\"\n".to_owned(), "wardctl keyring new"),
-            ("[http]\ntoken_file = \"/nowhere/token\"\n".to_owned(), "/nowhere/token"),
+            ("[access]\nroles = \"/nowhere/roles\"\n".to_owned(), "/nowhere/roles"),
+            ("[http]\ntls_certificate = \"/nowhere/c\"\ntls_key = \"/nowhere/k\"\n".to_owned(), "/nowhere/k"),
             ("[mqtt]\nbroker = \"nohost\"\n".to_owned(), "host:port"),
         ];
         for (text, part) in cases {

@@ -16,6 +16,7 @@ use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
 use super::{AppError, check, endpoints, profiles, real_clock, sockets, wiring};
+use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
 use crate::config::Config;
@@ -140,6 +141,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
 
     let http = &config.http;
     let tls = http.tls_certificate.clone().zip(http.tls_key.clone());
+    let is_tls = tls.is_some();
     let (address, opened_before) = (http.bind, sockets::inherited("http", http.bind)?);
     // Where it is bound is where its connections are woken.
     let bound = desk.spawn(async move { api::bind(address, opened_before, tls.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()))).await });
@@ -147,10 +149,10 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     if let Ok(address) = server.address() {
         wired.endpoints.insert("http".to_owned(), address);
     }
-    let token = match &http.token_file {
-        Some(path) => Some(std::fs::read_to_string(path).map_err(|source| AppError::File { path: path.clone(), source })?.trim().into()),
-        None => None,
-    };
+    let gate = Gate::new(wiring::house(config), live.roles.subscribe(), hospital.clone(), shared.clone(), rows.clone(), clock.clone());
+    let gate = Arc::new(gate.map_err(|failure| AppError::Setting(failure.to_string()))?);
+    let (watching, until) = (gate.clone(), stopping.clone());
+    wired.tasks.spawn_on(async move { watching.watch(until).await }, desk);
     let api = Api {
         name: config.hospital.name.as_str().into(),
         hospital: hospital.clone(),
@@ -158,7 +160,8 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         history: History::new(shared.clone()),
         clock,
         catalogue: live.catalogue.subscribe(),
-        token,
+        gate,
+        is_tls,
         replay: Arc::new(Replays { devices: wired.devices }),
         stop: stopping.clone(),
     };

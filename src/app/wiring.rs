@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{AppError, profiles};
+use crate::access::{House, Station};
 use crate::actor::Layout;
 use crate::config::{Config, Device, Link, Mqtt, ScanPurpose};
 use crate::domain::account::{Price, PriceList};
 use crate::domain::census::Policy;
 use crate::domain::encounter::Clearance;
+use crate::domain::rights::Roles;
 use crate::gateway::Serving;
 use crate::journal::KeyRing;
 use crate::kernel::DeviceId;
@@ -33,6 +35,34 @@ pub(super) fn prices(config: &Config) -> Result<PriceList, AppError> {
     let Some(file) = config.price_file()? else { return Ok(PriceList::default()) };
     let entries = file.price.iter().map(|entry| (entry.code.clone(), Price { price: file.money(entry), from: entry.from, until: entry.until }));
     PriceList::new(entries).map_err(|source| AppError::Prices { path: config.prices.clone().unwrap_or_default(), source })
+}
+
+/// The roles of the configured file, or those that come with wardd.
+pub(super) fn roles(config: &Config) -> Result<Roles, AppError> {
+    const OURS: &str = include_str!("../../config/roles.toml");
+    let (path, text) = match &config.access.roles {
+        None => (PathBuf::from("config/roles.toml"), OURS.to_owned()),
+        Some(path) => (path.clone(), std::fs::read_to_string(path).map_err(|source| AppError::File { path: path.clone(), source })?),
+    };
+    let wrong = |error: &dyn std::fmt::Display| AppError::Setting(format!("WD-0504 {}: {error}", path.display()));
+    let roles: Roles = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    roles.check().map_err(|error| wrong(&error))?;
+    Ok(roles)
+}
+
+/// What the house has decided about access.
+pub(super) fn house(config: &Config) -> House {
+    let idle_ms = |minutes: u32| u64::from(minutes) * 60_000;
+    let access = &config.access;
+    House {
+        name: config.hospital.name.clone(),
+        wards: config.wards.iter().map(|ward| (ward.id.clone(), ward.facility.clone().unwrap_or_else(|| config.hospital.facility.clone()))).collect(),
+        cabinets: config.cabinets.iter().filter_map(|cabinet| Some((cabinet.id.clone(), cabinet.ward.clone()?))).collect(),
+        stations: access.stations.iter().map(|station| (station.id.clone(), Station { idle_ms: idle_ms(station.idle_minutes.unwrap_or(access.idle_minutes)) })).collect(),
+        idle_ms: idle_ms(access.idle_minutes),
+        is_open: access.open,
+        first_run: config.data.directory.join("first-run"),
+    }
 }
 
 /// What the house has decided about admissions and discharges.

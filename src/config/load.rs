@@ -106,7 +106,7 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.data.directory);
         rebase(&mut self.profiles);
-        let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.journal.mirror, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.http.token_file];
+        let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.journal.mirror, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.access.roles];
         optional.into_iter().flatten().for_each(rebase);
         if let Some(path) = self.mqtt.as_mut().and_then(|mqtt| mqtt.password_file.as_mut()) {
             rebase(path);
@@ -123,6 +123,7 @@ impl Config {
             faults.push(format!("journal.segment_mib is {}, it must be 1 to 1024", self.journal.segment_mib));
         }
         self.http_faults(&mut faults);
+        self.access_faults(&mut faults);
         if let Some(traces) = self.traces.as_ref().filter(|traces| !is_on_this_machine(&traces.endpoint)) {
             faults.push(format!(
                 "WD-0310 traces.endpoint is {:?}: traces leave this machine by a collector only; name one on it, such as http://127.0.0.1:4318/v1/traces",
@@ -140,11 +141,33 @@ impl Config {
         if http.tls_certificate.is_some() != http.tls_key.is_some() {
             faults.push("http: tls_certificate and tls_key belong together: give both or none".to_owned());
         }
-        if !http.bind.ip().is_loopback() && (!has_tls || http.token_file.is_none()) {
+        if !http.bind.ip().is_loopback() && (!has_tls || self.access.open) {
             faults.push(format!(
-                "WD-0301 http.bind is {}, which is not loopback: patients' data would be open to the network; set tls_certificate, tls_key and token_file, or bind to 127.0.0.1",
+                "WD-0301 http.bind is {}, which is not loopback: patients' data would be open to the network; set tls_certificate and tls_key and take access.open away, or bind to 127.0.0.1",
                 http.bind
             ));
+        }
+    }
+
+    fn access_faults(&self, faults: &mut Vec<String>) {
+        const MINUTES: std::ops::RangeInclusive<u32> = 1..=720;
+        let mut stations = BTreeSet::new();
+        for station in &self.access.stations {
+            if !stations.insert(&station.id) {
+                faults.push(format!("access: station {} stands twice", station.id));
+            }
+            if station.id.is_empty() || station.id.len() > 64 || !station.id.bytes().all(|byte| byte.is_ascii_graphic()) {
+                faults.push(format!("access: station {:?}: a station's id has 1 to 64 visible ASCII characters", station.id));
+            }
+        }
+        let minutes = self.access.stations.iter().filter_map(|station| station.idle_minutes).chain([self.access.idle_minutes]);
+        for minutes in minutes.filter(|minutes| !MINUTES.contains(minutes)) {
+            faults.push(format!("access: idle_minutes is {minutes}, it must be 1 to 720"));
+        }
+        for cabinet in &self.cabinets {
+            if let Some(ward) = cabinet.ward.as_ref().filter(|ward| !self.wards.iter().any(|known| known.id == **ward)) {
+                faults.push(format!("cabinet {}: there is no ward {ward} that it could stand in", cabinet.id));
+            }
         }
     }
 
@@ -283,6 +306,10 @@ link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
             (format!("{GOOD}\n[[tests]]\nloinc = \"718-7\"\nname = \"x\"\n[[tests]]\nloinc = \"718-7\"\nname = \"y\""), "test 718-7 stands twice"),
             (GOOD.replace("127.0.0.1:0", "127.0.0.1:8080"), "the web server"),
             (GOOD.replace("id = \"CAB1\"", "id = \"CAB1\"\ndrawers = \"xm\""), "did you mean xn?"),
+            (format!("{GOOD}\n[access]\nidle_minutes = 0"), "1 to 720"),
+            (format!("{GOOD}\n[access]\nstations = [{{ id = \"S1\" }}, {{ id = \"S1\" }}]"), "station S1 stands twice"),
+            (format!("{GOOD}\n[access]\nstations = [{{ id = \"S 1\" }}]"), "visible ASCII"),
+            (GOOD.replace("id = \"CAB1\"", "id = \"CAB1\"\nward = \"W9\""), "no ward W9"),
             (GOOD.replace("version = 1", "version = 1\npurpose = \"load\""), "needs the cabinet"),
             (GOOD.replace("kind = \"tcp-listen\", bind = \"127.0.0.1:0\"", "kind = \"mqtt\""), "no [mqtt] broker"),
         ];
@@ -293,16 +320,14 @@ link = { kind = "tcp-listen", bind = "127.0.0.1:0" }
     }
 
     #[test]
-    fn off_loopback_needs_certificate_key_and_token() {
-        for (tls, token) in [(false, false), (true, false), (false, true), (true, true)] {
+    fn off_loopback_needs_certificate_and_key_and_a_house_that_asks_who_somebody_is() {
+        for (tls, open) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut text = format!("{GOOD}\n[http]\nbind = \"0.0.0.0:8443\"\n");
             if tls {
                 text += "tls_certificate = \"c\"\ntls_key = \"k\"\n";
             }
-            if token {
-                text += "token_file = \"t\"\n";
-            }
-            assert_eq!(load(&text).is_ok(), tls && token, "tls {tls}, token {token}");
+            text += &format!("[access]\nopen = {open}\n");
+            assert_eq!(load(&text).is_ok(), tls && !open, "tls {tls}, open {open}");
         }
     }
 

@@ -34,6 +34,9 @@ pub struct Config {
     /// What the house has decided about admissions and discharges.
     #[serde(default)]
     pub admission: Admission,
+    /// Who may do what.
+    #[serde(default)]
+    pub access: Access,
     /// Wards and beds.
     #[serde(default)]
     pub wards: Vec<Ward>,
@@ -68,6 +71,37 @@ pub struct Admission {
     /// Who must agree before a patient is discharged by hand: `clinical`, `nursing`, `pharmacy`, `billing`.
     #[serde(default)]
     pub clearances: Vec<String>,
+}
+
+/// Who may do what.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// The file of roles, relative to this file; without it those that come with wardd.
+    pub roles: Option<PathBuf>,
+    /// Nobody is asked who they are, and everybody may do everything: for demonstrations on loopback alone.
+    pub open: bool,
+    /// After so many minutes without use a session ends.
+    pub idle_minutes: u32,
+    /// Places where people sign in.
+    pub stations: Vec<Station>,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { roles: None, open: false, idle_minutes: 10, stations: Vec::new() }
+    }
+}
+
+/// A place where people sign in; whoever does ends the session of who was there before.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Station {
+    /// Its name, unique.
+    pub id: String,
+    /// After so many minutes without use a session there ends; without it as elsewhere.
+    #[serde(default)]
+    pub idle_minutes: Option<u32>,
 }
 
 fn yes() -> bool {
@@ -128,19 +162,17 @@ impl Default for Journal {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Address and port; port 0 takes a free one. Other than loopback needs certificate, key and token.
+    /// Address and port; port 0 takes a free one. Other than loopback needs certificate and key.
     pub bind: SocketAddr,
     /// The certificate chain, PEM.
     pub tls_certificate: Option<PathBuf>,
     /// Its key, PEM.
     pub tls_key: Option<PathBuf>,
-    /// A file with the token that clients send as `Authorization: Bearer …`.
-    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8_080)), tls_certificate: None, tls_key: None, token_file: None }
+        Self { bind: SocketAddr::from(([127, 0, 0, 1], 8_080)), tls_certificate: None, tls_key: None }
     }
 }
 
@@ -189,6 +221,12 @@ pub struct Ward {
     pub id: WardId,
     /// Its name, shown on pages.
     pub name: String,
+    /// The facility that it belongs to; without it the hospital's own.
+    #[serde(default)]
+    pub facility: Option<String>,
+    /// The building that it is in.
+    #[serde(default)]
+    pub building: Option<String>,
     /// Its beds as `ROOM:BED`.
     pub beds: Vec<String>,
 }
@@ -209,6 +247,9 @@ pub struct Cabinet {
     /// Its name, shown on pages.
     #[serde(default)]
     pub name: String,
+    /// The ward that it stands in; without it only roles for the house reach it.
+    #[serde(default)]
+    pub ward: Option<WardId>,
     /// The device that opens its drawers, where one does.
     #[serde(default)]
     pub drawers: Option<DeviceId>,

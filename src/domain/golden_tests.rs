@@ -57,6 +57,9 @@ fn every_stored_event_is_read_and_the_newest_are_written_the_same() {
             "record-numbers" => aggregate::<record_numbers::RecordNumbers>(&payload),
             "patient" => aggregate::<patient::Patient>(&payload),
             "encounter" => aggregate::<encounter::Encounter>(&payload),
+            "staff" => aggregate::<staff::Staff>(&payload),
+            "user" => aggregate::<user::User>(&payload),
+            "access" => read_and_written::<disclosure::Event>(&payload, disclosure::Event::name),
             "device" => read_and_written::<device::Event>(&payload, device::Event::name),
             other => panic!("no such stream kind: {other}"),
         };
@@ -108,9 +111,11 @@ fn every_state_is_read_and_written_the_same() {
             "record-numbers" => state::<record_numbers::RecordNumbers>(&line),
             "patient" => state::<patient::Patient>(&line),
             "encounter" => state::<encounter::Encounter>(&line),
+            "staff" => state::<staff::Staff>(&line),
+            "user" => state::<user::User>(&line),
             other => panic!("no such aggregate: {other}"),
         }
         seen.insert(line.stream);
     }
-    assert_eq!(seen.len(), 9);
+    assert_eq!(seen.len(), 11);
 }

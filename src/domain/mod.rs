@@ -11,11 +11,15 @@ pub mod bed;
 pub mod cabinet;
 pub mod census;
 pub mod device;
+pub mod disclosure;
 pub mod encounter;
 pub mod patient;
 pub mod quarantine;
 pub mod record_numbers;
+pub mod rights;
 pub mod specimen;
+pub mod staff;
+pub mod user;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

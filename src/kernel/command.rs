@@ -84,6 +84,8 @@ impl Serialize for CommandId {
 pub enum Principal {
     /// A person, by the name of their login or badge.
     Person(String),
+    /// A program with a token, by the name of its account.
+    Program(String),
     /// A device.
     Device(DeviceId),
     /// wardd itself, by the part of it that acted (`billing`).
@@ -94,6 +96,7 @@ impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Principal::Person(name) => write!(f, "person:{name}"),
+            Principal::Program(name) => write!(f, "program:{name}"),
             Principal::Device(device) => write!(f, "device:{device}"),
             Principal::System(part) => write!(f, "system:{part}"),
         }

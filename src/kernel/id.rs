@@ -92,6 +92,8 @@ identity!(/// A bed: `WARD:ROOM:BED`, the three parts of HL7 v2 PL (PV1-3.1 to .
     BedId, "bed", check_bed);
 identity!(/// A specimen's accession number, as printed on the tube. Our own end in a Luhn check digit.
     Accession, "accession", check_key);
+identity!(/// A user: somebody with a name to sign in with, or a program with tokens; lower case.
+    UserId, "user", check_user);
 identity!(/// A patient's account: `acc_` and the medical record number.
     AccountId, "account", check_account);
 
@@ -101,6 +103,14 @@ fn check_bed(what: &'static str, text: &str) -> Result<(), Invalid> {
         return Err(Invalid::new(what, text, "a bed is WARD:ROOM:BED"));
     }
     Ok(())
+}
+
+fn check_user(what: &'static str, text: &str) -> Result<(), Invalid> {
+    check_key(what, text)?;
+    match text.chars().find(|c| !c.is_ascii_lowercase() && !c.is_ascii_digit() && !"-_.".contains(*c)) {
+        Some(c) => Err(Invalid::new(what, text, format!("character {c:?} is not allowed (lower-case letters, digits and -_. are)"))),
+        None => Ok(()),
+    }
 }
 
 fn check_account(what: &'static str, text: &str) -> Result<(), Invalid> {
@@ -225,17 +235,21 @@ pub enum StreamKind {
     Device,
     /// One message that waits for a person.
     Quarantine,
-    /// The hospital itself: accession numbers.
+    /// The hospital itself: accession numbers, its staff.
     Hospital,
     /// Who a patient is, and what is known of them.
     Patient,
     /// A stay or visit.
     Encounter,
+    /// How a user signed in, and what they opened in emergencies.
+    User,
+    /// What a user looked at.
+    Access,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 9] = [
+    pub const ALL: [StreamKind; 11] = [
         StreamKind::Bed,
         StreamKind::Specimen,
         StreamKind::Cabinet,
@@ -245,6 +259,8 @@ impl StreamKind {
         StreamKind::Hospital,
         StreamKind::Patient,
         StreamKind::Encounter,
+        StreamKind::User,
+        StreamKind::Access,
     ];
 
     /// The word that stands before the slash of a stream id.
@@ -259,6 +275,8 @@ impl StreamKind {
             StreamKind::Hospital => "hospital",
             StreamKind::Patient => "patient",
             StreamKind::Encounter => "encounter",
+            StreamKind::User => "user",
+            StreamKind::Access => "access",
         }
     }
 }

@@ -238,6 +238,11 @@ impl Tick {
         self.0
     }
 
+    /// Milliseconds since an earlier tick; 0 when this one is before it.
+    pub const fn ms_since(self, earlier: Tick) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
     /// This tick and `ms` milliseconds more.
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))

@@ -118,7 +118,7 @@ impl Traces {
                 attributes.push(KeyValue::new("wardd.device", device.to_string()));
                 SpanKind::Consumer
             }
-            Principal::Person(_) => SpanKind::Server,
+            Principal::Person(_) | Principal::Program(_) => SpanKind::Server,
             Principal::System(part) => {
                 attributes.push(KeyValue::new("wardd.part", part.clone()));
                 SpanKind::Internal
@@ -155,6 +155,8 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Hospital => "hospital",
             StreamKind::Patient => "patient",
             StreamKind::Encounter => "encounter",
+            StreamKind::User => "user",
+            StreamKind::Access => "access",
         };
         format!("{part} {}", stored.event.kind)
     })

@@ -4,13 +4,19 @@
 //! **Invariant**: a row says which event it reflects last, so that an event that comes again changes nothing.
 //! **Invariant**: everything here can be thrown away and is rebuilt from the log.
 
+mod entries;
 mod history;
 mod open_items;
 mod people;
+mod person;
 mod projector;
 mod rows;
+mod trail;
 
+pub use entries::Entry;
 pub use history::{HeldItem, History};
 pub use people::Search;
+pub use person::person;
 pub use projector::Projector;
 pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
+pub use trail::{EmergencyRow, LinksRow};

@@ -84,6 +84,7 @@ impl Projector {
         for event in &batch.events {
             self.event(event, batch)?;
         }
+        self.rows.leave_trail(batch);
         self.rows.advance(batch.last());
         Ok(())
     }
@@ -108,7 +109,8 @@ impl Projector {
             StreamKind::Encounter => read(payload).into_iter().for_each(|found| self.encounter(key, event.sequence, &found)),
             StreamKind::Quarantine => return self.item(key, event),
             StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
-            StreamKind::Device | StreamKind::Hospital => {}
+            StreamKind::User => read(payload).into_iter().for_each(|found| self.rows.emergency(key, found)),
+            StreamKind::Device | StreamKind::Hospital | StreamKind::Access => {}
         }
         Ok(())
     }
@@ -147,6 +149,7 @@ impl Projector {
     }
 
     fn encounter(&self, key: &str, sequence: u64, event: &encounter::Event) {
+        self.rows.link_encounter(key, event);
         self.rows.update("encounter", key, |row: Option<EncounterRow>| {
             let mut row = row.unwrap_or_default();
             if row.sequence >= sequence {
@@ -172,6 +175,7 @@ impl Projector {
 
     fn specimen(&self, key: &str, sequence: u64, event: &specimen::Event, recorded: Timestamp) {
         self.rows.specimen_changed(key);
+        self.rows.link_specimen(key, event);
         self.rows.update("specimen", key, |row: Option<SpecimenRow>| {
             let mut row = row.unwrap_or_default();
             if row.sequence >= sequence {

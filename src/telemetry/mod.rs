@@ -3,12 +3,14 @@
 //! Flow: a happening calls its function here; Prometheus reads [`render`].
 //! **Invariant**: no patient data in logs or labels; labels come from closed enums and configured device names.
 
+mod access;
 mod actor;
 mod device;
 mod journal;
 mod logging;
 mod registry;
 
+pub use access::*;
 pub use actor::*;
 pub use device::*;
 pub use journal::*;

@@ -135,21 +135,16 @@ fn the_page_s_events_come_when_something_changes() {
 }
 
 #[test]
-fn off_loopback_it_does_not_start_without_tls_and_token_and_with_a_token_it_wants_it() {
+fn off_loopback_it_does_not_start_without_tls_or_as_an_open_house() {
     let site = Site::new();
     let path = site.folder.join("wardd.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", "bind = \"0.0.0.0:0\"\n[log]")).unwrap();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["run", "--config"]).arg(&path).output().unwrap();
-    assert!(!output.status.success());
-    assert!(String::from_utf8_lossy(&output.stderr).contains("WD-0301"));
-    std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", "bind = \"127.0.0.1:0\"\ntoken_file = \"token\"\n[log]")).unwrap();
-    std::fs::write(site.folder.join("token"), "secret\n").unwrap();
-    let daemon = site.start();
-    assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "").0, 401);
-    assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "Authorization: Bearer wrong\r\n").0, 401);
-    assert_eq!(daemon.raw("GET", "/api/v1/beds", None, "Authorization: Bearer secret\r\n").0, 200);
-    assert_eq!(daemon.raw("GET", "/healthz", None, "").0, 200);
+    for open in [true, false] {
+        std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", "bind = \"0.0.0.0:0\"\n[log]").replace("open = true", &format!("open = {open}"))).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_wardd")).args(["run", "--config"]).arg(&path).output().unwrap();
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("WD-0301"));
+    }
 }
 
 #[test]
@@ -160,10 +155,9 @@ fn with_a_certificate_it_speaks_tls_only_and_wardctl_trusts_the_named_authority(
     std::fs::write(file("tls.pem"), certified.cert.pem()).unwrap();
     std::fs::write(file("tls.key"), certified.signing_key.serialize_pem()).unwrap();
     std::fs::write(file("other.pem"), rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem()).unwrap();
-    std::fs::write(file("token"), "secret\n").unwrap();
     let path = file("wardd.toml");
     let text = std::fs::read_to_string(&path).unwrap();
-    let tls = "bind = \"127.0.0.1:0\"\ntls_certificate = \"tls.pem\"\ntls_key = \"tls.key\"\ntoken_file = \"token\"\n[log]";
+    let tls = "bind = \"127.0.0.1:0\"\ntls_certificate = \"tls.pem\"\ntls_key = \"tls.key\"\n[log]";
     std::fs::write(&path, text.replace("bind = \"127.0.0.1:0\"\n[log]", tls)).unwrap();
     let daemon = site.start();
     let at = format!("localhost:{}", daemon.endpoints["http"].port());
@@ -171,14 +165,14 @@ fn with_a_certificate_it_speaks_tls_only_and_wardctl_trusts_the_named_authority(
     // Somebody who never finishes the handshake holds up nobody.
     let silent: Vec<_> = (0..8).map(|_| daemon.connect("http")).collect();
     let list = |more: &[&str]| wardctl(&[&["quarantine", "list", "--http", &at], more].concat());
-    let trusted = list(&["--ca", &named("tls.pem"), "--token-file", &named("token")]);
+    let trusted = list(&["--ca", &named("tls.pem")]);
     assert!(trusted.status.success() && String::from_utf8_lossy(&trusted.stdout).contains("0 items"), "{trusted:?}");
     drop(silent);
     for (wrong, part) in [
-        (list(&["--ca", &named("other.pem"), "--token-file", &named("token")]), "does not answer"),
-        (list(&["--ca", &named("tls.pem")]), "token"),
-        (list(&["--token-file", &named("token")]), "--ca"),
-        (list(&["--ca", &named("token")]), "no certificate"),
+        (list(&["--ca", &named("other.pem")]), "does not answer"),
+        (list(&[]), "--ca"),
+        (list(&["--ca", &named("wardd.toml")]), "no certificate"),
+        (list(&["--ca", &named("tls.pem"), "--token-file", &named("nothing")]), "nothing"),
     ] {
         let said = [wrong.stdout.as_slice(), &wrong.stderr].concat();
         assert!(!wrong.status.success() && String::from_utf8_lossy(&said).contains(part), "{part}: {}", String::from_utf8_lossy(&said));

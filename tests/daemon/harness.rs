@@ -24,6 +24,7 @@ directory = "data"
 [journal]
 keyring = "keyring.toml"
 segment_mib = 1
+{access}
 [http]
 bind = "127.0.0.1:0"
 [log]
@@ -92,7 +93,9 @@ impl Site {
         let folder = std::env::temp_dir().join(format!("wardd-it-{}-{number}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).unwrap();
-        let text = CONFIG.replace("{root}", env!("CARGO_MANIFEST_DIR")).replace("{drawers}", drawers).replace("{extra}", extra);
+        // A test that has an [access] of its own asks who somebody is; the others are about something else.
+        let access = if extra.contains("[access]") { "" } else { "[access]\nopen = true" };
+        let text = CONFIG.replace("{root}", env!("CARGO_MANIFEST_DIR")).replace("{drawers}", drawers).replace("{extra}", extra).replace("{access}", access);
         std::fs::write(folder.join("wardd.toml"), text.replace("{folder}", folder.to_str().unwrap())).unwrap();
         assert!(wardctl(&["keyring", "new", folder.join("keyring.toml").to_str().unwrap()]).status.success());
         Self { folder }
@@ -155,7 +158,17 @@ impl Drop for Site {
 }
 
 pub fn wardctl(arguments: &[&str]) -> std::process::Output {
-    Command::new(env!("CARGO_BIN_EXE_wardctl")).args(arguments).stdin(Stdio::null()).output().unwrap()
+    wardctl_as(Path::new("/nowhere"), arguments, "")
+}
+
+/// wardctl of somebody whose token is kept under a folder, with lines piped in.
+pub fn wardctl_as(home: &Path, arguments: &[&str], lines: &str) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wardctl"));
+    command.args(arguments).env("XDG_CONFIG_HOME", home).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Whoever reads nothing closes it.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    child.wait_with_output().unwrap()
 }
 
 /// A daemon that runs; killed when dropped.

@@ -1,6 +1,7 @@
 //! Flows through the real binary: devices on sockets, ptys and a real broker, kills, restarts, drains.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod access;
 mod api;
 mod broker;
 mod formats;

@@ -11,3 +11,7 @@ source.onerror = () => {
   line.textContent = "line to wardd lost: what you see is old";
   line.className = "lost";
 };
+source.addEventListener("signed-out", () => {
+  source.close();
+  location.href = "/login";
+});

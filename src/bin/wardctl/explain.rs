@@ -57,7 +57,7 @@ const CODES: &[(&str, &str, &str)] = &[
     ),
     (
         "WD-0306",
-        "The configuration was read again at SIGHUP and not taken over, since it has a fault or changes more than prices and tests. Everything is as it was.",
+        "The configuration was read again at SIGHUP and not taken over, since it has a fault or changes more than prices, tests and roles. Everything is as it was.",
         "Run `wardd check`, mend what it says, and reload; or restart wardd for devices, beds, cabinets and listeners.",
     ),
     (
@@ -81,7 +81,27 @@ const CODES: &[(&str, &str, &str)] = &[
         "The task of a gateway has shown no sign of life for 20 s; systemd's watchdog is not fed and will start wardd anew.",
         "Nothing that was acknowledged is lost. Report the log: it names the device.",
     ),
-    ("WD-0301", "The web server would be open to the network without encryption or credential.", "Set tls_certificate, tls_key and token_file, or bind to 127.0.0.1."),
+    (
+        "WD-0301",
+        "The web server would be open to the network without encryption, or to everybody.",
+        "Set tls_certificate and tls_key and take access.open away, or bind to 127.0.0.1.",
+    ),
+    (
+        "WD-0501",
+        "access.open is set: nobody is asked who they are, and everybody may do everything.",
+        "Leave it for demonstrations. For a house take it away, restart, and make the first user: `wardctl init`, `wardctl first-user`.",
+    ),
+    (
+        "WD-0502",
+        "Somebody opened a patient's record in an emergency, which their roles alone do not reach.",
+        "Whoever may review it looks: `wardctl emergency list`, then `wardctl emergency review`.",
+    ),
+    (
+        "WD-0503",
+        "What was shown to somebody could not be recorded: the journal takes nothing and too much waits already. Care goes on; the audit has a gap.",
+        "Free the disk (WD-0102). The log line names user and record: note it where the audit is kept.",
+    ),
+    ("WD-0504", "The file of roles cannot be used.", "Mend what the message says; config/roles.toml is the commented reference."),
     ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
     (
         "WD-0309",

@@ -1,15 +1,19 @@
 //! `wardctl`: the operator's command.
 
+mod audit;
 mod backup;
 mod bench;
 mod client;
 mod decode;
 mod explain;
+mod init;
 mod journal;
+mod login;
 mod out;
 mod profile;
 mod quarantine;
 mod top;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,6 +62,26 @@ enum Command {
         /// The folder.
         folder: PathBuf,
     },
+    /// Makes what a new house needs before wardd starts: data directory, key ring, and the secret for the first user.
+    Init(init::Arguments),
+    /// Makes the first user with the secret that `wardctl init` printed.
+    FirstUser(login::FirstUser),
+    /// Signs in; the token is kept for the commands after it.
+    Login(login::Login),
+    /// Signs out.
+    Logout(login::Plain),
+    /// Shows who is signed in, and what they may.
+    Whoami(login::Plain),
+    /// Sets one's own password.
+    Password(login::Plain),
+    /// Enrols one's own second factor.
+    SecondFactor(login::Plain),
+    /// Users: who they are, their roles, badges and tokens.
+    User(user::Arguments),
+    /// Who saw and did what.
+    Audit(audit::Arguments),
+    /// What was opened in emergencies.
+    Emergency(audit::Emergency),
     /// What waits for a person.
     Quarantine(quarantine::Arguments),
     /// Shows a running wardd in the terminal: devices, queues, journal, latencies.
@@ -100,6 +124,16 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Backup(arguments) => backup::backup(&arguments),
         Command::Restore(arguments) => backup::restore(&arguments),
         Command::Heal(arguments) => backup::heal(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::FirstUser(arguments) => login::first_user(&arguments),
+        Command::Login(arguments) => login::login(&arguments),
+        Command::Logout(arguments) => login::logout(&arguments),
+        Command::Whoami(arguments) => login::whoami(&arguments),
+        Command::Password(arguments) => login::password(&arguments),
+        Command::SecondFactor(arguments) => login::second_factor(&arguments),
+        Command::User(arguments) => user::run(&arguments),
+        Command::Audit(arguments) => audit::report(&arguments),
+        Command::Emergency(arguments) => audit::emergency(&arguments),
         Command::Quarantine(arguments) => quarantine::run(arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Bench(command) => bench::run(command),

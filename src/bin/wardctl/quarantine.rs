@@ -61,7 +61,7 @@ fn text(value: &Value, key: &str) -> String {
 
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode, String> {
     let server = arguments.server;
-    let user = std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
+    let user = server.user();
     let (method, path, body) = match &arguments.command {
         Command::List { from } => ("GET", format!("/api/v1/quarantine?limit=500&from={from}"), None),
         Command::Show { item } => ("GET", format!("/api/v1/quarantine/{item}"), None),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::rights::Permission;
 use super::{Aggregate, Context, Folded};
 use crate::kernel::{Money, StreamKind, Timestamp};
 
@@ -62,6 +63,16 @@ pub enum Command {
     },
     /// Pays what is owed; nothing when nothing is.
     Settle,
+}
+
+impl Command {
+    /// The permission that it needs.
+    pub fn needs(&self) -> Permission {
+        match self {
+            Command::Post(_) => Permission::Charge,
+            Command::Pay { .. } | Command::Settle => Permission::TakePayments,
+        }
+    }
 }
 
 /// What may have happened to an account.

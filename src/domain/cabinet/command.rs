@@ -2,6 +2,7 @@
 
 use rust_decimal::Decimal;
 
+use crate::domain::rights::Permission;
 use crate::kernel::{Date, Gtin, ItemId, Mrn, PocketId, Timestamp};
 
 /// A command; quantities are in the item's dispensing unit and above zero.
@@ -93,6 +94,20 @@ pub enum Command {
     },
     /// Another system's cabinet reports what has happened there (HL7 OMS^O05 with ZPM).
     Report(Reported),
+}
+
+impl Command {
+    /// The permission that it needs.
+    pub fn needs(&self) -> Permission {
+        match self {
+            Command::AssignPocket { .. } => Permission::AssignPockets,
+            Command::Load { .. } | Command::Unload { .. } | Command::Report(_) => Permission::StockCabinets,
+            Command::Vend { .. } | Command::CancelVend { .. } | Command::Give { .. } | Command::Return { .. } => Permission::Dispense,
+            Command::Waste { .. } => Permission::Waste,
+            Command::Count { .. } => Permission::CountPockets,
+            Command::ResolveDiscrepancy { .. } => Permission::ResolveDiscrepancies,
+        }
+    }
 }
 
 /// How a withdrawal is named.

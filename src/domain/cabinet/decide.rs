@@ -74,7 +74,7 @@ fn witness(context: &Context) -> Result<String, Rejection> {
     let witness = context.witness.clone().filter(|name| !name.trim().is_empty()).ok_or(Rejection::WitnessMissing)?;
     match &context.principal {
         Principal::Person(actor) if is_same_person(actor, &witness) => Err(Rejection::WitnessIsActor),
-        Principal::Person(_) | Principal::Device(_) | Principal::System(_) => Ok(witness),
+        Principal::Person(_) | Principal::Program(_) | Principal::Device(_) | Principal::System(_) => Ok(witness),
     }
 }
 

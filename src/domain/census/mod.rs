@@ -8,10 +8,12 @@
 mod beds;
 mod command;
 mod identity;
+mod needs;
 mod rejection;
 mod stays;
 
 pub use command::{Admission, Command};
+pub use needs::About;
 pub use rejection::Rejection;
 
 use super::Context;

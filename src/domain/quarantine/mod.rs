@@ -5,6 +5,7 @@
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::rights::Permission;
 use super::{Aggregate, Context, Folded};
 use crate::kernel::{Accession, DeviceId, Loinc, PocketId, StreamKind, Timestamp};
 
@@ -188,6 +189,15 @@ pub enum Command {
         /// To which.
         accession: Accession,
     },
+}
+
+impl Command {
+    /// The permission that it needs.
+    pub fn needs(&self) -> Permission {
+        match self {
+            Command::Hold { .. } | Command::Retried | Command::Discard { .. } | Command::Bound { .. } => Permission::ResolveQuarantine,
+        }
+    }
 }
 
 /// What may have happened to an item.

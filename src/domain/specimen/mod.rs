@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::quarantine::Reason;
+use super::rights::Permission;
 use super::{Aggregate, Context, Folded};
 use crate::kernel::{DeviceId, Loinc, Mrn, StreamKind, Timestamp, Unit};
 
@@ -82,6 +83,18 @@ pub enum Command {
         /// Whether a person asks for it: then all are filed, or none.
         is_by_hand: bool,
     },
+}
+
+impl Command {
+    /// The permission that it needs.
+    pub fn needs(&self) -> Permission {
+        match self {
+            Command::Order { .. } | Command::AddTests { .. } => Permission::OrderTests,
+            Command::Collect => Permission::CollectSpecimens,
+            Command::Receive => Permission::ReceiveSpecimens,
+            Command::FileResults { .. } => Permission::FileResults,
+        }
+    }
 }
 
 /// How urgent an order is.

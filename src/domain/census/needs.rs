@@ -1,0 +1,92 @@
+//! What each command about people, stays and beds needs to be permitted, and of whom or what it is.
+
+use super::Command;
+use crate::domain::encounter::Clearance;
+use crate::domain::rights::Permission;
+use crate::kernel::{BedId, Mrn};
+
+/// Of whom or what a command is, for the question who may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About<'a> {
+    /// A bed; who admits, admits to a bed of their ward.
+    Bed(&'a BedId),
+    /// A patient.
+    Patient(&'a Mrn),
+    /// The ward that is asked to take a patient: it alone accepts.
+    Receiver(&'a Mrn),
+    /// Two patients: both must be within reach.
+    Both(&'a Mrn, &'a Mrn),
+    /// Somebody who is nowhere yet, or whose record is not looked into.
+    Anybody,
+}
+
+impl Command {
+    /// The permission that it needs.
+    pub fn needs(&self) -> Permission {
+        match self {
+            Command::Register { .. } => Permission::RegisterPatient,
+            Command::Merge { .. } | Command::Unmerge { .. } => Permission::MergePatients,
+            Command::RecordAllergy { .. } | Command::RefuteAllergy { .. } | Command::NoKnownAllergies { .. } => Permission::RecordAllergies,
+            Command::Restrict { .. } => Permission::RestrictPatient,
+            Command::PrintWristband { .. } => Permission::PrintWristband,
+            Command::Plan { .. } | Command::CancelPlan { .. } | Command::Admit(_) | Command::CancelAdmission { .. } => Permission::Admit,
+            Command::RequestTransfer { .. }
+            | Command::AcceptTransfer { .. }
+            | Command::CancelTransfer { .. }
+            | Command::Move { .. }
+            | Command::MoveBack { .. }
+            | Command::Swap { .. }
+            | Command::ChangeClass { .. }
+            | Command::BeginLeave { .. }
+            | Command::EndLeave { .. }
+            | Command::ExpectEnd { .. } => Permission::Transfer,
+            Command::Clear { clearance, .. } => match clearance {
+                Clearance::Clinical => Permission::ClearClinically,
+                Clearance::Nursing => Permission::ClearNursing,
+                Clearance::Pharmacy => Permission::ClearPharmacy,
+                Clearance::Billing => Permission::ClearBilling,
+            },
+            Command::Discharge { .. } | Command::CancelDischarge { .. } => Permission::Discharge,
+            Command::RecordDeath { .. } | Command::WithdrawDeath { .. } => Permission::RecordDeath,
+            Command::OfVisit { command, .. } => command.needs(),
+            Command::Block { .. } | Command::Unblock { .. } => Permission::BlockBeds,
+            Command::Clean { .. } => Permission::CleanBeds,
+            Command::Isolate { .. } => Permission::IsolateBeds,
+        }
+    }
+
+    /// Of whom or what it is.
+    pub fn about(&self) -> About<'_> {
+        match self {
+            // Whoever keeps restrictions lifts them too, without a look into the record.
+            Command::Register { is_new: true, .. } | Command::Restrict { .. } => About::Anybody,
+            Command::Plan { admission, .. } | Command::Admit(admission) => admission.bed.as_ref().map_or(About::Patient(&admission.patient), About::Bed),
+            Command::Merge { survivor, merged } => About::Both(survivor, merged),
+            Command::Swap { patient, with, .. } => About::Both(patient, with),
+            Command::Block { bed, .. } | Command::Unblock { bed } | Command::Clean { bed } | Command::Isolate { bed, .. } => About::Bed(bed),
+            Command::AcceptTransfer { patient } => About::Receiver(patient),
+            Command::OfVisit { command, .. } => command.about(),
+            Command::Unmerge { merged, .. } => About::Patient(merged),
+            Command::Register { patient, .. }
+            | Command::RecordAllergy { patient, .. }
+            | Command::RefuteAllergy { patient, .. }
+            | Command::NoKnownAllergies { patient }
+            | Command::PrintWristband { patient }
+            | Command::CancelPlan { patient, .. }
+            | Command::CancelAdmission { patient, .. }
+            | Command::RequestTransfer { patient, .. }
+            | Command::CancelTransfer { patient }
+            | Command::Move { patient, .. }
+            | Command::MoveBack { patient, .. }
+            | Command::ChangeClass { patient, .. }
+            | Command::BeginLeave { patient }
+            | Command::EndLeave { patient }
+            | Command::ExpectEnd { patient, .. }
+            | Command::Clear { patient, .. }
+            | Command::Discharge { patient, .. }
+            | Command::RecordDeath { patient }
+            | Command::WithdrawDeath { patient }
+            | Command::CancelDischarge { patient, .. } => About::Patient(patient),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Where to look for what somebody did and who saw whom: sequences of events by user and by patient, in pages; and what belongs to a
+//! patient besides their own stream.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::Rows;
+use crate::domain::disclosure;
+use crate::domain::user::{self, Emergency};
+use crate::domain::{encounter, specimen};
+use crate::journal::{StoredBatch, StoredEvent};
+use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
+
+/// Events of a page.
+const PAGE: usize = 256;
+
+/// The newest page of a trail, and how many full ones lie before it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Head {
+    full: u64,
+    events: Vec<u64>,
+}
+
+/// The streams that belong to a patient besides their own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinksRow {
+    /// Stays.
+    pub encounters: BTreeSet<String>,
+    /// Specimens.
+    pub specimens: BTreeSet<String>,
+}
+
+/// A record that was opened in an emergency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmergencyRow {
+    /// Who opened it.
+    pub user: String,
+    /// What.
+    pub emergency: Emergency,
+    /// Whether somebody has looked at it.
+    pub is_reviewed: bool,
+}
+
+fn of_user(name: &str) -> String {
+    format!("user.{name}")
+}
+
+fn of_patient(mrn: &Mrn) -> String {
+    format!("patient.{mrn}")
+}
+
+/// The patients whom an event concerns that stands in nobody's own stream.
+fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
+    let payload = event.event.payload.get();
+    match event.event.stream.kind() {
+        StreamKind::Access => match serde_json::from_str(payload) {
+            Ok(disclosure::Event::RecordShown { patients, .. }) => patients,
+            Err(_) => Vec::new(),
+        },
+        StreamKind::User => match serde_json::from_str(payload) {
+            Ok(user::Event::GlassBroken { emergency, .. }) => vec![emergency.patient],
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+impl Rows {
+    /// Notes who did it, and whose records were seen.
+    pub(super) fn leave_trail(&self, batch: &StoredBatch) {
+        if let Principal::Person(name) | Principal::Program(name) = &batch.meta.principal {
+            self.append(&of_user(name), batch.first());
+        }
+        for event in &batch.events {
+            seen_by(event).iter().for_each(|mrn| self.append(&of_patient(mrn), event.sequence));
+        }
+    }
+
+    fn append(&self, trail: &str, sequence: u64) {
+        let mut page = None;
+        self.update("trail", trail, |head: Option<Head>| {
+            let mut head = head.unwrap_or_default();
+            if head.events.last().is_some_and(|last| *last >= sequence) {
+                return None;
+            }
+            if head.events.len() >= PAGE {
+                page = Some((head.full, std::mem::take(&mut head.events)));
+                head.full += 1;
+            }
+            head.events.push(sequence);
+            Some(head)
+        });
+        if let Some((number, events)) = page {
+            self.update("trail", &format!("{trail}.{number}"), |_: Option<Vec<u64>>| Some(events));
+        }
+    }
+
+    fn trail(&self, trail: &str, limit: usize) -> Vec<u64> {
+        let Some(head) = self.get::<Head>("trail", trail) else { return Vec::new() };
+        let mut newest: Vec<u64> = head.events.into_iter().rev().collect();
+        let mut number = head.full;
+        while number > 0 && newest.len() < limit {
+            number -= 1;
+            newest.extend(self.get::<Vec<u64>>("trail", &format!("{trail}.{number}")).unwrap_or_default().into_iter().rev());
+        }
+        newest.truncate(limit);
+        newest
+    }
+
+    /// The first events of what a user or program did, the newest first.
+    pub fn trail_of_user(&self, name: &str, limit: usize) -> Vec<u64> {
+        self.trail(&of_user(name), limit)
+    }
+
+    /// The events that say who saw a patient's records under a number, the newest first.
+    pub fn trail_of_patient(&self, mrn: &Mrn, limit: usize) -> Vec<u64> {
+        self.trail(&of_patient(mrn), limit)
+    }
+
+    /// The streams in which something is written of a number.
+    pub fn streams_of(&self, mrn: &Mrn) -> Vec<StreamId> {
+        let links: LinksRow = self.get("links", mrn.as_str()).unwrap_or_default();
+        let own = [StreamId::new(StreamKind::Patient, mrn.as_str()), StreamId::new(StreamKind::Account, crate::kernel::AccountId::of(mrn).as_str())];
+        let stays = links.encounters.into_iter().map(|key| StreamId::new(StreamKind::Encounter, key));
+        let specimens = links.specimens.into_iter().map(|key| StreamId::new(StreamKind::Specimen, key));
+        own.into_iter().chain(stays).chain(specimens).collect()
+    }
+
+    /// A stay is a patient's.
+    pub(super) fn link_encounter(&self, key: &str, event: &encounter::Event) {
+        if let encounter::Event::Planned { patient, .. } | encounter::Event::Admitted { patient, .. } = event {
+            self.link(patient, |links| links.encounters.insert(key.to_owned()));
+        }
+    }
+
+    /// A specimen is a patient's.
+    pub(super) fn link_specimen(&self, key: &str, event: &specimen::Event) {
+        if let specimen::Event::TestsOrdered { patient, .. } = event {
+            self.link(patient, |links| links.specimens.insert(key.to_owned()));
+        }
+    }
+
+    fn link(&self, mrn: &Mrn, insert: impl FnOnce(&mut LinksRow) -> bool) {
+        self.update("links", mrn.as_str(), |links: Option<LinksRow>| {
+            let mut links = links.unwrap_or_default();
+            insert(&mut links).then_some(links)
+        });
+    }
+
+    /// A record was opened in an emergency, or somebody has looked at that.
+    pub(super) fn emergency(&self, user: &str, event: user::Event) {
+        match event {
+            user::Event::GlassBroken { id, emergency } => {
+                self.update("emergency", &id, |row: Option<EmergencyRow>| row.is_none().then(|| EmergencyRow { user: user.to_owned(), emergency, is_reviewed: false }))
+            }
+            user::Event::GlassReviewed { id, .. } => {
+                self.update("emergency", &id, |row: Option<EmergencyRow>| row.map(|row| EmergencyRow { is_reviewed: true, ..row }));
+            }
+            _ => {}
+        }
+    }
+
+    /// What was opened in emergencies and nobody has looked at.
+    pub fn emergencies(&self) -> Vec<(String, EmergencyRow)> {
+        self.list::<EmergencyRow>("emergency", "", usize::MAX).into_iter().filter(|(_, row)| !row.is_reviewed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::journal::views::MemoryViews;
+
+    #[test]
+    fn a_trail_goes_on_over_pages_and_an_event_that_comes_again_stands_once() {
+        let rows = Rows::open(Arc::new(MemoryViews::default()), 0).unwrap();
+        for sequence in 1..=1_000 {
+            rows.append("user.ada", sequence);
+            rows.append("user.ada", sequence);
+        }
+        let all: Vec<u64> = (1..=1_000).rev().collect();
+        assert_eq!(rows.trail_of_user("ada", usize::MAX), all);
+        assert_eq!(rows.trail_of_user("ada", 300), all[..300]);
+        rows.write().unwrap();
+        rows.append("user.ada", 1_000);
+        assert_eq!(rows.trail_of_user("ada", 3), [1_000, 999, 998]);
+        assert!(rows.trail_of_user("ben", 9).is_empty());
+    }
+}

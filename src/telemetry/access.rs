@@ -1,0 +1,80 @@
+//! Who signs in, what is refused, what is opened in emergencies.
+
+use super::registry::metric;
+
+metric!(sign_ins: IntCounterVec, "wardd_access_sign_ins_total", "Tries to sign in, by how they ended.", ["outcome"]);
+metric!(refused: IntCounterVec, "wardd_access_refused_total", "Requests that somebody's rights did not allow.", ["why"]);
+metric!(sessions: IntGauge, "wardd_access_sessions", "Sessions that are open.");
+metric!(emergencies: IntGauge, "wardd_access_emergencies_open", "Records that are open in an emergency now.");
+metric!(broken: IntCounter, "wardd_access_emergencies_total", "Records that were opened in an emergency.");
+metric!(shown: IntCounter, "wardd_audit_records_shown_total", "Answers with patients' data whose record is durable.");
+metric!(waiting: IntGauge, "wardd_audit_records_waiting", "Records of what was shown that the journal could not take yet.");
+metric!(open_house: IntGauge, "wardd_access_open", "1 when nobody's rights are checked, as in a demonstration.");
+
+/// Counters whose labels are known stand at zero from the start.
+pub fn begin_access_counters(is_open: bool) {
+    for outcome in ["done", "wrong", "locked", "too_many"] {
+        if let Some(metric) = sign_ins() {
+            metric.with_label_values(&[outcome]);
+        }
+    }
+    broken();
+    shown();
+    audit_waiting(0);
+    if let Some(metric) = open_house() {
+        metric.set(i64::from(is_open));
+    }
+    if is_open {
+        tracing::warn!("WD-0501 access.open: nobody is asked who they are, and everybody may do everything; this is for demonstrations");
+    }
+}
+
+/// Somebody tried to sign in.
+pub fn sign_in(outcome: &str) {
+    if let Some(metric) = sign_ins() {
+        metric.with_label_values(&[outcome]).inc();
+    }
+}
+
+/// Somebody's rights did not allow a request.
+pub fn access_refused(why: &str) {
+    if let Some(metric) = refused() {
+        metric.with_label_values(&[why]).inc();
+    }
+}
+
+/// How many sessions there are, and how many records are open in emergencies.
+pub fn access_sessions(open: usize, in_emergency: usize) {
+    for (metric, value) in [(sessions(), open), (emergencies(), in_emergency)] {
+        if let Some(metric) = metric {
+            metric.set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+/// A record was opened in an emergency: somebody is told at once.
+pub fn glass_broken(user: &str, emergency: &str) {
+    if let Some(metric) = broken() {
+        metric.inc();
+    }
+    tracing::warn!(user, emergency, "WD-0502 a patient's record was opened in an emergency: it waits for a review");
+}
+
+/// What was shown is stored.
+pub fn record_shown() {
+    if let Some(metric) = shown() {
+        metric.inc();
+    }
+}
+
+/// So many records of what was shown wait for the journal.
+pub fn audit_waiting(records: usize) {
+    if let Some(metric) = waiting() {
+        metric.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+}
+
+/// A record of what was shown is lost: the journal takes nothing, and too many wait.
+pub fn audit_lost(user: &str, what: &str) {
+    tracing::error!(user, what, "WD-0503 what was shown could not be recorded: the journal takes nothing and too much waits already");
+}
