@@ -268,7 +268,12 @@ fn licences_and_sources_of_all_dependencies_are_allowed() {
 #[test]
 fn no_crate_is_linked_in_two_major_versions_but_those_that_are_known() {
     // Each comes with a dependency that we cannot change: sled 0.34, serialport, rumqttc, serde_derive's move to syn 3.
+    // The first four stand in the lock file for rumqttc's websockets, which are not built.
     const KNOWN: &[&str] = &[
+        "block-buffer",
+        "crypto-common",
+        "digest",
+        "sha1",
         "bitflags",
         "getrandom",
         "nix",

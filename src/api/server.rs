@@ -1,7 +1,6 @@
 //! The listener: plain on loopback, TLS elsewhere.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +12,6 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
 /// A handshake may take so long.
@@ -28,37 +25,19 @@ pub enum ServerError {
     /// The address cannot be bound.
     #[error("WD-0303 http: cannot listen on {0}: {1}: free the port, or set another in http.bind")]
     Bind(SocketAddr, std::io::Error),
-    /// Certificate or key cannot be used.
-    #[error("WD-0304 http: {0}: {1}")]
-    Certificate(PathBuf, String),
 }
 
 /// A listener that is bound and not yet served.
 pub struct BoundServer {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Tls>,
 }
 
-fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, ServerError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error: &dyn std::fmt::Display| ServerError::Certificate(path.clone(), error.to_string())
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(|error| failed(certificate)(&error))?;
-    let key_bytes = PrivateKeyDer::from_pem_file(key).map_err(|error| failed(key)(&error))?;
-    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(certificate)(&error))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key_bytes)
-        .map_err(|error| failed(certificate)(&error))?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
+/// What TLS is spoken with; another one counts for connections to come.
+type Tls = watch::Receiver<Arc<ServerConfig>>;
 
-/// Binds the address, or takes the listener that was opened there before; with certificate and key it speaks TLS only.
-pub async fn bind(address: SocketAddr, opened: Option<std::net::TcpListener>, tls: Option<(&Path, &Path)>) -> Result<BoundServer, ServerError> {
-    let tls = tls.map(|(certificate, key)| acceptor(certificate, key)).transpose()?;
+/// Binds the address, or takes the listener that was opened there before; with a configuration of TLS it speaks TLS only.
+pub async fn bind(address: SocketAddr, opened: Option<std::net::TcpListener>, tls: Option<Tls>) -> Result<BoundServer, ServerError> {
     let listener = match opened {
         Some(opened) => TcpListener::from_std(opened),
         None => TcpListener::bind(address).await,
@@ -75,17 +54,17 @@ pub(super) struct TlsListener {
 }
 
 impl TlsListener {
-    fn new(listener: TcpListener, acceptor: TlsAcceptor) -> Self {
+    fn new(listener: TcpListener, tls: Tls) -> Self {
         let address = listener.local_addr();
         let (sender, ready) = mpsc::channel(HANDSHAKES);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, acceptor, sender));
+        accepting.spawn(accept(listener, tls, sender));
         Self { address, ready, _accepting: accepting }
     }
 }
 
 /// Accepts connections and shakes hands with each in a task of its own, so many at a time.
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
+async fn accept(listener: TcpListener, tls: Tls, ready: mpsc::Sender<(TlsStream<TcpStream>, SocketAddr)>) {
     let mut handshakes = JoinSet::new();
     loop {
         while handshakes.len() >= HANDSHAKES {
@@ -96,7 +75,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, ready: mpsc::Sende
             continue;
         };
         while handshakes.try_join_next().is_some() {}
-        let (acceptor, ready) = (acceptor.clone(), ready.clone());
+        let (acceptor, ready) = (TlsAcceptor::from(tls.borrow().clone()), ready.clone());
         handshakes.spawn(async move {
             match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 // Without a receiver the server has ended.
@@ -139,7 +118,7 @@ impl BoundServer {
         };
         let result = match self.tls {
             None => axum::serve(self.listener, router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await,
-            Some(acceptor) => axum::serve(TlsListener::new(self.listener, acceptor), router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await,
+            Some(tls) => axum::serve(TlsListener::new(self.listener, tls), router.into_make_service_with_connect_info::<Peer>()).with_graceful_shutdown(until).await,
         };
         if let Err(error) = result {
             tracing::error!(%error, "web server ended");

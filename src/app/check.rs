@@ -23,15 +23,14 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
         }
     }
     faults.extend(drawers(config, &known));
+    faults.extend(super::certificates::Read::new(config).err().map(|error| error.to_string()));
     faults.extend(wiring::policy(config).err());
     faults.extend(wiring::roles(config).err().map(|error| error.to_string()));
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
     faults.extend(wiring::keys(config).err().map(|error| error.to_string()));
-    let http = &config.http;
-    let files = [&http.tls_certificate, &http.tls_key].into_iter().flatten();
     let password = config.mqtt.as_ref().and_then(|mqtt| mqtt.password_file.as_ref());
-    faults.extend(files.chain(password).filter_map(|path| unreadable(path)));
-    faults.extend(config.mqtt.as_ref().filter(|_| password.is_none_or(|path| path.exists())).and_then(|mqtt| wiring::broker(mqtt).err()).map(|error| error.to_string()));
+    faults.extend(password.and_then(|path| unreadable(path)));
+    faults.extend(config.mqtt.as_ref().filter(|_| password.is_none_or(|path| path.exists())).and_then(|mqtt| wiring::broker(mqtt, None).err()).map(|error| error.to_string()));
     faults
 }
 

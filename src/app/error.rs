@@ -43,6 +43,9 @@ pub enum AppError {
     /// The web server.
     #[error("{0}")]
     Server(#[from] crate::api::ServerError),
+    /// A certificate.
+    #[error("{0}")]
+    Tls(#[from] crate::config::tls::TlsError),
     /// A device's listener.
     #[error("WD-0305 device {device}: cannot listen on {address}: {source}: free the port, or set another in link.bind")]
     Listen {

@@ -1,6 +1,6 @@
 //! Reading the configuration again at SIGHUP: all of it is checked first, and it is taken over whole or not at all.
 //!
-//! Prices, the catalogue of tests and what roles permit can be replaced while wardd runs. Everything else (devices, beds, cabinets,
+//! Prices, the catalogue of tests, what roles permit and certificates (in the same files) can be replaced while wardd runs. Everything else (devices, beds, cabinets,
 //! listeners, data) is what its actors and links were built from: a change of it wants a restart, and says so.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::certificates::{Certificates, Read};
 use super::check::check;
 use super::{AppError, profiles, wiring};
 use crate::config::Config;
@@ -25,6 +26,8 @@ pub struct Live {
     pub(super) catalogue: watch::Sender<Arc<BTreeMap<String, String>>>,
     /// What roles permit.
     pub(super) roles: watch::Sender<Arc<Roles>>,
+    /// Certificates, for connections to come.
+    pub(super) certificates: Certificates,
 }
 
 fn catalogue(config: &Config) -> BTreeMap<String, String> {
@@ -34,7 +37,12 @@ fn catalogue(config: &Config) -> BTreeMap<String, String> {
 impl Live {
     pub(super) fn new(config: &Config) -> Result<Self, AppError> {
         let (prices, roles) = (wiring::prices(config)?, wiring::roles(config)?);
-        Ok(Self { prices: watch::Sender::new(Arc::new(prices)), catalogue: watch::Sender::new(Arc::new(catalogue(config))), roles: watch::Sender::new(Arc::new(roles)) })
+        Ok(Self {
+            prices: watch::Sender::new(Arc::new(prices)),
+            catalogue: watch::Sender::new(Arc::new(catalogue(config))),
+            roles: watch::Sender::new(Arc::new(roles)),
+            certificates: Certificates::new(Read::new(config)?),
+        })
     }
 }
 
@@ -44,8 +52,8 @@ fn fixed(config: &Config) -> Config {
     Config { tests: Vec::new(), prices: None, access, ..config.clone() }
 }
 
-/// A configuration that may take the place of the running one, its prices and its roles.
-fn replacement(path: &Path, running: &Config) -> Result<(Config, PriceList, Roles), String> {
+/// A configuration that may take the place of the running one, its prices, roles and certificates.
+fn replacement(path: &Path, running: &Config) -> Result<(Config, PriceList, Roles, Read), String> {
     let config = Config::load(path).map_err(|error| error.to_string())?;
     let faults = check(&config, &profiles::Source::Folder(config.profiles.clone()));
     if !faults.is_empty() {
@@ -56,17 +64,19 @@ fn replacement(path: &Path, running: &Config) -> Result<(Config, PriceList, Role
     }
     let prices = wiring::prices(&config).map_err(|error| error.to_string())?;
     let roles = wiring::roles(&config).map_err(|error| error.to_string())?;
-    Ok((config, prices, roles))
+    let certificates = Read::new(&config).map_err(|error| error.to_string())?;
+    Ok((config, prices, roles, certificates))
 }
 
 /// Takes over what is in the file now, or says why not and leaves everything as it is.
 pub(super) fn reload(path: &Path, running: &Config, live: &Live) {
     match replacement(path, running) {
-        Ok((config, prices, roles)) => {
+        Ok((config, prices, roles, certificates)) => {
             tracing::info!(path = %path.display(), prices = prices.len(), tests = config.tests.len(), "configuration reloaded");
             live.catalogue.send_replace(Arc::new(catalogue(&config)));
             live.prices.send_replace(Arc::new(prices));
             live.roles.send_replace(Arc::new(roles));
+            live.certificates.replace(certificates);
             telemetry::reloaded(true);
         }
         Err(why) => {

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
@@ -121,7 +122,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
 
     telemetry::begin_counting();
     let (stop, stopping) = watch::channel(false);
-    let mut wired = wire(config, &device_profiles, &hospital, &clock, &stopping).await?;
+    let mut wired = wire(config, &device_profiles, &live.certificates, &hospital, &clock, &stopping).await?;
     let mut consumers = JoinSet::new();
     let following = Consumers {
         log: shared.clone(),
@@ -140,11 +141,11 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     }
 
     let http = &config.http;
-    let tls = http.tls_certificate.clone().zip(http.tls_key.clone());
+    let tls = live.certificates.http.as_ref().map(watch::Sender::subscribe);
     let is_tls = tls.is_some();
     let (address, opened_before) = (http.bind, sockets::inherited("http", http.bind)?);
     // Where it is bound is where its connections are woken.
-    let bound = desk.spawn(async move { api::bind(address, opened_before, tls.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()))).await });
+    let bound = desk.spawn(async move { api::bind(address, opened_before, tls).await });
     let server = bound.await.map_err(|error| AppError::Setting(format!("http: {error}")))??;
     if let Ok(address) = server.address() {
         wired.endpoints.insert("http".to_owned(), address);
@@ -153,6 +154,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let gate = Arc::new(gate.map_err(|failure| AppError::Setting(failure.to_string()))?);
     let (watching, until) = (gate.clone(), stopping.clone());
     wired.tasks.spawn_on(async move { watching.watch(until).await }, desk);
+    wired.tasks.spawn_on(live.certificates.watch(clock.clone(), stopping.clone()), desk);
     let api = Api {
         name: config.hospital.name.as_str().into(),
         hospital: hospital.clone(),
@@ -179,8 +181,15 @@ struct Wired {
     pulses: Vec<Arc<Pulse>>,
 }
 
-async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hospital: &Arc<Hospital>, clock: &Clock, stopping: &watch::Receiver<bool>) -> Result<Wired, AppError> {
-    let broker = config.mqtt.as_ref().map(wiring::broker).transpose()?;
+async fn wire(
+    config: &Config,
+    profiles: &BTreeMap<DeviceId, Arc<Profile>>,
+    certificates: &Certificates,
+    hospital: &Arc<Hospital>,
+    clock: &Clock,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Wired, AppError> {
+    let broker = config.mqtt.as_ref().map(|mqtt| wiring::broker(mqtt, Some(certificates))).transpose()?;
     let sender = broker.as_ref().map(|broker| link::mqtt::send(broker, telemetry::device("broker")));
     let mut wired = Wired { endpoints: BTreeMap::new(), devices: BTreeMap::new(), openers: BTreeMap::new(), tasks: JoinSet::new(), pulses: Vec::new() };
     let mut on_broker = Vec::new();
@@ -202,7 +211,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             }
             _ => None,
         };
-        let serving = wiring::serving(device, &profile).await?;
+        let serving = wiring::serving(device, &profile, certificates).await?;
         let expect = &profile.expect;
         telemetry::device(device.id.as_str()).expect(telemetry::Expected {
             silence_seconds: i64::from(expect.silence_minutes) * 60,
@@ -219,6 +228,7 @@ async fn wire(config: &Config, profiles: &BTreeMap<DeviceId, Arc<Profile>>, hosp
             figures: telemetry::device(device.id.as_str()),
             facility: config.hospital.facility.clone(),
             stop: stopping.clone(),
+            sender: device.sender.clone(),
             last_scan: gateway::LastScan::default(),
             peers: gateway::Peers::default(),
             gate: gateway::Gate::new(bad_frames),

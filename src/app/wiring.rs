@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::certificates::Certificates;
 use super::{AppError, profiles};
 use crate::access::{House, Station};
 use crate::actor::Layout;
@@ -18,6 +19,7 @@ use crate::journal::KeyRing;
 use crate::kernel::DeviceId;
 use crate::link::mqtt::Broker;
 use crate::link::serial::{LineFlow, LineParity, Parameters};
+use crate::link::tls::{Connecting, Listening};
 use crate::link::{SerialLink, TcpConnector, TcpServer};
 use crate::profile::{Flow, Parity, Profile};
 use crate::routing::Purpose;
@@ -116,14 +118,18 @@ pub(super) fn purpose(device: &Device) -> Purpose {
 }
 
 /// The link of a device; none for one on the broker.
-pub(super) async fn serving(device: &Device, profile: &Profile) -> Result<Option<Serving>, AppError> {
+pub(super) async fn serving(device: &Device, profile: &Profile, certificates: &Certificates) -> Result<Option<Serving>, AppError> {
     let figures = telemetry::device(device.id.as_str());
     Ok(match &device.link {
-        Link::TcpListen { bind, peers } => {
-            let server = TcpServer::bind(*bind, peers.clone(), figures).await.map_err(|source| AppError::Listen { device: device.id.to_string(), address: *bind, source })?;
+        Link::TcpListen { bind, peers, certificate } => {
+            let tls = certificate.clone().zip(certificates.listening.as_ref()).map(|(name, config)| Listening { config: config.subscribe(), name });
+            let server = TcpServer::bind(*bind, peers.clone(), tls, figures).await.map_err(|source| AppError::Listen { device: device.id.to_string(), address: *bind, source })?;
             Some(Serving::Listen(server))
         }
-        Link::TcpConnect { address } => Some(Serving::Connect(TcpConnector::new(address.clone(), figures))),
+        Link::TcpConnect { address, certificate } => {
+            let tls = certificate.clone().zip(certificates.connecting.as_ref()).map(|(name, config)| Connecting { config: config.subscribe(), name });
+            Some(Serving::Connect(TcpConnector::new(address.clone(), tls, figures)))
+        }
         Link::Serial { path, baud } => {
             let serial = &profile.serial;
             let parameters = Parameters {
@@ -148,7 +154,7 @@ pub(super) async fn serving(device: &Device, profile: &Profile) -> Result<Option
 }
 
 /// The broker's address and login.
-pub(super) fn broker(mqtt: &Mqtt) -> Result<Broker, AppError> {
+pub(super) fn broker(mqtt: &Mqtt, certificates: Option<&Certificates>) -> Result<Broker, AppError> {
     let wrong = || AppError::Setting(format!("mqtt.broker {:?} is host:port", mqtt.broker));
     let (host, port) = mqtt.broker.rsplit_once(':').ok_or_else(wrong)?;
     let port = port.parse().map_err(|_| wrong())?;
@@ -160,5 +166,6 @@ pub(super) fn broker(mqtt: &Mqtt) -> Result<Broker, AppError> {
         (Some(user), None) => Some((user.clone(), String::new())),
         (None, _) => None,
     };
-    Ok(Broker { host: host.to_owned(), port, client_id: mqtt.client_id.clone(), login })
+    let tls = certificates.and_then(|certificates| certificates.connecting.as_ref()).filter(|_| mqtt.tls).map(|config| config.borrow().clone());
+    Ok(Broker { host: host.to_owned(), port, client_id: mqtt.client_id.clone(), login, tls })
 }

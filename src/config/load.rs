@@ -108,6 +108,9 @@ impl Config {
         rebase(&mut self.profiles);
         let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.journal.mirror, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.access.roles];
         optional.into_iter().flatten().for_each(rebase);
+        if let Some(tls) = &mut self.tls {
+            [&mut tls.certificate, &mut tls.key, &mut tls.authorities].into_iter().for_each(rebase);
+        }
         if let Some(path) = self.mqtt.as_mut().and_then(|mqtt| mqtt.password_file.as_mut()) {
             rebase(path);
         }
@@ -129,6 +132,14 @@ impl Config {
                 "WD-0310 traces.endpoint is {:?}: traces leave this machine by a collector only; name one on it, such as http://127.0.0.1:4318/v1/traces",
                 traces.endpoint
             ));
+        }
+        if let Some(mqtt) = &self.mqtt {
+            if mqtt.tls && self.tls.is_none() {
+                faults.push("mqtt.tls needs [tls] with our certificate, its key and the authorities".to_owned());
+            }
+            if !mqtt.tls && !is_pinned(&mqtt.broker) {
+                faults.push(format!("WD-0302 mqtt.broker {} is a name and the line is not encrypted: set mqtt.tls, or name the broker's address in digits", mqtt.broker));
+            }
         }
         self.place_faults(&mut faults);
         self.device_faults(&mut faults);
@@ -220,18 +231,28 @@ impl Config {
                 faults.push("device broker: this name stands for the MQTT broker in metrics: give the device another".to_owned());
             }
             match &device.link {
-                Link::TcpListen { bind, peers } => {
+                Link::TcpListen { bind, peers, certificate } => {
                     if bind.port() != 0 && !binds.insert(*bind) {
                         faults.push(format!("device {}: {bind} is taken by another device or the web server: two on one listener cannot be told apart", device.id));
                     }
-                    if !bind.ip().is_loopback() && peers.is_empty() {
-                        faults
-                            .push(format!("WD-0302 device {}: {bind} is not loopback and the line is not encrypted: name the addresses that may connect in link.peers", device.id));
+                    if !bind.ip().is_loopback() && peers.is_empty() && certificate.is_none() {
+                        faults.push(format!(
+                            "WD-0302 device {}: {bind} is not loopback and the line is not encrypted: name the device's certificate in link.certificate, or the addresses that may connect in link.peers",
+                            device.id
+                        ));
                     }
                 }
                 Link::Mqtt if self.mqtt.is_none() => faults.push(format!("device {}: there is no [mqtt] broker to connect to", device.id)),
-                Link::TcpConnect { address } if !address.contains(':') => faults.push(format!("device {}: link.address {address:?} is host:port", device.id)),
+                Link::TcpConnect { address, .. } if !address.contains(':') => faults.push(format!("device {}: link.address {address:?} is host:port", device.id)),
+                Link::TcpConnect { address, certificate: None } if !is_pinned(address) => faults.push(format!(
+                    "WD-0302 device {}: {address} is a name and the line is not encrypted: whoever answers for the name would get patients' data; name the device's certificate in link.certificate, or its address in digits",
+                    device.id
+                )),
                 Link::Mqtt | Link::TcpConnect { .. } | Link::Serial { .. } => {}
+            }
+            let is_named = matches!(&device.link, Link::TcpListen { certificate: Some(_), .. } | Link::TcpConnect { certificate: Some(_), .. });
+            if is_named && self.tls.is_none() {
+                faults.push(format!("device {}: link.certificate needs [tls] with our certificate, its key and the authorities", device.id));
             }
             if device.purpose == Some(ScanPurpose::Load) {
                 match &device.cabinet {
@@ -242,6 +263,12 @@ impl Config {
             }
         }
     }
+}
+
+/// Whether an address without encryption is of one machine: its digits, or this one.
+fn is_pinned(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Whether an address is of this machine: there traces need no encryption.

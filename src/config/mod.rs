@@ -6,6 +6,7 @@
 mod load;
 mod prices;
 mod schema;
+pub mod tls;
 
 pub use load::{ConfigError, near};
 pub use prices::{PriceEntry, PriceFile};

@@ -22,6 +22,9 @@ pub struct Config {
     /// The web server.
     #[serde(default)]
     pub http: Http,
+    /// Certificates for the lines to devices.
+    #[serde(default)]
+    pub tls: Option<Tls>,
     /// Log lines.
     #[serde(default)]
     pub log: Log,
@@ -176,6 +179,33 @@ impl Default for Http {
     }
 }
 
+/// Certificates for the lines to devices.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Our certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// The authorities that sign the certificates of devices and of the broker, PEM.
+    pub authorities: PathBuf,
+}
+
+impl Tls {
+    /// Our certificate and its key.
+    pub fn identity(&self) -> super::tls::Identity {
+        super::tls::Identity { certificate: self.certificate.clone(), key: self.key.clone() }
+    }
+}
+
+impl Http {
+    /// The web server's certificate and its key.
+    pub fn identity(&self) -> Option<super::tls::Identity> {
+        let (certificate, key) = self.tls_certificate.clone().zip(self.tls_key.clone())?;
+        Some(super::tls::Identity { certificate, key })
+    }
+}
+
 /// Log lines.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -207,6 +237,9 @@ pub struct Mqtt {
     /// A file with the password.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
+    /// Whether TLS is spoken to it, with the certificates of `[tls]`.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 fn client_id() -> String {
@@ -302,6 +335,19 @@ pub struct Device {
     /// The cabinet that a scanner stands at.
     #[serde(default)]
     pub cabinet: Option<CabinetId>,
+    /// How it must name itself in HL7 messages; another name is refused and held.
+    #[serde(default)]
+    pub sender: Option<Sender>,
+}
+
+/// A sender of HL7 messages.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sender {
+    /// MSH-3.1.
+    pub application: String,
+    /// MSH-4.1.
+    pub facility: String,
 }
 
 /// What a scanner is for.
@@ -327,11 +373,17 @@ pub enum Link {
         /// The addresses that may connect; needed off loopback, where the line is not encrypted.
         #[serde(default)]
         peers: Vec<std::net::IpAddr>,
+        /// The name in the device's certificate: then TLS is spoken, and nobody else is spoken to.
+        #[serde(default)]
+        certificate: Option<String>,
     },
     /// The device listens and wardd connects.
     TcpConnect {
         /// Host and port.
         address: String,
+        /// The name in the device's certificate: then TLS is spoken.
+        #[serde(default)]
+        certificate: Option<String>,
     },
     /// A serial line, by its stable name under `/dev/serial/by-id`.
     Serial {

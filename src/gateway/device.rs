@@ -13,6 +13,7 @@ use super::line::LastScan;
 use super::peers::Peers;
 use super::{astm, hl7, line};
 use crate::actor::Hospital;
+use crate::config::Sender;
 use crate::kernel::{Clock, DeviceId};
 use crate::link::{Connection, SerialLink, TcpConnector, TcpServer};
 use crate::profile::{Framing, Profile};
@@ -38,6 +39,8 @@ pub struct Device {
     pub facility: String,
     /// Becomes true when wardd stops: messages under way are finished, no new ones begun.
     pub stop: watch::Receiver<bool>,
+    /// How it must name itself in MSH-3 and MSH-4, where the configuration says so.
+    pub sender: Option<Sender>,
     /// Who is connected.
     pub peers: Peers,
     /// Whether its line is good enough.
@@ -141,10 +144,13 @@ async fn listen(device: Arc<Device>, server: TcpServer) {
             biased;
             () = device.stopped() => break,
             Some(_) = sessions.join_next(), if !sessions.is_empty() => {}
-            (connection, place) = server.accept() => {
+            (incoming, place) = server.accept() => {
                 let device = device.clone();
                 sessions.spawn(async move {
-                    session(&device, connection).await;
+                    // A peer that never finishes its handshake holds up nobody else.
+                    if let Some(connection) = incoming.open().await {
+                        session(&device, connection).await;
+                    }
                     drop(place);
                 });
             }

@@ -155,6 +155,11 @@ async fn one(device: &Arc<Device>, raw: Bytes, received: Timestamp, peer: &str) 
     let Codec::Hl7(settings) = &device.profile.codec else { return Vec::new() };
     let parsed = Message::parse(&raw).map(|message| (Header::of(&message), routing::hl7::understand(&device.profile, settings, &message)));
     let (header, understood, fault) = match parsed {
+        Ok((header, _)) if !is_sender(device, &header) => {
+            let detail = format!("MSH-3 and MSH-4 say {}, and this link belongs to another sender", header.sender());
+            let fault = Fault { code: "207", place: "MSH-3".to_owned(), text: detail.clone() };
+            (Some(header), Understood::held(Reason::UnknownSender { detail }), Some(fault))
+        }
         Ok((header, answerable)) => (Some(header), answerable.understood, answerable.fault),
         Err(error) => {
             let detail = error.to_string();
@@ -173,13 +178,19 @@ async fn one(device: &Arc<Device>, raw: Bytes, received: Timestamp, peer: &str) 
     header.map(|header| answer(device, &header, &verdict(stored, fault))).unwrap_or_default()
 }
 
+/// Whether a message names the sender that its link belongs to.
+fn is_sender(device: &Device, header: &Header) -> bool {
+    device.sender.as_ref().is_none_or(|sender| header.is_from(&sender.application, &sender.facility))
+}
+
 /// What the sender is told: accepted means that the message is durable, and done or waiting for a person of this house;
 /// a fault means that the sender must mend it (it is kept here all the same).
 fn verdict(stored: Result<Kept, Failure>, fault: Option<Fault>) -> (Code, Option<Fault>) {
     match (stored, fault) {
         (Err(failure), _) => (Code::ApplicationReject, Some(Fault { code: "207", place: String::new(), text: failure.to_string() })),
         // Message type, event and processing id that are not taken here (HL7 table 0357, 200 to 202).
-        (Ok(_), Some(fault)) if ["200", "201", "202"].contains(&fault.code) => (Code::ApplicationReject, Some(fault)),
+        // So is what somebody else sends.
+        (Ok(_), Some(fault)) if ["200", "201", "202"].contains(&fault.code) || fault.place == "MSH-3" => (Code::ApplicationReject, Some(fault)),
         (Ok(_), Some(fault)) => (Code::ApplicationError, Some(fault)),
         (Ok(kept), None) => match kept.holds.iter().find_map(contradiction) {
             Some(fault) => (Code::ApplicationError, Some(fault)),

@@ -8,10 +8,11 @@ mod backoff;
 pub mod mqtt;
 pub mod serial;
 mod tcp;
+pub mod tls;
 
 pub use backoff::Backoff;
 pub use serial::SerialLink;
-pub use tcp::{TcpConnector, TcpServer};
+pub use tcp::{Incoming, TcpConnector, TcpServer};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
-use rumqttc::{AckMode, AsyncClient, BrokerSessionResumePolicy, ConnectionError, Event, MqttOptions, PublishOptions};
+use rumqttc::{AckMode, AsyncClient, BrokerSessionResumePolicy, ConnectionError, Event, MqttOptions, PublishOptions, TlsConfiguration, Transport};
 use tokio::sync::mpsc;
 
 use super::Backoff;
@@ -37,6 +37,8 @@ pub struct Broker {
     pub client_id: String,
     /// User and password.
     pub login: Option<(String, String)>,
+    /// TLS, where it is spoken.
+    pub tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
 }
 
 /// A message and the way to acknowledge it.
@@ -79,6 +81,9 @@ fn options(broker: &Broker, suffix: &str, requests: usize) -> MqttOptions {
         .set_outgoing_inflight_upper_limit(UNDER_WAY)
         .set_max_packet_size(Some(u32::try_from(limits::MQTT_PAYLOAD_BYTES).unwrap_or(u32::MAX)))
         .set_connect_timeout(Duration::from_secs(5));
+    if let Some(config) = &broker.tls {
+        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(config.clone())));
+    }
     if let Some((user, password)) = &broker.login {
         options.set_credentials(user.clone(), password.clone());
     }

@@ -11,6 +11,8 @@ metric!(shown: IntCounter, "wardd_audit_records_shown_total", "Answers with pati
 metric!(waiting: IntGauge, "wardd_audit_records_waiting", "Records of what was shown that the journal could not take yet.");
 metric!(open_house: IntGauge, "wardd_access_open", "1 when nobody's rights are checked, as in a demonstration.");
 
+metric!(certificate: IntGaugeVec, "wardd_tls_certificate_ends_seconds", "Seconds until a certificate of ours ends.", ["certificate"]);
+
 /// Counters whose labels are known stand at zero from the start.
 pub fn begin_access_counters(is_open: bool) {
     for outcome in ["done", "wrong", "locked", "too_many"] {
@@ -77,4 +79,19 @@ pub fn audit_waiting(records: usize) {
 /// A record of what was shown is lost: the journal takes nothing, and too many wait.
 pub fn audit_lost(user: &str, what: &str) {
     tracing::error!(user, what, "WD-0503 what was shown could not be recorded: the journal takes nothing and too much waits already");
+}
+
+/// So many seconds a certificate of ours is still good; thirty, seven and one day ahead somebody is told, each hour of those days.
+pub fn certificate_ends(name: &'static str, seconds: i64) {
+    const DAY: i64 = 86_400;
+    if let Some(metric) = certificate() {
+        metric.with_label_values(&[name]).set(seconds);
+    }
+    let days = seconds / DAY;
+    match seconds {
+        ..=0 => tracing::error!(certificate = name, "WD-0505 a certificate has ended: nobody can connect with TLS any more; put a new one in its place and reload"),
+        1..=DAY => tracing::error!(certificate = name, days, "WD-0505 a certificate ends within a day: put a new one in its place and reload"),
+        _ if days < 7 || days == 29 => tracing::warn!(certificate = name, days, "WD-0505 a certificate ends soon: put a new one in its place and reload"),
+        _ => {}
+    }
 }

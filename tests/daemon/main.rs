@@ -15,3 +15,4 @@ mod patients;
 mod peers;
 mod serial;
 mod simulation;
+mod tls;

@@ -178,6 +178,7 @@ impl World {
             let Some(profile) = self.profiles.get(device.as_str()).cloned() else { continue };
             let door = self.doors.open(device.as_str());
             let served = gateway::Device {
+                sender: None,
                 figures: telemetry::device(device.as_str()),
                 id: device,
                 gate: Gate::new(profile.expect.bad_frames),

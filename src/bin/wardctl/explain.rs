@@ -101,8 +101,17 @@ const CODES: &[(&str, &str, &str)] = &[
         "What was shown to somebody could not be recorded: the journal takes nothing and too much waits already. Care goes on; the audit has a gap.",
         "Free the disk (WD-0102). The log line names user and record: note it where the audit is kept.",
     ),
+    (
+        "WD-0505",
+        "A certificate of ours ends soon, or has ended.",
+        "Put a new certificate and key in the same files and reload wardd (SIGHUP): connections that are open go on, new ones take it.",
+    ),
     ("WD-0504", "The file of roles cannot be used.", "Mend what the message says; config/roles.toml is the commented reference."),
-    ("WD-0302", "A device's listener would be open to the network.", "Name the addresses that may connect in link.peers."),
+    (
+        "WD-0302",
+        "Patients' data would go over the network without encryption, to whoever answers.",
+        "Name the device's certificate in link.certificate (with [tls]), or pin the other end: link.peers, or an address in digits. For the broker set mqtt.tls.",
+    ),
     (
         "WD-0309",
         "systemd opened a socket for wardd that cannot be used, or on another address than the configuration's.",
@@ -114,7 +123,7 @@ const CODES: &[(&str, &str, &str)] = &[
         "Run an OpenTelemetry collector on this machine and name it in traces.endpoint; it sends them on as it is told.",
     ),
     ("WD-0303", "The web server cannot listen on its address.", "Free the port, or set another (http.bind, or --http for the demo)."),
-    ("WD-0304", "Certificate or key of the web server cannot be used.", "Give PEM files that belong together."),
+    ("WD-0304", "A certificate, its key or an authority cannot be used.", "Give PEM files that belong together; the message names the file."),
     ("WD-0305", "A device's listener cannot be bound.", "Free the port, or set another in link.bind."),
 ];
 

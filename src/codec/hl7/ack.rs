@@ -82,6 +82,18 @@ pub struct Header {
 }
 
 impl Header {
+    /// Whether it names this sender: the first components of MSH-3 and MSH-4.
+    pub fn is_from(&self, application: &str, facility: &str) -> bool {
+        let [sender, place, ..] = &self.fields;
+        let is = |field: &str, name: &str| field.split('^').next() == Some(name);
+        is(sender, application) && is(place, facility)
+    }
+
+    /// How the sender names itself: MSH-3 and MSH-4.
+    pub fn sender(&self) -> String {
+        format!("{} {}", self.fields[0], self.fields[1])
+    }
+
     /// The header of a whole message.
     pub fn of(message: &Message<'_>) -> Self {
         let field = |number, component| message.field(b"MSH", number, component).map(Cow::into_owned).unwrap_or_default();
