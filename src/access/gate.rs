@@ -1,6 +1,7 @@
 //! The gate: who is behind a token, and whether they may.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::audit::Missed;
 use super::credentials::{fingerprint, hex, is_equal};
+use super::pending::Pending;
 use super::sessions::{Key, Sessions};
 use super::throttle::Throttle;
 use super::witnesses::Witnesses;
@@ -16,7 +18,7 @@ use crate::domain::rights::{Forbidden, Granted, Ground, PatientPlace, Permission
 use crate::domain::staff::{Staff, User};
 use crate::journal::Log;
 use crate::kernel::{BedId, CabinetId, Clock, Mrn, Principal, UserId, WardId};
-use crate::projection::Rows;
+use crate::projection::{History, Rows, Whereabouts};
 use crate::telemetry;
 
 /// Passwords that are compared at a time: each takes 19 MiB and a processor.
@@ -25,8 +27,16 @@ const HASHING: usize = 2;
 /// A place where people sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Station {
+    /// The addresses that it has; any when none is named.
+    pub addresses: Vec<IpAddr>,
     /// After so many milliseconds without use a session there ends.
     pub idle_ms: u64,
+}
+
+impl Station {
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
+        self.addresses.is_empty() || self.addresses.contains(&address)
+    }
 }
 
 /// What the house has decided about access.
@@ -97,6 +107,8 @@ pub struct Who {
     pub duty: Option<Duty>,
     /// The fingerprint of their session's token.
     pub(super) session: Option<Key>,
+    /// The id of the program's token.
+    token: Option<String>,
 }
 
 impl Who {
@@ -104,7 +116,7 @@ impl Who {
     fn anybody() -> Self {
         let all = Granted { permissions: Permission::ALL.iter().copied().collect(), scope: Scope::House };
         let rights = Rights { granted: vec![all], ..Rights::default() };
-        Self { principal: Principal::Person("api".to_owned()), user: None, station: None, rights, duty: None, session: None }
+        Self { principal: Principal::Person("api".to_owned()), user: None, station: None, rights, duty: None, session: None, token: None }
     }
 
     /// The user; an error when nobody is asked who they are.
@@ -133,6 +145,9 @@ pub struct Gate {
     pub(super) staff: watch::Sender<Arc<Staff>>,
     pub(super) hashing: Semaphore,
     pub(super) missed: Missed,
+    /// One reads the users at a time, so that none puts an older state over a newer one.
+    pub(super) refreshing: Mutex<()>,
+    pending: Mutex<Pending>,
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
     witnesses: Mutex<Witnesses>,
@@ -162,6 +177,8 @@ impl Gate {
             staff: watch::channel(Arc::default()).0,
             hashing: Semaphore::new(HASHING),
             missed: Missed::default(),
+            refreshing: Mutex::default(),
+            pending: Mutex::default(),
             sessions: Mutex::default(),
             throttle: Mutex::default(),
             witnesses: Mutex::default(),
@@ -172,6 +189,10 @@ impl Gate {
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
         lock(&self.sessions)
+    }
+
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        lock(&self.pending)
     }
 
     pub(super) fn throttle(&self) -> MutexGuard<'_, Throttle> {
@@ -206,9 +227,10 @@ impl Gate {
 
     /// The same person a moment later, with the rights of then; none when their session has ended.
     pub fn still(&self, who: &Who) -> Option<Who> {
-        match who.session {
-            Some(key) => self.of_session(key, false),
-            None => Some(who.clone()),
+        match (who.session, &who.token) {
+            (Some(key), _) => self.of_session(key, false),
+            (None, Some(id)) => self.of_token(id),
+            (None, None) => Some(who.clone()),
         }
     }
 
@@ -218,26 +240,39 @@ impl Gate {
 
     fn of_session(&self, key: Key, is_use: bool) -> Option<Who> {
         let now = self.clock.tick();
-        let session = self.sessions().get(&key, now, is_use)?.clone();
+        let (session, emergencies) = {
+            let mut sessions = self.sessions();
+            let session = sessions.get(&key, now, is_use)?.clone();
+            let emergencies = sessions.open_of(&session.user, now).cloned().collect();
+            (session, emergencies)
+        };
         let staff = self.staff();
         let user = staff.get(&session.user).filter(|user| user.disabled.is_none())?;
-        let emergencies = session.emergencies.iter().filter(|(_, until)| **until > now).map(|(patient, _)| patient.clone()).collect();
-        let rights = if session.duty.is_some() { Rights::default() } else { self.rights(user, emergencies) };
-        Some(Who { principal: Principal::Person(session.user.to_string()), user: Some(session.user), station: session.station, rights, duty: session.duty, session: Some(key) })
+        // Looked at each time: a role that was just given may need a second factor.
+        let duty = self.duty(user, &session.factors);
+        let rights = if duty.is_some() { Rights::default() } else { self.rights(user, emergencies) };
+        let principal = Principal::Person(session.user.to_string());
+        Some(Who { principal, user: Some(session.user), station: session.station, rights, duty, session: Some(key), token: None })
     }
 
     /// A program's token is `wt_ID_SECRET`.
     fn program(&self, token: &str) -> Option<Who> {
         let (id, secret) = token.strip_prefix("wt_")?.split_once('_')?;
         let staff = self.staff();
-        let (name, user, known) = staff.of_token(id)?;
+        let (_, _, known) = staff.of_token(id)?;
         let is_right = is_equal(hex(&fingerprint(secret)).as_bytes(), known.hash.as_bytes());
+        if is_right { self.of_token(id) } else { None }
+    }
+
+    fn of_token(&self, id: &str) -> Option<Who> {
+        let staff = self.staff();
+        let (name, user, known) = staff.of_token(id)?;
         let is_current = known.expires.is_none_or(|expires| expires > self.clock.now()) && user.disabled.is_none();
-        if !(is_right && is_current) {
+        if !is_current {
             return None;
         }
         let rights = Rights { limited_to: known.permissions.clone(), ..self.rights(user, BTreeSet::new()) };
-        Some(Who { principal: Principal::Program(name.to_string()), user: Some(name.clone()), station: None, rights, duty: None, session: None })
+        Some(Who { principal: Principal::Program(name.to_string()), user: Some(name.clone()), station: None, rights, duty: None, session: None, token: Some(id.to_owned()) })
     }
 
     pub(super) fn rights(&self, user: &User, emergencies: BTreeSet<Mrn>) -> Rights {
@@ -277,11 +312,19 @@ impl Gate {
 
     /// A patient as a subject: the wards that look after the person under any of their numbers.
     pub fn patient(&self, mrn: &Mrn) -> Subject {
-        let person = self.rows.person_now(mrn);
-        let beds = person.iter().flat_map(|(_, record)| self.rows.beds_of(record, self.clock.now()));
-        let wards: BTreeSet<WardPlace> = beds.filter_map(|bed| self.ward(bed.ward())).collect();
-        let is_restricted = person.iter().any(|(_, record)| record.restricted.is_some());
-        let numbers = person.into_iter().map(|(number, _)| number).chain([mrn.clone()]).collect();
-        Subject::Patient(PatientPlace { numbers, wards: wards.into_iter().collect(), is_restricted })
+        self.placed(self.rows.whereabouts(mrn, self.clock.now()), mrn)
+    }
+
+    /// The same by the log itself, for a moment when the rows are behind: nobody's restriction is overlooked, and nobody's ward.
+    pub fn patient_by_log(&self, mrn: &Mrn) -> Result<Subject, Failure> {
+        let found = History::new(self.log.clone()).whereabouts(mrn, self.clock.now());
+        found.map(|found| self.placed(found, mrn)).map_err(|error| Failure::Unreadable(error.to_string()))
+    }
+
+    fn placed(&self, found: Whereabouts, asked: &Mrn) -> Subject {
+        let wards: BTreeSet<WardPlace> = found.beds.iter().filter_map(|bed| self.ward(bed.ward())).collect();
+        let (is_anywhere, is_restricted) = (found.is_anywhere, found.is_restricted);
+        let numbers = found.numbers.into_iter().chain([asked.clone()]).collect();
+        Subject::Patient(PatientPlace { numbers, wards: wards.into_iter().collect(), is_anywhere, is_restricted })
     }
 }

@@ -9,6 +9,7 @@
 mod audit;
 mod credentials;
 pub mod gate;
+mod pending;
 mod sessions;
 mod signing;
 mod throttle;
@@ -17,5 +18,5 @@ mod witnesses;
 
 pub use credentials::{Secret, WeakSecret};
 pub use gate::{Allowed, Duty, Gate, House, Refused, Station, Who};
-pub use signing::{Denied, Proof, SignIn, SignedIn};
+pub use signing::{Act, Denied, Proof, SignIn, SignedIn};
 pub use users::{FirstRunError, make_first_run};

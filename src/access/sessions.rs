@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::gate::Duty;
 use crate::domain::user::{Ended, Factor};
 use crate::kernel::{Mrn, Tick, UserId};
 
@@ -27,16 +26,12 @@ pub(super) struct Session {
     pub(super) station: Option<String>,
     /// How they proved who they are.
     pub(super) factors: Vec<Factor>,
-    /// What they must do before anything else.
-    pub(super) duty: Option<Duty>,
     /// Since when.
     pub(super) began: Tick,
     /// When something was last done in it.
     pub(super) used: Tick,
     /// How long nothing may be done in it.
     pub(super) idle_ms: u64,
-    /// Records that are open in an emergency, and until when.
-    pub(super) emergencies: BTreeMap<Mrn, Tick>,
 }
 
 impl Session {
@@ -55,6 +50,15 @@ pub(super) type Gone = (Session, Ended);
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     kept: BTreeMap<Key, Session>,
+    /// Records that are open in an emergency, by who opened them: they stay open at another station, and end by themselves.
+    emergencies: BTreeMap<(UserId, Mrn), Opened>,
+}
+
+/// A record that is open in an emergency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Opened {
+    id: String,
+    until: Tick,
 }
 
 impl Sessions {
@@ -104,9 +108,25 @@ impl Sessions {
         self.kept.len()
     }
 
+    /// Opens a record in an emergency.
+    pub(super) fn open(&mut self, user: &UserId, patient: &Mrn, id: &str, until: Tick) {
+        self.emergencies.insert((user.clone(), patient.clone()), Opened { id: id.to_owned(), until });
+    }
+
+    /// Closes it before its time, since it was not right to open it.
+    pub(super) fn close(&mut self, id: &str) {
+        self.emergencies.retain(|_, opened| opened.id != id);
+    }
+
+    /// The records that somebody has opened.
+    pub(super) fn open_of(&self, user: &UserId, now: Tick) -> impl Iterator<Item = &Mrn> {
+        self.emergencies.iter().filter(move |((opener, _), opened)| opener == user && opened.until > now).map(|((_, patient), _)| patient)
+    }
+
     /// How many records are open in emergencies.
-    pub(super) fn emergencies(&self, now: Tick) -> usize {
-        self.kept.values().map(|session| session.emergencies.values().filter(|until| **until > now).count()).sum()
+    pub(super) fn emergencies(&mut self, now: Tick) -> usize {
+        self.emergencies.retain(|_, opened| opened.until > now);
+        self.emergencies.len()
     }
 
     fn end_where(&mut self, is_ending: impl Fn(&Key, &Session) -> bool, why: Ended) -> Vec<Gone> {
@@ -123,17 +143,7 @@ mod tests {
 
     fn session(user: &str, station: Option<&str>, began: u64) -> Session {
         let began = Tick::from_ms(began);
-        Session {
-            id: user.to_owned(),
-            user: user.parse().unwrap(),
-            station: station.map(str::to_owned),
-            factors: vec![Factor::Password],
-            duty: None,
-            began,
-            used: began,
-            idle_ms: 10 * MINUTE,
-            emergencies: BTreeMap::new(),
-        }
+        Session { id: user.to_owned(), user: user.parse().unwrap(), station: station.map(str::to_owned), factors: vec![Factor::Password], began, used: began, idle_ms: 10 * MINUTE }
     }
 
     fn at(ms: u64) -> Tick {
@@ -198,10 +208,15 @@ mod tests {
     }
 
     #[test]
-    fn open_records_are_counted_until_they_close() {
+    fn a_record_is_open_for_who_opened_it_until_its_time_or_a_review() {
+        let (ada, ben): (UserId, UserId) = ("ada".parse().unwrap(), "ben".parse().unwrap());
         let mut sessions = Sessions::default();
-        sessions.begin([1; 32], session("ada", None, 0));
-        sessions.get(&[1; 32], at(1), true).unwrap().emergencies.insert("7".parse().unwrap(), at(100));
-        assert_eq!((sessions.emergencies(at(99)), sessions.emergencies(at(100))), (1, 0));
+        sessions.open(&ada, &"7".parse().unwrap(), "e1", at(100));
+        sessions.open(&ben, &"8".parse().unwrap(), "e2", at(200));
+        let open = |sessions: &Sessions, user: &UserId, now| sessions.open_of(user, at(now)).map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!((open(&sessions, &ada, 99), open(&sessions, &ada, 100), open(&sessions, &ben, 100)), (vec!["7".to_owned()], vec![], vec!["8".to_owned()]));
+        assert_eq!((sessions.emergencies(at(99)), sessions.emergencies(at(100))), (2, 1));
+        sessions.close("e2");
+        assert_eq!(sessions.emergencies(at(100)), 0);
     }
 }

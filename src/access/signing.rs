@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::credentials::{self, Secret, WeakSecret};
 use super::gate::{Duty, Gate, Refused, Who};
 use super::sessions::{Gone, Session};
+pub use super::witnesses::Act;
 use super::witnesses::Statement;
 use crate::actor::{Failure, Origin, Outcome};
 use crate::domain::rights::{Permission, Subject};
@@ -74,8 +75,10 @@ pub enum Denied {
         /// Wait so long.
         seconds: u64,
     },
-    /// There is no such station.
+    /// There is no such station, or not at this address.
     NoSuchStation(String),
+    /// A badge is used at a station.
+    StationNeeded,
     /// It could not be tried.
     Failed(Failure),
     /// This machine has no randomness.
@@ -93,6 +96,8 @@ struct Proven {
     user: UserId,
     factors: Vec<Factor>,
     step: Option<u64>,
+    /// The hash that it was compared with: another one by now is another password.
+    hash: String,
 }
 
 impl Gate {
@@ -105,8 +110,20 @@ impl Gate {
 
     async fn tell(&self, user: &UserId, place: Option<&str>, command: Command) -> Result<(), Denied> {
         let origin = self.origin(Principal::Person(user.to_string()), place.map(str::to_owned))?;
-        match self.hospital.user(user, command, origin).await {
-            Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok(()),
+        match self.hospital.user(user, command.clone(), origin.clone()).await {
+            Outcome::Done(receipt) => {
+                // The failure that locks is followed by the lock in the same batch.
+                if matches!(command, Command::NoteFailure { .. }) && receipt.last > receipt.first {
+                    telemetry::factor_locked(user.as_str(), place.unwrap_or_default());
+                }
+                Ok(())
+            }
+            Outcome::Repeated | Outcome::Nothing => Ok(()),
+            // A full disk keeps nobody from their work; the journal is told when it takes it.
+            Outcome::Failed(failure @ (Failure::Full | Failure::Busy)) => match matches!(command, Command::Try { .. }) || self.pending().keep(user, command, origin) {
+                true => Ok(()),
+                false => Err(Denied::Failed(failure)),
+            },
             Outcome::Refused(refusal) => Err(Denied::Refused(refusal)),
             Outcome::Held(_, reason) => Err(Denied::Machine(reason.sentence())),
             Outcome::Failed(failure) => Err(Denied::Failed(failure)),
@@ -122,6 +139,7 @@ impl Gate {
         self.tell(user, None, Command::Try { factor: Factor::Password }).await.map_err(refused)?;
         let hash = self.staff().get(user).and_then(|user| user.password.clone());
         let is_right = self.is_right(password, hash).await;
+        self.tell(user, None, Command::Try { factor: Factor::Password }).await.map_err(refused)?;
         if !is_right {
             self.tell(user, None, Command::NoteFailure { factor: Factor::Password }).await.map_err(refused)?;
         }
@@ -138,6 +156,15 @@ impl Gate {
         let machine = |error: &dyn std::fmt::Display| WeakSecret::Machine(error.to_string());
         let _place = self.hashing.acquire().await.map_err(|error| machine(&error))?;
         tokio::task::spawn_blocking(move || credentials::hash(&secret)).await.map_err(|error| machine(&error))?
+    }
+
+    /// Whether somebody may try; what waits for the journal counts too.
+    async fn may_try(&self, user: &UserId, place: Option<&str>, factor: Factor, step: Option<u64>) -> Result<(), Denied> {
+        if !self.pending().allows(user, factor, step) {
+            let message = "the journal cannot count your tries now, and there were too many: wait until the disk has room".to_owned();
+            return Err(Denied::Refused(Refusal { rule: "locked".to_owned(), message }));
+        }
+        self.tell(user, place, Command::Try { factor }).await
     }
 
     /// Who a proof is of. Every way out takes as long, whoever is known.
@@ -157,24 +184,31 @@ impl Gate {
         };
         let found = found.filter(|(_, user)| user.disabled.is_none());
         if let Some((id, _)) = &found {
-            self.tell(id, place, Command::Try { factor }).await?;
+            self.may_try(id, place, factor, None).await?;
         }
-        let is_right = self.is_right(secret, hash.filter(|_| found.is_some())).await;
-        let Some((id, user)) = found else { return Err(Denied::Wrong) };
+        let hash = hash.filter(|_| found.is_some());
+        let is_right = self.is_right(secret, hash.clone()).await;
+        let Some((id, user)) = found else {
+            self.stranger(place.unwrap_or_default()).await;
+            return Err(Denied::Wrong);
+        };
         if !is_right {
             self.tell(&id, place, Command::NoteFailure { factor }).await?;
             return Err(Denied::Wrong);
         }
-        let mut proven = Proven { user: id, factors: vec![factor], step: None };
+        // Others may have tried at the same time: who is locked by now is told so, right or wrong.
+        self.may_try(&id, place, factor, None).await?;
+        let mut proven = Proven { user: id, factors: vec![factor], step: None, hash: hash.unwrap_or_default() };
         // A badge that one has and a PIN that one knows are two factors.
         if let (Factor::Password, Some(key)) = (factor, &user.totp) {
             let code = code.filter(|code| !code.trim().is_empty()).ok_or(Denied::CodeNeeded)?;
-            self.tell(&proven.user, place, Command::Try { factor: Factor::Totp }).await?;
+            self.may_try(&proven.user, place, Factor::Totp, None).await?;
             proven.step = credentials::step_of(key, code.trim(), seconds(self.clock.now()));
             if proven.step.is_none() {
                 self.tell(&proven.user, place, Command::NoteFailure { factor: Factor::Totp }).await?;
                 return Err(Denied::Wrong);
             }
+            self.may_try(&proven.user, place, Factor::Totp, proven.step).await?;
             proven.factors.push(Factor::Totp);
         }
         Ok(proven)
@@ -206,19 +240,23 @@ impl Gate {
     async fn try_sign_in(&self, asked: SignIn) -> Result<SignedIn, Denied> {
         let SignIn { proof, code, station, from } = asked;
         let idle_ms = match &station {
+            None if matches!(proof, Proof::Badge { .. }) && !self.house.stations.is_empty() => return Err(Denied::StationNeeded),
             None => self.house.idle_ms,
-            Some(name) => self.house.stations.get(name).ok_or_else(|| Denied::NoSuchStation(name.clone()))?.idle_ms,
+            Some(name) => self.house.stations.get(name).filter(|known| known.is_at(from)).ok_or_else(|| Denied::NoSuchStation(name.clone()))?.idle_ms,
         };
         self.throttle().take(from, self.clock.tick()).map_err(|seconds| Denied::TooMany { seconds })?;
-        let proven = self.prove(proof, code.as_deref(), station.as_deref()).await?;
+        let place = station.as_ref().map_or_else(|| from.to_string(), |station| format!("{station} {from}"));
+        let proven = self.prove(proof, code.as_deref(), Some(&place)).await?;
+        self.throttle().give_back(from);
         let (token, id) = (credentials::token()?, credentials::id()?);
-        self.tell(&proven.user, station.as_deref(), Command::SignIn { factors: proven.factors.clone(), step: proven.step, session: id.clone() }).await?;
+        self.tell(&proven.user, Some(&place), Command::SignIn { factors: proven.factors.clone(), step: proven.step, session: id.clone() }).await?;
         // What changed while the password was compared counts.
         let staff = self.staff();
-        let user = staff.get(&proven.user).filter(|user| user.disabled.is_none()).ok_or(Denied::Wrong)?;
+        let is_same = |user: &&staff::User| user.disabled.is_none() && [&user.password, &user.pin].into_iter().flatten().any(|hash| *hash == proven.hash);
+        let user = staff.get(&proven.user).filter(is_same).ok_or(Denied::Wrong)?;
         let duty = self.duty(user, &proven.factors);
         let now = self.clock.tick();
-        let session = Session { id, user: proven.user.clone(), station, factors: proven.factors, duty, began: now, used: now, idle_ms, emergencies: Default::default() };
+        let session = Session { id, user: proven.user.clone(), station, factors: proven.factors, began: now, used: now, idle_ms };
         let gone = self.sessions().begin(credentials::fingerprint(&token), session);
         self.note_gone(gone).await;
         Ok(SignedIn { token: Secret::new(token), user: proven.user, name: user.name.clone(), duty, idle_seconds: idle_ms / 1_000 })
@@ -233,16 +271,20 @@ impl Gate {
     /// Ends what was idle for too long, stores what the journal could not take before, until wardd stops.
     pub async fn watch(&self, mut stop: tokio::sync::watch::Receiver<bool>) {
         loop {
-            tokio::select! {
+            let has_stopped = tokio::select! {
                 // A closed channel means the same.
-                _ = stop.wait_for(|stop| *stop) => return,
-                () = tokio::time::sleep(std::time::Duration::from_secs(5)) => {}
+                _ = stop.wait_for(|stop| *stop) => true,
+                () = tokio::time::sleep(std::time::Duration::from_secs(5)) => false,
+            };
+            if has_stopped {
+                self.store_missed().await;
+                return self.give_up_missed();
             }
             let now = self.clock.tick();
             let gone = self.sessions().expire(now);
             self.note_gone(gone).await;
             let (open, in_emergency) = {
-                let sessions = self.sessions();
+                let mut sessions = self.sessions();
                 (sessions.len(), sessions.emergencies(now))
             };
             telemetry::access_sessions(open, in_emergency);
@@ -259,29 +301,37 @@ impl Gate {
         }
     }
 
-    /// A second person's statement for what somebody is about to do; the text that the other one sends with it.
-    pub async fn vouch(&self, proof: Proof, code: Option<&str>, from: IpAddr, actor: &UserId, path: &str) -> Result<Result<Secret, Refused>, Denied> {
+    /// A second person's statement for what somebody is about to ask; the text that the other one sends with it.
+    pub async fn vouch(&self, proof: Proof, code: Option<&str>, from: IpAddr, (actor, act): (&UserId, &Act)) -> Result<Result<Secret, Refused>, Denied> {
         self.throttle().take(from, self.clock.tick()).map_err(|seconds| Denied::TooMany { seconds })?;
-        let proven = self.prove(proof, code, None).await?;
+        let place = from.to_string();
+        let proven = self.prove(proof, code, Some(&place)).await?;
+        self.throttle().give_back(from);
         let staff = self.staff();
         let user = staff.get(&proven.user).ok_or(Denied::Wrong)?;
+        if let Some(duty) = self.duty(user, &proven.factors) {
+            return Ok(Err(Refused::Duty(duty)));
+        }
         if let Err(forbidden) = self.rights(user, Default::default()).may(Permission::Witness, &Subject::Anything) {
             return Ok(Err(Refused::Forbidden(forbidden)));
         }
-        let command = Command::Vouch { factors: proven.factors, step: proven.step, actor: actor.clone(), path: path.to_owned() };
-        self.tell(&proven.user, None, command).await?;
+        let command = Command::Vouch { factors: proven.factors, step: proven.step, actor: actor.clone(), path: act.path.clone() };
+        self.tell(&proven.user, Some(&place), command).await?;
         let token = credentials::token()?;
-        let statement = Statement { witness: proven.user, actor: actor.clone(), path: path.to_owned(), made: self.clock.tick(), used: None };
+        let statement = Statement { witness: proven.user, actor: actor.clone(), act: act.clone(), made: self.clock.tick(), used: None };
         match self.witnesses().put(credentials::fingerprint(&token), statement) {
             true => Ok(Ok(Secret::new(token))),
             false => Err(Denied::Failed(Failure::Busy)),
         }
     }
 
-    /// The witness behind a statement for this person, path and command.
-    pub fn witness(&self, statement: &str, who: &Who, path: &str, command: CommandId) -> Option<UserId> {
+    /// The witness behind a statement for this person, act and command, when they may vouch for something of this subject.
+    pub fn witness(&self, statement: &str, who: &Who, (act, subject): (&Act, &Subject), command: CommandId) -> Option<UserId> {
         let actor = who.user.as_ref()?;
-        self.witnesses().take(&credentials::fingerprint(statement), actor, path, command, self.clock.tick())
+        let witness = self.witnesses().take(&credentials::fingerprint(statement), actor, act, command, self.clock.tick())?;
+        let staff = self.staff();
+        let user = staff.get(&witness).filter(|user| user.disabled.is_none())?;
+        self.rights(user, Default::default()).may(Permission::Witness, subject).is_ok().then_some(witness)
     }
 }
 

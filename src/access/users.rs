@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Arc, PoisonError};
 
 use super::credentials::{self, Secret, WeakSecret, fingerprint, hex};
 use super::gate::{Gate, Refused, Who};
+use super::sessions::Key;
 use crate::actor::{Failure, Origin, Outcome, STAFF};
 use crate::domain::Folded;
 use crate::domain::rights::{Permission, Scope};
-use crate::domain::staff::{Command, Event, Staff};
+use crate::domain::staff::{Command, Event, Staff, User};
 use crate::domain::user;
 use crate::kernel::{Mrn, StreamId, StreamKind, Timestamp, UserId};
 use crate::telemetry;
@@ -50,6 +52,7 @@ pub fn make_first_run(path: &Path) -> Result<Secret, FirstRunError> {
 impl Gate {
     /// Reads what has changed of the users since it was read last.
     pub(super) fn refresh(&self) -> Result<(), Failure> {
+        let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
         let stream = StreamId::new(StreamKind::Hospital, STAFF);
         let mut staff = Staff::default();
         let mut from = 1;
@@ -62,24 +65,41 @@ impl Gate {
                 staff.apply(&event);
             }
         }
-        self.staff.send_replace(std::sync::Arc::new(staff));
+        self.staff.send_replace(Arc::new(staff));
         Ok(())
     }
 
     /// Changes the users; before the answer goes out everybody's rights are the new ones, and the sessions of whoever was locked out
-    /// or given another password have ended.
-    pub async fn change(&self, who: &Who, command: Command, origin: Origin) -> Outcome {
-        let ends = match &command {
+    /// or has other secrets have ended. It is done to its end, also when whoever asked has gone.
+    pub async fn change(self: &Arc<Self>, who: &Who, command: Command, origin: Origin) -> Outcome {
+        let (gate, session) = (self.clone(), who.session);
+        let done = tokio::spawn(async move { gate.change_now(session, command, origin).await });
+        done.await.unwrap_or(Outcome::Failed(Failure::Lost))
+    }
+
+    /// Whose sessions end by a change: those of whoever is locked out, or loses a secret that somebody else may know.
+    fn ends_sessions(&self, command: &Command) -> Option<UserId> {
+        let staff = self.staff();
+        let had = |user: &UserId, secret: fn(&User) -> bool| staff.get(user).is_some_and(secret);
+        match command {
             Command::SetPassword { user, .. } | Command::Disable { user, .. } => Some(user.clone()),
+            Command::SetTotp { user, .. } if had(user, |user| user.totp.is_some()) => Some(user.clone()),
+            Command::SetBadge { user, .. } if had(user, |user| user.badge.is_some()) => Some(user.clone()),
+            Command::SetPin { user, .. } if had(user, |user| user.pin.is_some()) => Some(user.clone()),
             _ => None,
-        };
+        }
+    }
+
+    async fn change_now(&self, session: Option<Key>, command: Command, origin: Origin) -> Outcome {
+        let ends = self.ends_sessions(&command);
         let outcome = self.hospital.staff(command, origin).await;
-        if let Outcome::Done(_) = outcome {
+        // Also when it had been done before: whoever did it may not have come this far.
+        if let Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing = outcome {
             if let Err(failure) = self.refresh() {
                 return Outcome::Failed(failure);
             }
             if let Some(user) = ends {
-                let gone = self.sessions().end_of(&user, who.session.as_ref());
+                let gone = self.sessions().end_of(&user, session.as_ref());
                 self.note_gone(gone).await;
             }
         }
@@ -164,30 +184,29 @@ impl Gate {
         if is_there { Ok(()) } else { Err(format!("there is no {scope} in the configuration")) }
     }
 
-    /// What a session must still do, after something was done.
-    pub fn look_at_duty(&self, who: &Who) {
-        let (Some(key), staff) = (&who.session, self.staff()) else { return };
-        if let Some(session) = self.sessions().get(key, self.clock.tick(), true)
-            && let Some(user) = staff.get(&session.user)
-        {
-            session.duty = self.duty(user, &session.factors);
-        }
-    }
-
-    /// Opens a record in an emergency, for this session and an hour.
+    /// Opens a record in an emergency, for an hour, wherever they are signed in.
     pub async fn break_glass(&self, who: &Who, patient: &Mrn, reason: &str, origin: Origin) -> Result<(String, Outcome), Refused> {
-        let (Some(user), Some(key)) = (&who.user, who.session) else { return Err(Refused::NotAPerson) };
+        let (Some(user), Some(_)) = (&who.user, who.session) else { return Err(Refused::NotAPerson) };
         let id = credentials::id().map_err(|error| Refused::Unplaced(error.to_string()))?;
         let command = user::Command::BreakGlass { id: id.clone(), patient: patient.clone(), reason: reason.to_owned() };
-        let outcome = self.hospital.user(user, command, origin).await;
-        if let Outcome::Done(_) = outcome {
-            let now = self.clock.tick();
-            let until = now.plus_ms(u64::try_from(user::EMERGENCY_MINUTES).unwrap_or(0) * 60_000);
-            if let Some(session) = self.sessions().get(&key, now, true) {
-                session.emergencies.insert(patient.clone(), until);
-            }
+        let mut outcome = self.hospital.user(user, command.clone(), origin.clone()).await;
+        if let Outcome::Failed(Failure::Full | Failure::Busy) = outcome
+            && !reason.trim().is_empty()
+            && self.pending().keep(user, command, origin)
+        {
+            // Nobody is kept from a patient by a full disk; the journal is told when it takes it.
+            outcome = Outcome::Nothing;
+        }
+        if let Outcome::Done(_) | Outcome::Nothing = outcome {
+            let until = self.clock.tick().plus_ms(u64::try_from(user::EMERGENCY_MINUTES).unwrap_or(0) * 60_000);
+            self.sessions().open(user, patient, &id, until);
             telemetry::glass_broken(user.as_str(), &id);
         }
         Ok((id, outcome))
+    }
+
+    /// It was not right to open the record: it is closed before its time.
+    pub fn close_emergency(&self, id: &str) {
+        self.sessions().close(id);
     }
 }

@@ -11,10 +11,11 @@ use super::command::{Body, Key, parse};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
+use crate::access::Who;
 use crate::domain::bed::{Bed, Use};
 use crate::domain::census::{Admission, Command};
 use crate::domain::disclosure::Record;
-use crate::domain::rights::Permission;
+use crate::domain::rights::{Forbidden, Permission};
 use crate::kernel::{BedId, Mrn, StreamId, StreamKind};
 use crate::projection::BedRow;
 
@@ -27,6 +28,9 @@ pub(super) struct BedView {
     /// Who lies in it, or for whom it is kept.
     #[schema(value_type = Option<String>)]
     patient: Option<Mrn>,
+    /// Who it is, is not told.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_restricted: bool,
     /// Since when it is in this state.
     since: Option<String>,
     /// Why it is blocked.
@@ -54,6 +58,7 @@ fn view(id: &BedId, bed: &Bed) -> BedView {
         bed: id.to_string(),
         state,
         patient: patient.cloned(),
+        is_restricted: false,
         since: since.map(|since| since.to_string()),
         reason: reason.map(str::to_owned),
         isolation: bed.isolation.clone(),
@@ -69,12 +74,24 @@ fn look(api: &Api, bed: &BedId, instant: Instant) -> Result<BedView, Problem> {
     Ok(view(bed, &state))
 }
 
+/// Whether somebody may know who lies somewhere: not of the restricted, unless they look after them.
+pub(super) fn may_know(api: &Api, who: &Who, patient: &Mrn) -> bool {
+    !matches!(who.rights.may(Permission::ViewBeds, &api.gate.patient(patient)), Err(Forbidden::Restricted(_)))
+}
+
+fn within_rights(api: &Api, who: &Who, view: BedView) -> BedView {
+    match &view.patient {
+        Some(patient) if !may_know(api, who, patient) => BedView { patient: None, is_restricted: true, ..view },
+        _ => view,
+    }
+}
+
 /// All beds, now or as they were at an instant (`?at=`).
 #[utoipa::path(get, path = "/api/v1/beds", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200, body = Vec<BedView>)))]
 pub(super) async fn list(State(api): State<Api>, Asking(who): Asking, instant: Instant) -> Result<Json<Vec<BedView>>, Problem> {
     let allowed = api.may(&who, Permission::ViewBeds)?;
     let seen = api.hospital.layout().wards.values().flatten().filter(|bed| api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::ViewBeds, &ward).is_ok()));
-    let beds = seen.map(|bed| look(&api, bed, instant)).collect::<Result<Vec<_>, _>>()?;
+    let beds = seen.map(|bed| look(&api, bed, instant).map(|view| within_rights(&api, &who, view))).collect::<Result<Vec<_>, _>>()?;
     api.shown_list(&allowed, Record::Beds, beds.iter().filter_map(|bed| bed.patient.clone()).collect()).await?;
     Ok(Json(beds))
 }
@@ -91,7 +108,7 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(bed):
     api.may(&who, Permission::ViewBeds)?;
     let bed = known(&api, &bed)?;
     let allowed = api.may_bed(&who, Permission::ViewBeds, &bed)?;
-    let view = look(&api, &bed, instant)?;
+    let view = within_rights(&api, &who, look(&api, &bed, instant)?);
     api.shown_list(&allowed, Record::Beds, view.patient.iter().cloned().collect()).await?;
     Ok(Json(view))
 }

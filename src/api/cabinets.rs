@@ -12,6 +12,7 @@ use super::command::{Body, Key, parse};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
+use crate::access::Act;
 use crate::actor::Outcome;
 use crate::domain::cabinet::{Command, Pocket, Withdrawn};
 use crate::domain::rights::Permission;
@@ -166,14 +167,17 @@ pub(super) async fn act(
     Asking(who): Asking,
     Path((cabinet, action)): Path<(String, String)>,
     Key(key): Key,
-    Body(mut body): Body<CabinetAction>,
+    Body(asked): Body<serde_json::Value>,
 ) -> Result<Response, Problem> {
     let id = known(&api, &parse::<CabinetId>(&cabinet)?.to_string())?;
+    let act = Act::new(format!("/api/v1/cabinets/{id}/{action}"), &asked);
+    let mut body: CabinetAction = serde_json::from_value(asked).map_err(|error| Problem::unfit(&error))?;
     let (user, witness) = (body.user.take(), body.witness.take());
     let command = command(&action, body)?;
     // What is taken out for somebody is done at the cabinet: whoever works there may, wherever the patient lies.
-    let allowed = api.may_with(&who, command.needs(), &api.gate.cabinet(&id))?;
-    let origin = api.witnessed(key, &allowed, user.as_deref(), witness, &format!("/api/v1/cabinets/{id}/{action}"))?;
+    let place = api.gate.cabinet(&id);
+    let allowed = api.may_with(&who, command.needs(), &place)?;
+    let origin = api.witnessed(key, &allowed, user.as_deref(), (witness, &act, &place))?;
     let outcome: Outcome = api.hospital.cabinet(&id, command, origin).await;
     Ok(api.answer(&StreamId::new(StreamKind::Cabinet, id.as_str()), key, &outcome, StatusCode::OK))
 }

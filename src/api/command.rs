@@ -13,8 +13,9 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::state::Api;
-use crate::access::Allowed;
+use crate::access::{Act, Allowed};
 use crate::actor::{Origin, Outcome};
+use crate::domain::rights::Subject;
 use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, StreamKind, limits};
 
 const KEY: &str = "idempotency-key";
@@ -144,13 +145,19 @@ impl Api {
     }
 
     /// The same with somebody who vouches. In an open house the field `witness` is their name; else it is the statement that they have
-    /// made themselves (POST /api/v1/witnesses) for this person and path.
-    pub(super) fn witnessed(&self, identity: Identity, allowed: &Allowed, user: Option<&str>, witness: Option<String>, path: &str) -> Result<Origin, Problem> {
+    /// made themselves (POST /api/v1/witnesses) for this person and act.
+    pub(super) fn witnessed(
+        &self,
+        identity: Identity,
+        allowed: &Allowed,
+        user: Option<&str>,
+        (witness, act, subject): (Option<String>, &Act, &Subject),
+    ) -> Result<Origin, Problem> {
         let origin = self.origin(identity, allowed, user)?;
         let Some(witness) = witness else { return Ok(origin) };
         if allowed.who.user.is_some() {
-            let text = "field witness is the statement of a second person (POST /api/v1/witnesses) for you and this path, five minutes old at most: have it made again";
-            let name = self.gate.witness(&witness, &allowed.who, path, identity.command).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "not_witnessed", text))?;
+            let text = "field witness is the statement of a second person (POST /api/v1/witnesses) for you and this very request, five minutes old at most: have it made again";
+            let name = self.gate.witness(&witness, &allowed.who, (act, subject), identity.command).ok_or_else(|| Problem::new(StatusCode::FORBIDDEN, "not_witnessed", text))?;
             return Ok(Origin { witness: Some(name.to_string()), ..origin });
         }
         if user.is_none_or(|user| user.trim().is_empty()) {

@@ -13,6 +13,7 @@ use super::problem::Problem;
 use super::state::Api;
 use crate::actor::Outcome;
 use crate::domain::disclosure::Record;
+use crate::domain::patient::Patient;
 use crate::domain::rights::{Permission, Subject};
 use crate::domain::user::{Command, EMERGENCY_MINUTES};
 use crate::kernel::{Mrn, StreamId, StreamKind, UserId};
@@ -34,10 +35,13 @@ pub(super) struct Opening {
 #[utoipa::path(post, path = "/api/v1/emergencies", request_body = Opening, responses((status = 201), (status = 403, body = Problem), (status = 409, body = Problem)))]
 pub(super) async fn open(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Opening>) -> Result<Response, Problem> {
     let allowed = api.may(&who, Permission::BreakGlass)?;
+    if api.caught_up().await && api.rows.person_now(&body.patient).iter().all(|(_, record)| *record == Patient::default()) {
+        return Err(Problem::missing("patient", body.patient.as_str()));
+    }
     let origin = api.origin(key, &allowed, None)?;
     let (id, outcome) = api.gate.break_glass(&who, &body.patient, &body.reason, origin).await.map_err(|refused| Problem::refused_access(&refused))?;
     match outcome {
-        Outcome::Done(_) => Ok((StatusCode::CREATED, Json(serde_json::json!({ "emergency": id, "minutes": EMERGENCY_MINUTES }))).into_response()),
+        Outcome::Done(_) | Outcome::Nothing => Ok((StatusCode::CREATED, Json(serde_json::json!({ "emergency": id, "minutes": EMERGENCY_MINUTES }))).into_response()),
         other => Ok(api.answer(&StreamId::new(StreamKind::User, who.user.map(|user| user.to_string()).unwrap_or_default()), key, &other, StatusCode::CREATED)),
     }
 }
@@ -82,7 +86,10 @@ pub(super) async fn review(
 ) -> Result<Response, Problem> {
     let allowed = api.may_with(&who, Permission::ReviewGlass, &Subject::House)?;
     let user: UserId = parse(&user)?;
-    let command = Command::Review { id: emergency, is_justified: body.is_justified, comment: body.comment };
+    let command = Command::Review { id: emergency.clone(), is_justified: body.is_justified, comment: body.comment };
     let outcome = api.hospital.user(&user, command, api.origin(key, &allowed, None)?).await;
+    if matches!(outcome, Outcome::Done(_) | Outcome::Repeated) && !body.is_justified {
+        api.gate.close_emergency(&emergency);
+    }
     Ok(api.answer(&StreamId::new(StreamKind::User, user.as_str()), key, &outcome, StatusCode::OK))
 }

@@ -70,17 +70,19 @@ impl<S: Send + Sync> FromRequestParts<S> for Asking {
 /// A reader sees what was durable when it asked: read models are a moment behind, so it waits for them, but not for long.
 pub(super) async fn fresh(State(api): State<Api>, request: Request, next: Next) -> Response {
     if request.method() == Method::GET {
-        api.caught_up().await;
+        let _ = api.caught_up().await;
     }
     next.run(request).await
 }
 
 impl Api {
-    /// Waits a moment for the read models; those that are far behind, as after a long stop, are looked at as they are.
-    pub(super) async fn caught_up(&self) {
+    /// Waits a moment for the read models; whether they have come. Those that are far behind, as after a long stop, are looked at as
+    /// they are, but not for who may do what.
+    pub(super) async fn caught_up(&self) -> bool {
         let head = self.history.head();
         let mut changes = self.rows.changes();
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), changes.wait_for(|applied| *applied >= head)).await;
+        let waited = tokio::time::timeout(std::time::Duration::from_millis(500), changes.wait_for(|applied| *applied >= head)).await;
+        waited.is_ok()
     }
 }
 

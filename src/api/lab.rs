@@ -1,5 +1,7 @@
 //! Lab orders and specimens.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -12,12 +14,14 @@ use super::guard::Asking;
 use super::list::{Page, keyed};
 use super::problem::Problem;
 use super::state::Api;
+use crate::access::Who;
 use crate::actor::Outcome;
+use crate::domain::bed::Use;
 use crate::domain::disclosure::Record;
-use crate::domain::rights::Permission;
+use crate::domain::rights::{Permission, Subject};
 use crate::domain::specimen::{Command, Priority};
-use crate::kernel::{Accession, Loinc, Mrn, StreamId, StreamKind};
-use crate::projection::SpecimenRow;
+use crate::kernel::{Accession, BedId, Loinc, Mrn, StreamId, StreamKind};
+use crate::projection::{BedRow, SpecimenRow};
 
 /// Whose specimen it is.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -89,12 +93,35 @@ pub(super) async fn order(State(api): State<Api>, Asking(who): Asking, Key(key):
     }
 }
 
-/// Specimens by accession number.
+fn may_see(api: &Api, who: &Who, row: &SpecimenRow) -> bool {
+    row.patient.as_ref().is_none_or(|mrn| who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok())
+}
+
+/// The specimens of those who lie on somebody's wards, by accession number; none for who sees the whole house.
+pub(super) fn of_wards(api: &Api, who: &Who) -> Option<Vec<(String, SpecimenRow)>> {
+    if who.rights.may(Permission::ViewSpecimens, &Subject::House).is_ok() {
+        return None;
+    }
+    let mine = |bed: &&BedId| api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::ViewSpecimens, &ward).is_ok());
+    let beds = api.hospital.layout().wards.values().flatten().filter(mine);
+    let patients = beds.filter_map(|bed| match api.rows.get::<BedRow>("bed", bed.as_str())?.bed.used {
+        Use::Occupied { patient, .. } => Some(patient),
+        _ => None,
+    });
+    let numbers = patients.flat_map(|mrn| api.rows.person_now(&mrn)).map(|(number, _)| number);
+    let accessions: BTreeSet<String> = numbers.flat_map(|number| api.rows.specimens_of(&number)).collect();
+    Some(accessions.into_iter().filter_map(|accession| Some((accession.clone(), api.rows.get("specimen", &accession)?))).filter(|(_, row)| may_see(api, who, row)).collect())
+}
+
+/// Specimens by accession number; for somebody of a ward those of who lies there.
 #[utoipa::path(get, path = "/api/v1/specimens", responses((status = 200)))]
 pub(super) async fn list(State(api): State<Api>, Asking(who): Asking, Page(page): Page) -> Result<Json<Vec<serde_json::Value>>, Problem> {
     let allowed = api.may(&who, Permission::ViewSpecimens)?;
-    let mut seen = api.rows.list::<SpecimenRow>("specimen", &page.from, page.rows());
-    seen.retain(|(_, row)| row.patient.as_ref().is_none_or(|mrn| who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok()));
+    let seen = match of_wards(&api, &who) {
+        Some(specimens) => specimens.into_iter().filter(|(accession, _)| *accession >= page.from).take(page.rows()).collect(),
+        None => api.rows.list::<SpecimenRow>("specimen", &page.from, page.rows()),
+    };
+    let seen: Vec<_> = seen.into_iter().filter(|(_, row)| may_see(&api, &who, row)).collect();
     api.shown_list(&allowed, Record::Specimen, seen.iter().filter_map(|(_, row)| row.patient.clone()).collect()).await?;
     Ok(Json(seen.into_iter().map(|row| keyed("accession", row)).collect()))
 }
@@ -142,7 +169,10 @@ pub(super) async fn act(
         }
         other => return Err(Problem::missing("action", other)),
     };
-    api.caught_up().await;
+    if !api.caught_up().await {
+        let text = "wardd has just started and is still reading what was done: whose specimen this is will be known in a moment; scanners work meanwhile";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
+    }
     let allowed = match api.rows.get::<SpecimenRow>("specimen", accession.as_str()).and_then(|row| row.patient) {
         Some(mrn) => api.may_patient(&who, command.needs(), &mrn).await?,
         None => api.may(&who, command.needs())?,

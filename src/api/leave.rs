@@ -9,7 +9,7 @@ use crate::access::{Allowed, Denied, Refused, Who};
 use crate::domain::census::About;
 use crate::domain::disclosure::Record;
 use crate::domain::rights::{Permission, Subject};
-use crate::kernel::{BedId, Mrn};
+use crate::kernel::{BedId, EncounterId, Mrn};
 
 impl Api {
     /// Leave for what belongs to no ward and no patient.
@@ -22,10 +22,41 @@ impl Api {
         self.gate.allow(who, permission, subject).map_err(|refused| Problem::refused_access(&refused))
     }
 
-    /// Leave for something of a patient, as they are placed now.
+    /// Where a patient is now. While the rows are behind, as after a long stop, the log itself is asked.
+    async fn place_of(&self, mrn: &Mrn) -> Result<Subject, Problem> {
+        match self.caught_up().await {
+            true => Ok(self.gate.patient(mrn)),
+            false => self.gate.patient_by_log(mrn).map_err(|failure| Problem::failed(&failure)),
+        }
+    }
+
+    /// Leave for something of a patient; whoever is refused is noted for the auditor.
     pub(super) async fn may_patient(&self, who: &Who, permission: Permission, mrn: &Mrn) -> Result<Allowed, Problem> {
-        self.caught_up().await;
-        self.may_with(who, permission, &self.gate.patient(mrn))
+        let place = self.place_of(mrn).await?;
+        match self.gate.allow(who, permission, &place) {
+            Ok(allowed) => Ok(allowed),
+            Err(refused) => {
+                if let Refused::Forbidden(forbidden) = &refused {
+                    self.gate.refused_look(who, mrn, forbidden).await;
+                }
+                Err(Problem::refused_access(&refused))
+            }
+        }
+    }
+
+    /// Leave to take somebody into a bed: its ward's, and when others look after them, or the record is restricted, theirs too.
+    async fn may_arrive(&self, who: &Who, permission: Permission, (mrn, bed, encounter): (&Mrn, &BedId, Option<&EncounterId>)) -> Result<Allowed, Problem> {
+        let allowed = self.may_bed(who, permission, bed)?;
+        // The bed that is kept for a plan is given up with it.
+        if let Some(kept) = encounter.and_then(|encounter| self.rows.planned_bed(encounter)) {
+            self.may_bed(who, permission, &kept)?;
+        }
+        match self.place_of(mrn).await? {
+            Subject::Patient(place) if place.is_restricted || place.wards.iter().any(|ward| Some(ward) != self.gate.ward(bed.ward()).as_ref()) => {
+                self.may_patient(who, permission, mrn).await
+            }
+            _ => Ok(allowed),
+        }
     }
 
     /// Leave for something of a bed.
@@ -39,13 +70,18 @@ impl Api {
         match about {
             About::Anybody => self.may(who, permission),
             About::Bed(bed) => self.may_bed(who, permission, bed),
+            About::Arriving { patient, bed, encounter } => self.may_arrive(who, permission, (patient, bed, encounter)).await,
+            About::Into(mrn, bed) => {
+                self.may_bed(who, permission, bed)?;
+                self.may_patient(who, permission, mrn).await
+            }
             About::Patient(mrn) => self.may_patient(who, permission, mrn).await,
             About::Both(one, other) => {
                 self.may_patient(who, permission, one).await?;
                 self.may_patient(who, permission, other).await
             }
             About::Receiver(mrn) => {
-                self.caught_up().await;
+                let _ = self.caught_up().await;
                 match self.rows.asked_bed(mrn) {
                     Some(bed) => self.may_bed(who, permission, &bed),
                     None => self.may_patient(who, permission, mrn).await,
@@ -93,7 +129,8 @@ impl Problem {
                 let text = format!("too many tries from this address: wait {seconds} s");
                 ([(header::RETRY_AFTER, seconds.to_string())], Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many", text)).into_response()
             }
-            Denied::NoSuchStation(station) => Self::bad(format!("there is no station {station} in [access] of the configuration")).into_response(),
+            Denied::NoSuchStation(station) => Self::bad(format!("there is no station {station} in [access] of the configuration, or it is not at this address")).into_response(),
+            Denied::StationNeeded => Self::bad("a badge is used at a station: send the field station").into_response(),
             Denied::Failed(failure) => Self::failed(failure).into_response(),
             Denied::Machine(why) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "unavailable", why.clone()).into_response(),
         }

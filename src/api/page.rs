@@ -18,6 +18,7 @@ use tokio_stream::{
 use super::beds;
 use super::devices::configured;
 use super::guard::Asking;
+use super::lab;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::{Allowed, Who};
@@ -163,9 +164,17 @@ fn beds(api: &Api, who: &Who, now: Timestamp, shown: &mut BTreeSet<Mrn>) -> Vec<
         .map(|bed| {
             let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
             let (state, patient, since, _) = beds::words(&row.bed.used);
+            let is_known = patient.is_none_or(|patient| beds::may_know(api, who, patient));
+            let patient = patient.filter(|_| is_known);
             shown.extend(patient.cloned());
             let since = since.map(|since| age(now, Some(since))).unwrap_or_default();
-            BedLine { bed: bed.to_string(), state, patient: patient.map(ToString::to_string).unwrap_or_default(), since, isolation: row.bed.isolation.unwrap_or_default() }
+            BedLine {
+                bed: bed.to_string(),
+                state,
+                patient: patient.map_or_else(|| if is_known { String::new() } else { "restricted".to_owned() }, ToString::to_string),
+                since,
+                isolation: row.bed.isolation.unwrap_or_default(),
+            }
         })
         .collect()
 }
@@ -194,7 +203,14 @@ fn cabinets(api: &Api, who: &Who) -> Vec<CabinetLine> {
 
 fn specimens(api: &Api, who: &Who, shown: &mut BTreeSet<Mrn>) -> Vec<SpecimenLine> {
     let seen = |row: &SpecimenRow| row.patient.as_ref().is_none_or(|mrn| who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok());
-    let recent = api.rows.recent_specimens(LOOKED_AT).into_iter().filter(|(_, row)| seen(row)).take(SHOWN);
+    let recent = match lab::of_wards(api, who) {
+        Some(mut specimens) => {
+            specimens.sort_by_key(|(_, row)| std::cmp::Reverse(row.sequence));
+            specimens
+        }
+        None => api.rows.recent_specimens(LOOKED_AT).into_iter().filter(|(_, row)| seen(row)).collect(),
+    };
+    let recent = recent.into_iter().take(SHOWN);
     recent
         .map(|(accession, row)| {
             shown.extend(row.patient.clone());

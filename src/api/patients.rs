@@ -50,6 +50,12 @@ struct PersonView {
     wristband: u32,
 }
 
+impl PersonView {
+    fn numbers(&self) -> impl Iterator<Item = &Mrn> {
+        std::iter::once(&self.mrn).chain(&self.merged)
+    }
+}
+
 /// A stay with its number.
 #[derive(Debug, Serialize)]
 struct StayView {
@@ -149,7 +155,11 @@ pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Re
             found.push(view);
         }
     }
-    api.shown_list(&allowed, Record::Search, found.iter().map(|view| view.mrn.clone()).collect()).await?;
+    // That somebody is here is told of the restricted to those who know their number, and to nobody who tries names.
+    if search.number.is_empty() {
+        found.retain(|view| view.restricted.is_none() || who.rights.may(Permission::ViewPatient, &api.gate.patient(&view.mrn)).is_ok());
+    }
+    api.shown_list(&allowed, Record::Search, found.iter().flat_map(PersonView::numbers).cloned().collect()).await?;
     Ok(Json(found.into_iter().map(|view| within_rights(&api, &who, view)).collect::<Vec<_>>()).into_response())
 }
 
@@ -194,7 +204,11 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
     let mrn: Mrn = parse(&mrn)?;
     let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
     let view = Seen { api: &api, instant }.view(&mrn)?.ok_or_else(|| Problem::missing("patient", mrn.as_str()))?;
-    api.shown(&allowed, Record::Patient, None, vec![view.mrn.clone()]).await?;
+    // Who was one person then may be two now: each of them is asked for, and each is told.
+    for number in view.numbers() {
+        api.may_patient(&who, Permission::ViewPatient, number).await?;
+    }
+    api.shown(&allowed, Record::Patient, None, view.numbers().cloned().collect()).await?;
     Ok(Json(view).into_response())
 }
 
@@ -271,7 +285,7 @@ fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
 pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Registration>) -> Result<Response, Problem> {
     let allowed = api.may(&who, Permission::RegisterPatient)?;
     // Whoever was registered a moment ago at another desk is compared too.
-    api.caught_up().await;
+    let _ = api.caught_up().await;
     let numbers = StreamId::new(StreamKind::Hospital, RECORD_NUMBERS);
     let was_issued = || api.done_before(&numbers, key).map(|events| events.first().and_then(|event| event.get("mrn")?.as_str()?.parse::<Mrn>().ok()));
     let before = if body.mrn.is_none() && key.is_keyed() { was_issued()? } else { None };
@@ -418,7 +432,7 @@ pub(super) async fn act(
     let allowed = api.may_about(&who, command.needs(), command.about()).await?;
     let outcome = api.hospital.census(command, api.origin(key, &allowed, body.user.as_deref())?).await;
     if outcome == Outcome::Repeated {
-        api.caught_up().await;
+        let _ = api.caught_up().await;
     }
     api.answer_of_census(key, &outcome, || streams(&api, &mrn, &body, key))
 }

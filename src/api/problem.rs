@@ -38,6 +38,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
     }
 
+    /// The body is JSON, and not what this request needs.
+    pub fn unfit(error: &serde_json::Error) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("the body is not what this request needs: {error}"))
+    }
+
     /// A rule refused.
     pub fn refused(refusal: &Refusal) -> Self {
         Self::new(StatusCode::CONFLICT, &refusal.rule, refusal.message.clone())

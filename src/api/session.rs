@@ -11,7 +11,7 @@ use super::command::{Body, Key};
 use super::guard::{Asking, COOKIE, Peer};
 use super::problem::Problem;
 use super::state::Api;
-use crate::access::{Allowed, FirstRunError, Proof, Secret, SignIn, SignedIn, WeakSecret, Who};
+use crate::access::{Act, Allowed, FirstRunError, Proof, Secret, SignIn, SignedIn, WeakSecret, Who};
 use crate::actor::{Outcome, STAFF};
 use crate::domain::rights::Ground;
 use crate::domain::staff::Command;
@@ -40,6 +40,8 @@ pub(super) struct Proving {
     actor: Option<String>,
     /// For a statement: for what, the path that is asked then.
     path: Option<String>,
+    /// For a statement: the body that is sent then, without `witness`.
+    request: Option<serde_json::Value>,
 }
 
 impl Proving {
@@ -185,7 +187,6 @@ fn own(who: &Who) -> Allowed {
 async fn change(api: &Api, who: &Who, key: super::command::Identity, command: Command) -> Result<Response, Problem> {
     let outcome = api.gate.change(who, command, api.origin(key, &own(who), None)?).await;
     if matches!(outcome, Outcome::Done(_) | Outcome::Nothing) {
-        api.gate.look_at_duty(who);
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     Ok(api.answer(&StreamId::new(StreamKind::Hospital, STAFF), key, &outcome, StatusCode::NO_CONTENT))
@@ -276,8 +277,8 @@ pub(super) async fn first_run(State(api): State<Api>, Key(key): Key, Body(body):
     }
 }
 
-/// A second person vouches for what `actor` is about to do at `path`: they prove who they are, and the answer's `statement` is sent by
-/// the first person as the field `witness`, within five minutes.
+/// A second person vouches for what `actor` is about to ask at `path` with the body `request`: they prove who they are, and the answer's
+/// `statement` is sent by the first person as the field `witness`, within five minutes.
 #[utoipa::path(post, path = "/api/v1/witnesses", request_body = Proving, responses((status = 200), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub(super) async fn vouch(State(api): State<Api>, from: Peer, Body(proving): Body<Proving>) -> Result<Response, Response> {
     let bad = |text: &str| Problem::bad(text).into_response();
@@ -285,7 +286,9 @@ pub(super) async fn vouch(State(api): State<Api>, from: Peer, Body(proving): Bod
     let actor = proving.actor.as_deref().ok_or_else(|| bad("field actor is needed: for whom"))?.to_lowercase();
     let actor: UserId = actor.parse().map_err(|error: crate::kernel::Invalid| bad(&error.to_string()))?;
     let path = proving.path.as_deref().ok_or_else(|| bad("field path is needed: what the other one asks, such as /api/v1/cabinets/CAB1/waste"))?;
-    match api.gate.vouch(proof, proving.code.as_deref(), from.0, &actor, path).await {
+    let request = proving.request.as_ref().ok_or_else(|| bad("field request is needed: the body that the other one sends, without witness"))?;
+    let act = Act::new(path, request);
+    match api.gate.vouch(proof, proving.code.as_deref(), from.0, (&actor, &act)).await {
         Ok(Ok(statement)) => Ok(([(header::CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "statement": statement.show() }))).into_response()),
         Ok(Err(refused)) => Err(Problem::refused_access(&refused).into_response()),
         Err(denied) => Err(Problem::denied(&denied)),

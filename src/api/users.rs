@@ -162,6 +162,12 @@ pub(super) async fn act(
     // Before anything is hashed or looked up.
     let allowed = api.may_with(&who, Permission::ManageUsers, &Subject::House)?;
     let user: UserId = parse(&user)?;
+    // Else whoever finds an open session of theirs could take it over for good.
+    let is_own = who.user.as_ref() == Some(&user);
+    if is_own && matches!(action.as_str(), "set-password" | "set-badge" | "set-pin" | "take-second-factor") {
+        let text = "for yourself there is /api/v1/me/… (`wardctl password`, `wardctl second-factor`), which asks for your password; your badge is given by somebody else";
+        return Err(Problem::new(StatusCode::CONFLICT, "yourself", text));
+    }
     let governing = api.gate.roles().governing();
     let mut secret = None;
     let command = match action.as_str() {
@@ -206,8 +212,13 @@ pub(super) async fn act(
         return Err(Problem::new(StatusCode::CONFLICT, "shown_once", text));
     }
     Ok(match outcome {
+        // A key that was used for another request is told so.
+        Outcome::Repeated => {
+            api.done_before(&StreamId::new(StreamKind::Hospital, STAFF), key)?;
+            Json(serde_json::json!({ "done": true })).into_response()
+        }
         // Hashes and keys stand in the events, so the answer does not show them.
-        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Json(serde_json::json!({ "done": matches!(outcome, Outcome::Done(_)) })).into_response(),
+        Outcome::Done(_) | Outcome::Nothing => Json(serde_json::json!({ "done": matches!(outcome, Outcome::Done(_)) })).into_response(),
         other => api.answer(&StreamId::new(StreamKind::Hospital, STAFF), key, &other, StatusCode::OK),
     })
 }

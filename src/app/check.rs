@@ -91,7 +91,7 @@ mod tests {
             (device("x", "sysmex/xn-55", "", LISTEN), "profile \"sysmex/xn-55\""),
             ("[journal]\nkeyring = \"/nowhere/ring\"\n".to_owned(), "wardctl keyring new"),
             ("[access]\nroles = \"/nowhere/roles\"\n".to_owned(), "/nowhere/roles"),
-            ("[http]\ntls_certificate = \"/nowhere/c\"\ntls_key = \"/nowhere/k\"\n".to_owned(), "/nowhere/k"),
+            ("[http]\ntls_certificate = \"/nowhere/c\"\ntls_key = \"/nowhere/k\"\n".to_owned(), "/nowhere/c"),
             ("[mqtt]\nbroker = \"nohost\"\n".to_owned(), "host:port"),
         ];
         for (text, part) in cases {

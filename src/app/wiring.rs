@@ -60,7 +60,11 @@ pub(super) fn house(config: &Config) -> House {
         name: config.hospital.name.clone(),
         wards: config.wards.iter().map(|ward| (ward.id.clone(), ward.facility.clone().unwrap_or_else(|| config.hospital.facility.clone()))).collect(),
         cabinets: config.cabinets.iter().filter_map(|cabinet| Some((cabinet.id.clone(), cabinet.ward.clone()?))).collect(),
-        stations: access.stations.iter().map(|station| (station.id.clone(), Station { idle_ms: idle_ms(station.idle_minutes.unwrap_or(access.idle_minutes)) })).collect(),
+        stations: access
+            .stations
+            .iter()
+            .map(|station| (station.id.clone(), Station { addresses: station.addresses.clone(), idle_ms: idle_ms(station.idle_minutes.unwrap_or(access.idle_minutes)) }))
+            .collect(),
         idle_ms: idle_ms(access.idle_minutes),
         is_open: access.open,
         first_run: config.data.directory.join("first-run"),

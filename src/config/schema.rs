@@ -102,6 +102,9 @@ impl Default for Access {
 pub struct Station {
     /// Its name, unique.
     pub id: String,
+    /// The addresses that it has; without them whoever signs in says where they are.
+    #[serde(default)]
+    pub addresses: Vec<std::net::IpAddr>,
     /// After so many minutes without use a session there ends; without it as elsewhere.
     #[serde(default)]
     pub idle_minutes: Option<u32>,

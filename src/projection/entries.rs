@@ -32,7 +32,8 @@ pub struct Entry {
 
 fn entry(meta: &Meta, stored: &StoredEvent) -> Entry {
     let stream = &stored.event.stream;
-    let is_told = matches!(stream.kind(), StreamKind::Access | StreamKind::User);
+    let is_staff = stream.kind() == StreamKind::Hospital && stored.event.kind != "RecordNumberIssued" && stored.event.kind != "AccessionIssued";
+    let is_told = is_staff || matches!(stream.kind(), StreamKind::Access | StreamKind::User);
     Entry {
         sequence: stored.sequence,
         at: meta.recorded,
@@ -41,8 +42,17 @@ fn entry(meta: &Meta, stored: &StoredEvent) -> Entry {
         place: meta.place.clone(),
         what: stored.event.kind.to_string(),
         of: stream.to_string(),
-        detail: is_told.then(|| serde_json::from_str(stored.event.payload.get()).unwrap_or_default()),
+        detail: is_told.then(|| without_secrets(serde_json::from_str(stored.event.payload.get()).unwrap_or_default())),
     }
+}
+
+/// Hashes, keys and badges are nobody's business.
+fn without_secrets(mut detail: serde_json::Value) -> serde_json::Value {
+    const SECRETS: [&str; 4] = ["hash", "key", "badge", "token"];
+    if let Some(map) = detail.as_object_mut() {
+        map.retain(|name, _| !SECRETS.contains(&name.as_str()));
+    }
+    detail
 }
 
 impl History {

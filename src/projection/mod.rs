@@ -16,7 +16,7 @@ mod trail;
 pub use entries::Entry;
 pub use history::{HeldItem, History};
 pub use people::Search;
-pub use person::person;
+pub use person::{Whereabouts, person};
 pub use projector::Projector;
 pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
 pub use trail::{EmergencyRow, LinksRow};

@@ -1,9 +1,11 @@
 //! A person under all their numbers: the one that is used, and those that were merged into it.
 
+use super::history::History;
 use super::rows::{EncounterRow, PatientRow, Rows};
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
-use crate::kernel::{BedId, Mrn, Timestamp};
+use crate::journal::JournalError;
+use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
 /// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
 const MERGES: usize = 1_000;
@@ -30,34 +32,83 @@ pub fn person<E>(mrn: &Mrn, record: impl Fn(&Mrn) -> Result<Patient, E>) -> Resu
     Ok(records)
 }
 
-impl Rows {
-    /// A person's records as they are now.
-    pub fn person_now(&self, mrn: &Mrn) -> Vec<(Mrn, Patient)> {
-        let record = |mrn: &Mrn| Ok::<_, std::convert::Infallible>(self.get::<PatientRow>("patient", mrn.as_str()).unwrap_or_default().patient);
-        person(mrn, record).unwrap_or_default()
-    }
+/// Where those are who look after a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Whereabouts {
+    /// Their numbers, the one to use first.
+    pub numbers: Vec<Mrn>,
+    /// Beds whose wards look after them: where they lie or lay until yesterday, where they are asked for; a newborn's mother's.
+    pub beds: Vec<BedId>,
+    /// They are here, and in no bed.
+    pub is_anywhere: bool,
+    /// Whether a record of theirs is restricted.
+    pub is_restricted: bool,
+}
 
-    /// The beds whose wards look after whoever a record is of: where they lie or lay until yesterday, where they are to come.
-    pub fn beds_of(&self, record: &Patient, now: Timestamp) -> Vec<BedId> {
-        let stays = record.stay.iter().chain(&record.last_stay).chain(&record.plans);
-        let mut beds = Vec::new();
-        for stay in stays {
-            match self.get::<EncounterRow>("encounter", stay.as_str()).unwrap_or_default().encounter {
-                Encounter::Planned { bed, .. } => beds.extend(bed),
-                Encounter::Open(stay) => beds.extend(stay.bed.into_iter().chain(stay.transfer.map(|(bed, _)| bed))),
-                Encounter::Closed { stay, at, .. } if now.seconds_since(at) < NOTES_SECONDS => beds.extend(stay.bed),
-                Encounter::Closed { .. } | Encounter::None => {}
+/// Where a person is, by their records. A plan is not yet a stay: who plans one does not look after anybody by that.
+pub fn whereabouts<E>(mrn: &Mrn, now: Timestamp, record: impl Fn(&Mrn) -> Result<Patient, E>, encounter: impl Fn(&EncounterId) -> Result<Encounter, E>) -> Result<Whereabouts, E> {
+    let mut found = Whereabouts::default();
+    for (number, known) in person(mrn, &record)? {
+        found.is_restricted |= known.restricted.is_some();
+        found.numbers.push(number);
+        for stay in known.stay.iter().chain(&known.last_stay) {
+            match encounter(stay)? {
+                Encounter::Open(stay) => {
+                    let mothers = if stay.bed.is_none() { stay.mother.as_ref().map(&record).transpose()?.and_then(|mother| mother.stay) } else { None };
+                    let mothers = match mothers.map(|stay| encounter(&stay)).transpose()? {
+                        Some(Encounter::Open(stay)) => stay.bed,
+                        _ => None,
+                    };
+                    found.is_anywhere |= stay.bed.is_none() && mothers.is_none();
+                    found.beds.extend(stay.bed.into_iter().chain(mothers).chain(stay.transfer.map(|(bed, _)| bed)));
+                }
+                Encounter::Closed { stay, at, .. } if now.seconds_since(at) < NOTES_SECONDS => found.beds.extend(stay.bed),
+                Encounter::Planned { .. } | Encounter::Closed { .. } | Encounter::None => {}
             }
         }
-        beds
+    }
+    Ok(found)
+}
+
+impl Rows {
+    fn record(&self, mrn: &Mrn) -> Patient {
+        self.get::<PatientRow>("patient", mrn.as_str()).unwrap_or_default().patient
+    }
+
+    fn stay(&self, encounter: &EncounterId) -> Encounter {
+        self.get::<EncounterRow>("encounter", encounter.as_str()).unwrap_or_default().encounter
+    }
+
+    /// A person's records as they are now.
+    pub fn person_now(&self, mrn: &Mrn) -> Vec<(Mrn, Patient)> {
+        person(mrn, |mrn| Ok::<_, std::convert::Infallible>(self.record(mrn))).unwrap_or_default()
+    }
+
+    /// Where a person is, by what the rows say.
+    pub fn whereabouts(&self, mrn: &Mrn, now: Timestamp) -> Whereabouts {
+        whereabouts(mrn, now, |mrn| Ok::<_, std::convert::Infallible>(self.record(mrn)), |encounter| Ok(self.stay(encounter))).unwrap_or_default()
+    }
+
+    /// The bed that is kept for a stay that is to come.
+    pub fn planned_bed(&self, encounter: &EncounterId) -> Option<BedId> {
+        match self.stay(encounter) {
+            Encounter::Planned { bed, .. } => bed,
+            _ => None,
+        }
     }
 
     /// The bed that a ward is asked to take a patient into.
     pub fn asked_bed(&self, mrn: &Mrn) -> Option<BedId> {
-        let stays = self.person_now(mrn).into_iter().filter_map(|(_, record)| record.stay);
-        stays.into_iter().find_map(|stay| match self.get::<EncounterRow>("encounter", stay.as_str())?.encounter {
+        self.person_now(mrn).into_iter().filter_map(|(_, record)| record.stay).find_map(|stay| match self.stay(&stay) {
             Encounter::Open(stay) => stay.transfer.map(|(bed, _)| bed),
             _ => None,
         })
+    }
+}
+
+impl History {
+    /// Where a person is, by the log itself: for a moment when the rows are behind.
+    pub fn whereabouts(&self, mrn: &Mrn, now: Timestamp) -> Result<Whereabouts, JournalError> {
+        whereabouts(mrn, now, |mrn| self.at(mrn.as_str(), Timestamp::from_micros(i64::MAX)), |encounter| self.at(encounter.as_str(), Timestamp::from_micros(i64::MAX)))
     }
 }

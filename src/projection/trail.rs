@@ -6,12 +6,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::rows::Rows;
-use crate::domain::disclosure;
 use crate::domain::user::{self, Emergency};
+use crate::domain::{cabinet, disclosure};
 use crate::domain::{encounter, specimen};
 use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
 
+/// The key of the stream of users.
+const STAFF: &str = "staff";
 /// Events of a page.
 const PAGE: usize = 256;
 
@@ -43,11 +45,11 @@ pub struct EmergencyRow {
 }
 
 fn of_user(name: &str) -> String {
-    format!("user.{name}")
+    format!("user/{name}")
 }
 
 fn of_patient(mrn: &Mrn) -> String {
-    format!("patient.{mrn}")
+    format!("patient/{mrn}")
 }
 
 /// The patients whom an event concerns that stands in nobody's own stream.
@@ -56,14 +58,26 @@ fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
     match event.event.stream.kind() {
         StreamKind::Access => match serde_json::from_str(payload) {
             Ok(disclosure::Event::RecordShown { patients, .. }) => patients,
-            Err(_) => Vec::new(),
+            Ok(disclosure::Event::LookRefused { patient, .. }) => vec![patient],
+            Ok(disclosure::Event::StrangerRefused { .. }) | Err(_) => Vec::new(),
         },
         StreamKind::User => match serde_json::from_str(payload) {
             Ok(user::Event::GlassBroken { emergency, .. }) => vec![emergency.patient],
             _ => Vec::new(),
         },
+        StreamKind::Cabinet => match serde_json::from_str(payload) {
+            Ok(cabinet::Event::Vended { patient, .. }) => vec![patient],
+            _ => Vec::new(),
+        },
         _ => Vec::new(),
     }
+}
+
+/// The user whom a change of users is about.
+fn changed_user(event: &StoredEvent) -> Option<String> {
+    let of_staff = event.event.stream.kind() == StreamKind::Hospital && event.event.stream.key() == STAFF;
+    let payload: serde_json::Value = of_staff.then(|| serde_json::from_str(event.event.payload.get()).ok())??;
+    payload.get("user")?.as_str().map(str::to_owned)
 }
 
 impl Rows {
@@ -74,6 +88,7 @@ impl Rows {
         }
         for event in &batch.events {
             seen_by(event).iter().for_each(|mrn| self.append(&of_patient(mrn), event.sequence));
+            changed_user(event).iter().for_each(|user| self.append(&of_user(user), event.sequence));
         }
     }
 
@@ -92,30 +107,25 @@ impl Rows {
             Some(head)
         });
         if let Some((number, events)) = page {
-            self.update("trail", &format!("{trail}.{number}"), |_: Option<Vec<u64>>| Some(events));
+            self.update("trail", &format!("{trail}/{number}"), |_: Option<Vec<u64>>| Some(events));
         }
     }
 
-    fn trail(&self, trail: &str, limit: usize) -> Vec<u64> {
-        let Some(head) = self.get::<Head>("trail", trail) else { return Vec::new() };
-        let mut newest: Vec<u64> = head.events.into_iter().rev().collect();
-        let mut number = head.full;
-        while number > 0 && newest.len() < limit {
-            number -= 1;
-            newest.extend(self.get::<Vec<u64>>("trail", &format!("{trail}.{number}")).unwrap_or_default().into_iter().rev());
-        }
-        newest.truncate(limit);
-        newest
+    /// All pages, the newest first, one read at a time.
+    fn trail<'a>(&'a self, trail: String) -> impl Iterator<Item = u64> + 'a {
+        let head: Head = self.get("trail", &trail).unwrap_or_default();
+        let older = (0..head.full).rev().flat_map(move |number| self.get::<Vec<u64>>("trail", &format!("{trail}/{number}")).unwrap_or_default().into_iter().rev());
+        head.events.into_iter().rev().chain(older)
     }
 
-    /// The first events of what a user or program did, the newest first.
-    pub fn trail_of_user(&self, name: &str, limit: usize) -> Vec<u64> {
-        self.trail(&of_user(name), limit)
+    /// Events of what a user or program did, and of what was done to them, the newest first.
+    pub fn trail_of_user(&self, name: &str) -> impl Iterator<Item = u64> {
+        self.trail(of_user(name))
     }
 
     /// The events that say who saw a patient's records under a number, the newest first.
-    pub fn trail_of_patient(&self, mrn: &Mrn, limit: usize) -> Vec<u64> {
-        self.trail(&of_patient(mrn), limit)
+    pub fn trail_of_patient(&self, mrn: &Mrn) -> impl Iterator<Item = u64> {
+        self.trail(of_patient(mrn))
     }
 
     /// The streams in which something is written of a number.
@@ -125,6 +135,11 @@ impl Rows {
         let stays = links.encounters.into_iter().map(|key| StreamId::new(StreamKind::Encounter, key));
         let specimens = links.specimens.into_iter().map(|key| StreamId::new(StreamKind::Specimen, key));
         own.into_iter().chain(stays).chain(specimens).collect()
+    }
+
+    /// The specimens of a number.
+    pub fn specimens_of(&self, mrn: &Mrn) -> BTreeSet<String> {
+        self.get::<LinksRow>("links", mrn.as_str()).unwrap_or_default().specimens
     }
 
     /// A stay is a patient's.
@@ -178,15 +193,17 @@ mod tests {
     fn a_trail_goes_on_over_pages_and_an_event_that_comes_again_stands_once() {
         let rows = Rows::open(Arc::new(MemoryViews::default()), 0).unwrap();
         for sequence in 1..=1_000 {
-            rows.append("user.ada", sequence);
-            rows.append("user.ada", sequence);
+            rows.append("user/ada", sequence);
+            rows.append("user/ada", sequence);
         }
         let all: Vec<u64> = (1..=1_000).rev().collect();
-        assert_eq!(rows.trail_of_user("ada", usize::MAX), all);
-        assert_eq!(rows.trail_of_user("ada", 300), all[..300]);
+        assert_eq!(rows.trail_of_user("ada").collect::<Vec<_>>(), all);
         rows.write().unwrap();
-        rows.append("user.ada", 1_000);
-        assert_eq!(rows.trail_of_user("ada", 3), [1_000, 999, 998]);
-        assert!(rows.trail_of_user("ben", 9).is_empty());
+        rows.append("user/ada", 1_000);
+        assert_eq!(rows.trail_of_user("ada").take(3).collect::<Vec<_>>(), [1_000, 999, 998]);
+        assert_eq!(rows.trail_of_user("ben").next(), None);
+        // Another name is another trail, whatever it looks like.
+        rows.append("user/ada.0", 7);
+        assert_eq!((rows.trail_of_user("ada.0").collect::<Vec<_>>(), rows.trail_of_user("ada").count()), (vec![7], 1_000));
     }
 }

@@ -7,6 +7,7 @@ metric!(refused: IntCounterVec, "wardd_access_refused_total", "Requests that som
 metric!(sessions: IntGauge, "wardd_access_sessions", "Sessions that are open.");
 metric!(emergencies: IntGauge, "wardd_access_emergencies_open", "Records that are open in an emergency now.");
 metric!(broken: IntCounter, "wardd_access_emergencies_total", "Records that were opened in an emergency.");
+metric!(locks: IntCounter, "wardd_access_locks_total", "Times that wrong tries locked a way to sign in.");
 metric!(shown: IntCounter, "wardd_audit_records_shown_total", "Answers with patients' data whose record is durable.");
 metric!(waiting: IntGauge, "wardd_audit_records_waiting", "Records of what was shown that the journal could not take yet.");
 metric!(open_house: IntGauge, "wardd_access_open", "1 when nobody's rights are checked, as in a demonstration.");
@@ -21,6 +22,7 @@ pub fn begin_access_counters(is_open: bool) {
         }
     }
     broken();
+    locks();
     shown();
     audit_waiting(0);
     if let Some(metric) = open_house() {
@@ -94,4 +96,12 @@ pub fn certificate_ends(name: &'static str, seconds: i64) {
         _ if days < 7 || days == 29 => tracing::warn!(certificate = name, days, "WD-0505 a certificate ends soon: put a new one in its place and reload"),
         _ => {}
     }
+}
+
+/// Too many wrong tries: somebody forgot, or somebody else guesses.
+pub fn factor_locked(user: &str, place: &str) {
+    if let Some(metric) = locks() {
+        metric.inc();
+    }
+    tracing::warn!(user, place, "WD-0506 too many wrong tries: this way to sign in is locked for a quarter of an hour");
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{Daemon, Site, count, has, wardctl_as};
 
 /// A house that asks who somebody is, with two wards.
-const HOUSE: &str = "[access]\nstations = [{ id = \"S1\", idle_minutes = 3 }]\n[[wards]]\nid = \"ICU\"\nname = \"Intensive care\"\nbeds = [\"1:A\", \"1:B\"]\n";
+const HOUSE: &str = "[access]\nstations = [{ id = \"S1\", idle_minutes = 3, addresses = [\"127.0.0.1\"] }, { id = \"S2\", addresses = [\"192.0.2.9\"] }]\n[[wards]]\nid = \"ICU\"\nname = \"Intensive care\"\nbeds = [\"1:A\", \"1:B\"]\n";
 const PASSWORD: &str = "correct horse battery";
 
 /// The code of a second factor now, by Python's own HMAC.
@@ -316,6 +316,8 @@ fn a_ward_sees_its_patients_an_emergency_opens_one_more_and_all_of_it_is_told_to
     let medicine = staff(&boss, "mia", &[("nurse", "ward:MED1")]);
     let intensive = staff(&boss, "ivo", &[("nurse", "ward:ICU")]);
     let auditor = program(&boss, "audit", "auditor", json!({}));
+    let privacy = program(&boss, "privacy", "privacy", json!({}));
+    let billing = staff(&boss, "bill", &[("billing", "house")]);
     for (mrn, name) in [("1001", "Doe"), ("1002", "Roe")] {
         clerk.done("/api/v1/patients", json!({ "mrn": mrn, "person": jane(name), "confirm_new": true }));
     }
@@ -336,15 +338,26 @@ fn a_ward_sees_its_patients_an_emergency_opens_one_more_and_all_of_it_is_told_to
     medicine.refused("POST", "/api/v1/patients/1001/accept-transfer", Some(json!({})), "other_ward");
     medicine.done("/api/v1/patients/1001/cancel-transfer", json!({}));
     // Restricted: the ward that looks after her still sees her, the house does not.
-    clerk.done("/api/v1/patients/1001/restrict", json!({ "reason": "works here" }));
+    privacy.done("/api/v1/patients/1001/restrict", json!({ "reason": "works here" }));
     clerk.refused("GET", "/api/v1/patients/1001", None, "restricted");
+    clerk.refused("POST", "/api/v1/patients/1001/lift-restriction", Some(json!({})), "not_permitted");
+    let lies = |desk: &Desk<'_>| desk.get("/api/v1/beds/MED1:101:A");
+    assert_eq!((lies(&clerk)["patient"].as_str(), lies(&clerk)["is_restricted"].as_bool(), lies(&medicine)["patient"].as_str()), (None, Some(true), Some("1001")));
+    assert_eq!(billing.ask("GET", "/api/v1/accounts/1001", None).0, 200, "who is restricted still has an account");
+    // Taking her into one's own bed by a plan, an admission or a move is no way around it.
+    for (action, kind) in [("plan", "not_your_patient"), ("admit", "not_your_patient")] {
+        intensive.refused("POST", &format!("/api/v1/patients/1001/{action}"), Some(json!({ "bed": "ICU:1:B" })), kind);
+    }
+    medicine.refused("POST", "/api/v1/patients/1001/move", Some(json!({ "bed": "ICU:1:B" })), "other_ward");
     assert_eq!(medicine.get("/api/v1/patients/1001")["restricted"], "works here");
-    let found = intensive.get("/api/v1/patients?name=doe");
+    assert_eq!(intensive.get("/api/v1/patients?name=doe"), json!([]), "that she is here is not told to who tries names");
+    let found = intensive.get("/api/v1/patients?number=1001");
     assert_eq!((found[0]["limited"].as_str(), found[0].get("person")), (Some("restricted"), None), "{found}");
     // An emergency: with a reason, for this patient, with the permissions that one has anyway.
     let (status, answer) = intensive.ask("POST", "/api/v1/emergencies", Some(json!({ "patient": "1001", "reason": " " })));
     assert_eq!((status, answer["type"].as_str()), (409, Some("urn:wardd:problem:no_reason")), "{answer}");
-    clerk.refused("POST", "/api/v1/emergencies", Some(json!({ "patient": "1001", "reason": "curious" })), "not_permitted");
+    billing.refused("POST", "/api/v1/emergencies", Some(json!({ "patient": "1001", "reason": "curious" })), "not_permitted");
+    assert_eq!(intensive.ask("POST", "/api/v1/emergencies", Some(json!({ "patient": "4004", "reason": "mistyped" }))).0, 404);
     intensive.done("/api/v1/emergencies", json!({ "patient": "1001", "reason": "collapsed in the corridor" }));
     assert_eq!(intensive.get("/api/v1/patients/1001")["mrn"], "1001");
     intensive.refused("GET", "/api/v1/patients/1002", None, "not_your_patient");
@@ -358,23 +371,45 @@ fn a_ward_sees_its_patients_an_emergency_opens_one_more_and_all_of_it_is_told_to
     assert_eq!(auditor.get("/api/v1/emergencies").as_array().unwrap().len(), 0);
     // The list for the patient: everybody who saw or did something, with the ground.
     let report = auditor.get("/api/v1/audit?patient=1001");
-    let entries = report.as_array().unwrap();
+    let entries = report["entries"].as_array().unwrap();
     let seen = |who: &str, ground: &str| {
         entries.iter().any(|entry| entry["what"] == "RecordShown" && entry["who"] == who && entry["detail"]["record"] == "patient" && entry["detail"]["ground"] == ground)
     };
     assert!(seen("person:mia", "role") && seen("person:ivo", "role") && seen("person:ivo", "emergency") && !seen("person:carl", "role"), "{report}");
-    for (who, what) in [("person:carl", "PersonRecorded"), ("person:mia", "Admitted"), ("person:ivo", "GlassBroken"), ("person:carl", "Restricted")] {
+    for (who, what) in [
+        ("person:carl", "PersonRecorded"),
+        ("person:mia", "Admitted"),
+        ("person:ivo", "GlassBroken"),
+        ("program:privacy", "Restricted"),
+        ("person:carl", "LookRefused"),
+        ("person:ivo", "LookRefused"),
+    ] {
         assert!(entries.iter().any(|entry| entry["who"] == who && entry["what"] == what), "{who} {what}: {report}");
     }
     let other = auditor.get("/api/v1/audit?patient=1002");
-    assert!(other.as_array().unwrap().iter().all(|entry| entry["who"] != "person:mia"), "{other}");
+    assert!(other["entries"].as_array().unwrap().iter().all(|entry| entry["who"] != "person:mia"), "{other}");
     // And by user, from an instant on.
     let of_ivo = auditor.get("/api/v1/audit?user=ivo");
-    assert!(
-        of_ivo.as_array().unwrap().iter().any(|entry| entry["what"] == "SignedIn") && of_ivo.as_array().unwrap().iter().any(|entry| entry["what"] == "GlassBroken"),
-        "{of_ivo}"
-    );
-    assert_eq!(auditor.get("/api/v1/audit?user=ivo&from=2099-01-01T00:00:00Z"), json!([]));
+    let has = |what: &str| of_ivo["entries"].as_array().unwrap().iter().any(|entry| entry["what"] == what);
+    assert!(has("SignedIn") && has("GlassBroken") && has("RoleGranted") && !of_ivo.to_string().contains("argon2"), "{of_ivo}");
+    assert_eq!(auditor.get("/api/v1/audit?user=ivo&from=2099-01-01T00:00:00Z")["entries"], json!([]));
+    // In parts it is the same.
+    let (mut parts, mut before) = (Vec::new(), String::new());
+    loop {
+        let part = auditor.get(&format!("/api/v1/audit?user=ivo&limit=3{before}"));
+        parts.extend(part["entries"].as_array().unwrap().clone());
+        match part["next"].as_u64() {
+            Some(next) => before = format!("&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(json!(parts), of_ivo["entries"]);
+    // An emergency that was not justified ends at once.
+    intensive.done("/api/v1/emergencies", json!({ "patient": "1002", "reason": "wanted to know" }));
+    assert_eq!(intensive.ask("GET", "/api/v1/patients/1002", None).0, 200);
+    let id = auditor.get("/api/v1/emergencies")[0]["id"].as_str().unwrap().to_owned();
+    auditor.done(&format!("/api/v1/emergencies/ivo/{id}"), json!({ "is_justified": false }));
+    intensive.refused("GET", "/api/v1/patients/1002", None, "not_your_patient");
     daemon.terminate();
     assert!(site.verify(), "the audit stands in the log's own chain");
 }
@@ -404,8 +439,10 @@ fn five_bad_pins_lock_the_badge_and_not_the_password_until_somebody_unlocks_it()
     assert!(badge("248163").is_ok());
     // Nothing tells who is known.
     assert_eq!(with_password(&daemon, "nobody", PASSWORD).err(), with_password(&daemon, "nina", "not her password").err());
-    assert_eq!(sign_in(&daemon, &json!({ "badge": "unknown", "pin": "248163" })).err(), Some((401, "wrong".to_owned())));
+    assert_eq!(sign_in(&daemon, &json!({ "badge": "unknown", "pin": "248163", "station": "S1" })).err(), Some((401, "wrong".to_owned())));
     assert_eq!(sign_in(&daemon, &json!({ "user": "nina" })).err().unwrap().0, 400);
+    assert_eq!(sign_in(&daemon, &json!({ "badge": "]C0N-77", "pin": "248163" })).err().unwrap().0, 400, "a badge is used at a station");
+    assert_eq!(sign_in(&daemon, &json!({ "badge": "]C0N-77", "pin": "248163", "station": "S2" })).err().unwrap().0, 400, "and S2 is elsewhere");
     assert_eq!(sign_in(&daemon, &json!({ "badge": "]C0N-77", "pin": "248163", "station": "S9" })).err().unwrap().0, 400);
     // Who is disabled is out at once, everywhere.
     let inside = with_password(&daemon, "nina", PASSWORD).unwrap();
@@ -443,16 +480,20 @@ fn a_witness_proves_it_themselves_for_one_person_and_one_path() {
     let waste = |witness: Value| nurse.ask("POST", "/api/v1/cabinets/CAB1/waste", Some(json!({ "pocket": "2-1", "quantity": "1", "patient": "1001", "witness": witness })));
     assert_eq!(waste(Value::Null).1["type"], "urn:wardd:problem:witness_missing");
     assert_eq!(waste(json!("otto")).0, 403, "a name proves nothing");
-    let vouch = |user: &str, password: &str, actor: &str, path: &str| {
-        let (status, answer) = daemon.post("/api/v1/witnesses", json!({ "user": user, "password": password, "actor": actor, "path": path }));
+    let vouch_for = |quantity: &str, user: &str, password: &str, actor: &str, path: &str| {
+        let request = json!({ "patient": "1001", "pocket": "2-1", "quantity": quantity });
+        let (status, answer) = daemon.post("/api/v1/witnesses", json!({ "user": user, "password": password, "actor": actor, "path": path, "request": request }));
         (status, answer["statement"].clone(), answer["type"].as_str().unwrap_or_default().to_owned())
     };
+    let vouch = |user: &str, password: &str, actor: &str, path: &str| vouch_for("1", user, password, actor, path);
     let path = "/api/v1/cabinets/CAB1/waste";
     assert_eq!(vouch("otto", "not the password", "nina", path).0, 401);
     assert_eq!(vouch("nina", PASSWORD, "nina", path).2, "urn:wardd:problem:own_witness");
     assert_eq!(vouch("clara", PASSWORD, "nina", path).2, "urn:wardd:problem:not_permitted");
     let for_another_path = vouch("otto", PASSWORD, "nina", "/api/v1/cabinets/CAB1/count").1;
     assert_eq!(waste(for_another_path).0, 403);
+    let for_another_quantity = vouch_for("2", "otto", PASSWORD, "nina", path).1;
+    assert_eq!(waste(for_another_quantity).0, 403, "who saw two wasted did not see one");
     let statement = vouch("otto", PASSWORD, "nina", path).1;
     let (status, answer) = waste(statement.clone());
     assert_eq!(status, 200, "{answer}");
@@ -471,6 +512,10 @@ fn tokens_are_limited_expire_and_are_taken_back() {
     let site = Site::with("", HOUSE);
     let daemon = site.start();
     let (boss, _) = found(&site, &daemon);
+    // Nobody takes over an open session for good.
+    for (action, body) in [("set-password", json!({ "password": "another password" })), ("take-second-factor", json!({})), ("set-badge", json!({ "badge": "B-99" }))] {
+        assert_eq!(boss.ask("POST", &format!("/api/v1/users/ada/{action}"), Some(body)).1["type"], "urn:wardd:problem:yourself");
+    }
     let limited = program(&boss, "graphs", "ops", json!({ "permissions": ["ops.metrics"] }));
     assert_eq!(limited.ask("GET", "/metrics", None).0, 200);
     limited.refused("GET", "/api/v1/devices", None, "not_permitted");

@@ -32,7 +32,7 @@ enum Report {
         /// Before an instant.
         #[arg(long, default_value = "")]
         until: String,
-        /// As JSON, with all that each event says.
+        /// A line of JSON for each, with all that the event says.
         #[arg(long)]
         json: bool,
     },
@@ -82,16 +82,28 @@ fn show(entry: &Value) {
 pub(crate) fn report(arguments: &Arguments) -> Result<ExitCode, String> {
     let Report::Report { patient, user, from, until, json: is_json } = &arguments.command;
     let of = match (patient, user) {
-        (Some(patient), _) => format!("patient={patient}"),
-        (None, user) => format!("user={}", user.as_deref().unwrap_or_default()),
+        (Some(patient), _) => format!("patient={}", encoded(patient)),
+        (None, user) => format!("user={}", encoded(user.as_deref().unwrap_or_default())),
     };
-    let answer = arguments.server.done("GET", &format!("/api/v1/audit?{of}&from={from}&until={until}"), None)?;
-    if *is_json {
-        out::json(&answer);
-    } else {
-        answer.as_array().into_iter().flatten().for_each(show);
+    let mut before = String::new();
+    loop {
+        let answer = arguments.server.done("GET", &format!("/api/v1/audit?{of}&from={}&until={}{before}", encoded(from), encoded(until)), None)?;
+        let entries = answer.get("entries").and_then(Value::as_array);
+        match is_json {
+            true => entries.into_iter().flatten().for_each(|entry| out::line(&entry.to_string())),
+            false => entries.into_iter().flatten().for_each(show),
+        }
+        match answer.get("next").and_then(Value::as_u64) {
+            Some(next) => before = format!("&before={next}"),
+            None => return Ok(ExitCode::SUCCESS),
+        }
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// A value as it stands in a query (RFC 3986, 2.1).
+fn encoded(value: &str) -> String {
+    let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    value.bytes().map(|byte| if keep(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 pub(crate) fn emergency(arguments: &Emergency) -> Result<ExitCode, String> {

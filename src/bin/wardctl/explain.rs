@@ -106,6 +106,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "A certificate of ours ends soon, or has ended.",
         "Put a new certificate and key in the same files and reload wardd (SIGHUP): connections that are open go on, new ones take it.",
     ),
+    (
+        "WD-0506",
+        "Five wrong tries within a quarter of an hour locked a user's password, PIN or second factor for as long.",
+        "It ends by itself; `wardctl user unlock` ends it at once. When many are locked from one address, look who is behind it.",
+    ),
     ("WD-0504", "The file of roles cannot be used.", "Mend what the message says; config/roles.toml is the commented reference."),
     (
         "WD-0302",

@@ -3,13 +3,24 @@
 use super::Command;
 use crate::domain::encounter::Clearance;
 use crate::domain::rights::Permission;
-use crate::kernel::{BedId, Mrn};
+use crate::kernel::{BedId, EncounterId, Mrn};
 
 /// Of whom or what a command is, for the question who may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About<'a> {
-    /// A bed; who admits, admits to a bed of their ward.
+    /// A bed.
     Bed(&'a BedId),
+    /// Somebody comes into a bed: its ward must take them, and who is looked after elsewhere, or restricted, is not simply taken.
+    Arriving {
+        /// Who.
+        patient: &'a Mrn,
+        /// Into which.
+        bed: &'a BedId,
+        /// The stay that is named: a plan of another ward is not simply changed.
+        encounter: Option<&'a EncounterId>,
+    },
+    /// A patient is put into a bed: both must be within reach, else the other ward is asked by a transfer.
+    Into(&'a Mrn, &'a BedId),
     /// A patient.
     Patient(&'a Mrn),
     /// The ward that is asked to take a patient: it alone accepts.
@@ -60,7 +71,12 @@ impl Command {
         match self {
             // Whoever keeps restrictions lifts them too, without a look into the record.
             Command::Register { is_new: true, .. } | Command::Restrict { .. } => About::Anybody,
-            Command::Plan { admission, .. } | Command::Admit(admission) => admission.bed.as_ref().map_or(About::Patient(&admission.patient), About::Bed),
+            Command::Plan { admission, .. } | Command::Admit(admission) => match &admission.bed {
+                Some(bed) => About::Arriving { patient: &admission.patient, bed, encounter: admission.encounter.as_ref() },
+                None => About::Patient(&admission.patient),
+            },
+            Command::Move { patient, to } => About::Into(patient, to),
+            Command::ChangeClass { patient, bed: Some(bed), .. } | Command::CancelDischarge { patient, bed: Some(bed) } => About::Into(patient, bed),
             Command::Merge { survivor, merged } => About::Both(survivor, merged),
             Command::Swap { patient, with, .. } => About::Both(patient, with),
             Command::Block { bed, .. } | Command::Unblock { bed } | Command::Clean { bed } | Command::Isolate { bed, .. } => About::Bed(bed),
@@ -76,7 +92,6 @@ impl Command {
             | Command::CancelAdmission { patient, .. }
             | Command::RequestTransfer { patient, .. }
             | Command::CancelTransfer { patient }
-            | Command::Move { patient, .. }
             | Command::MoveBack { patient, .. }
             | Command::ChangeClass { patient, .. }
             | Command::BeginLeave { patient }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rights::Ground;
+use super::rights::{Ground, Permission};
 use crate::kernel::Mrn;
 
 /// The kind of record that was shown.
@@ -45,6 +45,20 @@ pub enum Event {
         /// On which ground.
         ground: Ground,
     },
+    /// Whoever the envelope names asked for a patient who is not theirs, or whose record is restricted, and was refused.
+    LookRefused {
+        /// Whose record.
+        patient: Mrn,
+        /// The permission that was asked for.
+        permission: Permission,
+        /// Why not.
+        why: String,
+    },
+    /// Somebody whom nobody knows tried to sign in.
+    StrangerRefused {
+        /// From which address.
+        from: String,
+    },
 }
 
 impl Event {
@@ -52,6 +66,8 @@ impl Event {
     pub fn name(event: &Event) -> (&'static str, u16) {
         match event {
             Event::RecordShown { .. } => ("RecordShown", 1),
+            Event::LookRefused { .. } => ("LookRefused", 1),
+            Event::StrangerRefused { .. } => ("StrangerRefused", 1),
         }
     }
 }

@@ -105,6 +105,8 @@ pub struct PatientPlace {
     pub numbers: Vec<Mrn>,
     /// The wards that look after them: where they lie, and which was asked to take them.
     pub wards: Vec<WardPlace>,
+    /// They are in the house and in no bed: on a corridor, in a chair, in the emergency department. Then every ward may have to help.
+    pub is_anywhere: bool,
     /// Whether only those who look after them may look.
     pub is_restricted: bool,
 }
@@ -204,9 +206,10 @@ impl Rights {
     }
 
     fn may_with(&self, permission: Permission, patient: &PatientPlace) -> Result<Ground, Forbidden> {
-        let covers = |scope: &Scope| *scope == Scope::House || patient.wards.iter().any(|place| scope.covers(place));
+        let looks_after = |scope: &Scope| matches!(scope, Scope::Ward(_)) && patient.wards.iter().any(|place| scope.covers(place));
+        let covers = |scope: &Scope| *scope == Scope::House || patient.is_anywhere || patient.wards.iter().any(|place| scope.covers(place));
         // Whoever looks after a patient on their ward does so whether the record is restricted or not.
-        if self.scopes(permission).any(|scope| matches!(scope, Scope::Ward(_)) && covers(scope)) {
+        if self.scopes(permission).any(looks_after) {
             return Ok(Ground::Role);
         }
         let reaches = self.scopes(permission).any(covers);

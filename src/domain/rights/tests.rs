@@ -7,7 +7,12 @@ fn place(ward: &str) -> WardPlace {
 }
 
 fn patient(wards: &[&str], is_restricted: bool) -> Subject {
-    Subject::Patient(PatientPlace { numbers: vec!["1".parse().unwrap(), "2".parse().unwrap()], wards: wards.iter().map(|ward| place(ward)).collect(), is_restricted })
+    Subject::Patient(PatientPlace {
+        numbers: vec!["1".parse().unwrap(), "2".parse().unwrap()],
+        wards: wards.iter().map(|ward| place(ward)).collect(),
+        is_anywhere: wards == ["-"],
+        is_restricted,
+    })
 }
 
 fn rights(scope: &str, permissions: &[Permission]) -> Rights {
@@ -54,6 +59,10 @@ fn a_patient_is_seen_by_their_ward_and_by_the_house_unless_restricted() {
         ("facility:MAIN", &[], &["ICU"], true, false, "restricted"),
         ("facility:MAIN", &[ViewRestricted], &["ICU"], true, false, "role"),
         ("facility:OTHER", &[], &["ICU"], false, false, "not_your_patient"),
+        // In the house and in no bed.
+        ("ward:MED1", &[], &["-"], false, false, "role"),
+        ("ward:MED1", &[], &["-"], true, false, "restricted"),
+        ("ward:MED1", &[], &["-"], true, true, "emergency"),
     ];
     for (scope, more, wards, is_restricted, is_open, expected) in cases {
         let mut rights = rights(scope, &[&[ViewPatient], more].concat());
@@ -68,7 +77,7 @@ fn a_patient_is_seen_by_their_ward_and_by_the_house_unless_restricted() {
 fn an_emergency_opens_one_record_and_adds_no_permission() {
     let mut rights = rights("ward:MED1", &[Permission::ViewPatient]);
     rights.emergencies.insert("1".parse().unwrap());
-    let of = |number: &str| Subject::Patient(PatientPlace { numbers: vec![number.parse().unwrap()], wards: vec![place("ICU")], is_restricted: true });
+    let of = |number: &str| Subject::Patient(PatientPlace { numbers: vec![number.parse().unwrap()], wards: vec![place("ICU")], is_anywhere: false, is_restricted: true });
     assert_eq!(word(rights.may(Permission::ViewPatient, &of("1"))), "emergency");
     assert_eq!(word(rights.may(Permission::ViewPatient, &of("9"))), "not_your_patient");
     assert_eq!(word(rights.may(Permission::RecordAllergies, &of("1"))), "not_permitted");
@@ -126,4 +135,26 @@ fn roles_are_checked_as_a_whole() {
     assert_eq!(read("[Boss]\ndescription = \"b\"\npermissions = [\"user.manage\"]\n").unwrap().check(), Err(RolesError::Name("Boss".to_owned())));
     assert!(read("[a]\ndescription = \"b\"\npermissions = [\"bed.fly\"]\n").unwrap_err().to_string().contains("bed.fly"));
     assert_eq!(whole.granted("gone", &Scope::House), None);
+}
+
+#[test]
+fn every_role_that_meets_patients_has_a_way_to_a_restricted_one() {
+    use Permission::{BreakGlass, ViewRestricted};
+    const OF_PATIENTS: &[Permission] = &[
+        Permission::ViewPatient,
+        Permission::RecordAllergies,
+        Permission::Discharge,
+        Permission::ClearBilling,
+        Permission::ClearPharmacy,
+        Permission::OrderTests,
+        Permission::ReceiveSpecimens,
+        Permission::ViewAccounts,
+        Permission::TakePayments,
+    ];
+    let roles: Roles = toml::from_str(include_str!("../../../config/roles.toml")).unwrap();
+    for (name, role) in roles.iter().filter(|(_, role)| OF_PATIENTS.iter().any(|permission| role.permissions.contains(permission))) {
+        assert!(role.permissions.contains(&BreakGlass) || role.permissions.contains(&ViewRestricted), "{name}");
+    }
+    let lifts = |role: &Role| role.permissions.contains(&Permission::RestrictPatient) && role.permissions.contains(&Permission::ViewPatient);
+    assert!(!roles.iter().any(|(_, role)| lifts(role)), "nobody lifts a restriction to look for themselves");
 }

@@ -21,8 +21,8 @@ pub const WITHIN_MINUTES: i64 = 15;
 pub const LOCKED_MINUTES: i64 = 15;
 /// How long a record stays open in an emergency.
 pub const EMERGENCY_MINUTES: i64 = 60;
-/// Emergencies of a user that may wait for a review.
-const UNREVIEWED: usize = 100;
+/// Emergencies of a user that may wait for a review: more than anybody meets, for nobody is kept from a patient by paper.
+const UNREVIEWED: usize = 1_000;
 /// Longest reason, in characters.
 const REASON_MAX: usize = 400;
 
@@ -332,17 +332,17 @@ impl User {
         Ok(())
     }
 
-    fn failed(&self, now: Timestamp, factor: Factor) -> Vec<Event> {
+    fn failed(&self, now: Timestamp, factor: Factor) -> Result<Vec<Event>, Rejection> {
         // Who is locked out already is told so, and nothing is counted: else they could be kept out for ever.
-        if self.locked_until(factor, now).is_some() {
-            return Vec::new();
+        if let Some(until) = self.locked_until(factor, now) {
+            return Err(Rejection::Locked { factor, until });
         }
         let recent = self.failures.get(&factor).into_iter().flatten().filter(|at| now.seconds_since(**at) < WITHIN_MINUTES * 60).count();
         let mut events = vec![Event::SignInFailed { factor, at: now }];
         if recent + 1 >= TRIES {
             events.push(Event::FactorLocked { factor, until: now.plus_seconds(LOCKED_MINUTES * 60) });
         }
-        events
+        Ok(events)
     }
 }
 
@@ -364,7 +364,7 @@ impl Aggregate for User {
                 }
                 Ok(vec![Event::Vouched { factors: factors.clone(), step: *step, actor: actor.clone(), path: path.clone() }])
             }
-            Command::NoteFailure { factor } => Ok(self.failed(context.now, *factor)),
+            Command::NoteFailure { factor } => self.failed(context.now, *factor),
             Command::SignOut { session, why } => Ok(vec![Event::SignedOut { session: session.clone(), why: *why }]),
             Command::Unlock if self.locked.is_empty() && self.failures.is_empty() => Ok(Vec::new()),
             Command::Unlock => Ok(vec![Event::FactorsUnlocked]),
