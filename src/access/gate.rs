@@ -113,7 +113,7 @@ pub struct Who {
 
 impl Who {
     /// Whoever asks in a house where nobody is asked.
-    fn anybody() -> Self {
+    pub(super) fn anybody() -> Self {
         let all = Granted { permissions: Permission::ALL.iter().copied().collect(), scope: Scope::House };
         let rights = Rights { granted: vec![all], ..Rights::default() };
         Self { principal: Principal::Person("api".to_owned()), user: None, station: None, rights, duty: None, session: None, token: None }

@@ -20,3 +20,6 @@ pub use credentials::{Secret, WeakSecret};
 pub use gate::{Allowed, Duty, Gate, House, Refused, Station, Who};
 pub use signing::{Act, Denied, Proof, SignIn, SignedIn};
 pub use users::{FirstRunError, make_first_run};
+
+#[cfg(test)]
+mod tests;
