@@ -71,8 +71,10 @@ impl Duty {
     /// The way to do it.
     pub fn sentence(self) -> &'static str {
         match self {
-            Duty::ChangePassword => "somebody else knows your password: first set your own (POST /api/v1/me/password, `wardctl password`)",
-            Duty::EnrolSecondFactor => "your role needs a second factor: first enrol one (POST /api/v1/me/second-factor, `wardctl second-factor`), then sign in again",
+            Duty::ChangePassword => "somebody else knows your password: first set your own (POST /api/v1/me/password, `wardctl password`, or /password in a browser)",
+            Duty::EnrolSecondFactor => {
+                "your role needs a second factor: first enrol one (POST /api/v1/me/second-factor, `wardctl second-factor`, or /second-factor in a browser), then sign in again"
+            }
         }
     }
 }

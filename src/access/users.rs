@@ -160,8 +160,13 @@ impl Gate {
     /// A key for a second factor and the link that an authenticator is shown.
     pub fn new_second_factor(&self, user: &UserId) -> Result<(String, String), WeakSecret> {
         let key = credentials::totp_key()?;
-        let link = credentials::totp_link(&self.house.name, user.as_str(), &key);
+        let link = self.second_factor_link(user, &key);
         Ok((key, link))
+    }
+
+    /// A key as the link that an authenticator is shown.
+    pub fn second_factor_link(&self, user: &UserId, key: &str) -> String {
+        credentials::totp_link(&self.house.name, user.as_str(), key)
     }
 
     /// Whether a code is one of a key, now.

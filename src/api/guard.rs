@@ -135,7 +135,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
             next.run(request).await
         }
         Err(_) if is_open => next.run(request).await,
-        Err(_) if is_page && request.uri().path() == "/" => Redirect::to("/login").into_response(),
+        Err(_) if is_page && ["/", "/password", "/second-factor"].contains(&request.uri().path()) => Redirect::to("/login").into_response(),
         Err(refused) => Problem::refused_access(&refused).into_response(),
     }
 }

@@ -8,9 +8,13 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::guard::{Asking, Peer};
+use super::own;
 use super::session::{Proving, begin, cookie};
 use super::state::Api;
 use crate::access::Secret;
+
+/// What a page of forms may load and where it may send to.
+pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'";
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -36,10 +40,7 @@ pub(super) struct Sent {
 fn page(api: &Api, status: StatusCode, problem: &str, station: &str) -> Response {
     let stations = api.gate.house().stations.keys().map(String::as_str).collect();
     match (Login { name: &api.name, problem, stations, station }).render() {
-        Ok(html) => {
-            let policy = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'";
-            (status, [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response()
-        }
+        Ok(html) => (status, [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
@@ -49,7 +50,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     page(&api, StatusCode::OK, "", "")
 }
 
-/// Signs in and leads to the board; what went wrong is said on the page.
+/// Signs in and leads to the board, or to what must be done first; what went wrong is said on the page.
 pub(super) async fn sign_in(State(api): State<Api>, from: Peer, Form(sent): Form<Sent>) -> Response {
     let code = Some(sent.code).filter(|code| !code.trim().is_empty());
     let station = Some(sent.station.clone()).filter(|station| !station.is_empty());
@@ -62,17 +63,14 @@ pub(super) async fn sign_in(State(api): State<Api>, from: Peer, Form(sent): Form
         Ok(signed_in) => signed_in,
         Err(answer) => return page(&api, answer.status(), &problem_of(answer).await, &sent.station),
     };
-    if let Some(duty) = signed_in.duty {
-        return page(&api, StatusCode::FORBIDDEN, duty.sentence(), &sent.station);
-    }
     match cookie(signed_in.token.show(), api.is_tls) {
-        Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
+        Some(cookie) => ([(header::SET_COOKIE, cookie)], Redirect::to(own::next(signed_in.duty))).into_response(),
         None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 /// The sentence of an answer.
-async fn problem_of(answer: Response) -> String {
+pub(super) async fn problem_of(answer: Response) -> String {
     let body = axum::body::to_bytes(answer.into_body(), 64 << 10).await.unwrap_or_default();
     let value: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     value.get("detail").and_then(serde_json::Value::as_str).unwrap_or("this could not be done").to_owned()

@@ -18,6 +18,7 @@ mod ledger;
 mod list;
 mod login;
 mod openapi;
+mod own;
 mod page;
 mod patients;
 mod problem;

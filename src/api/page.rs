@@ -9,7 +9,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use tokio_stream::{
     Stream, StreamExt,
     wrappers::{IntervalStream, WatchStream},
@@ -19,6 +19,7 @@ use super::beds;
 use super::devices::configured;
 use super::guard::Asking;
 use super::lab;
+use super::own;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::{Allowed, Who};
@@ -262,6 +263,9 @@ async fn note(api: &Api, who: &Who, patients: Vec<Mrn>) -> Result<(), Problem> {
 
 /// The page.
 pub(super) async fn board(State(api): State<Api>, Asking(who): Asking) -> Response {
+    if who.duty.is_some() {
+        return Redirect::to(own::next(who.duty)).into_response();
+    }
     let Rendered { html, patients } = render(&api, &who);
     if let Err(problem) = note(&api, &who, patients.into_iter().collect()).await {
         return problem.into_response();

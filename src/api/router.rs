@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
-use super::{audit, beds, cabinets, command, devices, emergencies, guard, lab, ledger, login, openapi, page, patients, quarantine, session, users};
+use super::{audit, beds, cabinets, command, devices, emergencies, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users};
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
 use crate::telemetry;
@@ -61,6 +61,8 @@ pub fn router(api: Api) -> Router {
         .route("/", get(page::board))
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out))
+        .route("/password", get(own::password_page).post(own::password))
+        .route("/second-factor", get(own::factor_page).post(own::factor))
         .route("/events", get(page::events))
         .route("/style.css", get(page::style))
         .route("/board.js", get(page::script))

@@ -156,18 +156,18 @@ pub(super) async fn sign_out(State(api): State<Api>, Asking(who): Asking) -> Sta
 pub(super) struct Own {
     /// The password of now, to change it or anything else of oneself.
     #[schema(value_type = String)]
-    current_password: Option<Secret>,
+    pub(super) current_password: Option<Secret>,
     /// The password from now on.
     #[schema(value_type = Option<String>)]
-    password: Option<Secret>,
+    pub(super) password: Option<Secret>,
     /// The PIN from now on.
     #[schema(value_type = Option<String>)]
-    pin: Option<Secret>,
+    pub(super) pin: Option<Secret>,
     /// The key of the second factor, as it was given, with a code of it.
     #[schema(value_type = Option<String>)]
-    key: Option<Secret>,
+    pub(super) key: Option<Secret>,
     /// A code of the second factor that is to be.
-    code: Option<String>,
+    pub(super) code: Option<String>,
 }
 
 impl Problem {

@@ -570,21 +570,48 @@ fn a_browser_signs_in_by_cookie_that_no_other_site_can_use_and_its_page_ends_wit
     let daemon = site.start();
     let (boss, _) = found(&site, &daemon);
     drop(staff(&boss, "nina", &[("nurse", "ward:MED1")]));
-    let form = |body: &str| {
+    let form = |path: &str, headers: &str, body: &str| {
         let mut stream = daemon.connect("http");
-        write!(stream, "POST /login HTTP/1.1\r\nHost: w\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-            .unwrap();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: w\r\nConnection: close\r\n{headers}Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
     };
-    assert!(form("user=nina&password=wrong").contains("this is not right"));
-    let answer = form("user=nina&password=correct+horse+battery");
+    assert!(form("/login", "", "user=nina&password=wrong").contains("this is not right"));
+    let answer = form("/login", "", "user=nina&password=correct+horse+battery");
     let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("{answer}"));
     for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");
     }
     let pair = cookie.split(';').next().unwrap();
+    // Whoever has a first password comes to the page that changes it, and from there to the board.
+    boss.done("/api/v1/users", json!({ "user": "nora", "name": "Nora" }));
+    boss.done("/api/v1/users/nora/set-password", json!({ "password": "a first password" }));
+    boss.done("/api/v1/users/nora/grant", json!({ "role": "auditor" }));
+    let answer = form("/login", "", "user=nora&password=a+first+password");
+    assert!(answer.contains("location: /password"), "{answer}");
+    let nora = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap().split(';').next().unwrap().to_owned();
+    let nora = format!("Cookie: {nora}\r\nSec-Fetch-Site: same-origin\r\n");
+    assert!(daemon.raw("GET", "/", None, &nora).1.contains("location: /password"));
+    assert!(daemon.raw("GET", "/password", None, &nora).2.contains("Somebody else knows your password"));
+    let set = |current: &str, new: &str, again: &str| form("/password", &nora, &format!("current={current}&password={new}&again={again}"));
+    assert!(set("a+first+password", "one+long+sentence", "another+long+one").contains("not the same"));
+    assert!(set("not+it", "one+long+sentence", "one+long+sentence").contains("is not your password"));
+    assert!(set("a+first+password", "short", "short").contains("12 to 128 characters"));
+    assert!(set("a+first+password", "one+long+sentence", "one+long+sentence").contains("location: /second-factor"), "an auditor needs one");
+    let page = daemon.raw("GET", "/second-factor", None, &nora).2;
+    let key = page.split("name=\"key\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let enrol = |code: &str| form("/second-factor", &nora, &format!("current=one+long+sentence&key={key}&code={code}"));
+    let again = enrol("000000");
+    assert!(again.contains("not one of this key") && again.contains(&key), "with the same key: {again}");
+    assert!(enrol(&code(&key)).contains("location: /login"));
+    assert!(form("/login", "", "user=nora&password=one+long+sentence").contains("code of your second factor"));
+    assert!(form("/login", "", &format!("user=nora&password=one+long+sentence&code={}", code(&key))).contains("location: /\r"));
     let page = daemon.raw("GET", "/", None, &format!("Cookie: {pair}\r\n")).2;
     assert!(page.contains("MED1:101:A") && page.contains("NINA") && !page.contains("ICU:1:A"), "{page}");
     assert!(!page.contains("Waits for a person"), "what she may not see is not there");
