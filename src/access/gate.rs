@@ -302,6 +302,11 @@ impl Gate {
         Some(WardPlace { ward: ward.clone(), facility: facility.clone() })
     }
 
+    /// The station that has an address of its own, and this one.
+    pub fn station_at(&self, address: IpAddr) -> Option<&str> {
+        self.house.stations.iter().find(|(_, station)| station.addresses.contains(&address)).map(|(name, _)| name.as_str())
+    }
+
     /// A bed as a subject: its ward.
     pub fn bed(&self, bed: &BedId) -> Result<Subject, Refused> {
         self.ward(bed.ward()).map(Subject::Ward).ok_or_else(|| Refused::Unplaced(format!("there is no ward {}", bed.ward())))

@@ -129,13 +129,13 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
         None => None,
     };
     // A page that shows the newest by itself is no use of a session.
-    match api.gate.who(token, path != "/events") {
+    match api.gate.who(token, !path.ends_with("/events")) {
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await
         }
         Err(_) if is_open => next.run(request).await,
-        Err(_) if is_page && ["/", "/password", "/second-factor"].contains(&request.uri().path()) => Redirect::to("/login").into_response(),
+        Err(_) if is_page && ["/", "/beds", "/password", "/second-factor"].contains(&request.uri().path()) => Redirect::to("/login").into_response(),
         Err(refused) => Problem::refused_access(&refused).into_response(),
     }
 }

@@ -46,8 +46,8 @@ fn page(api: &Api, status: StatusCode, problem: &str, station: &str) -> Response
 }
 
 /// The page.
-pub(super) async fn show(State(api): State<Api>) -> Response {
-    page(&api, StatusCode::OK, "", "")
+pub(super) async fn show(State(api): State<Api>, from: Peer) -> Response {
+    page(&api, StatusCode::OK, "", api.gate.station_at(from.0).unwrap_or_default())
 }
 
 /// Signs in and leads to the board, or to what must be done first; what went wrong is said on the page.

@@ -6,6 +6,7 @@
 
 mod at;
 mod audit;
+mod bed_board;
 mod beds;
 mod cabinets;
 mod command;
@@ -16,6 +17,7 @@ mod lab;
 mod leave;
 mod ledger;
 mod list;
+mod live;
 mod login;
 mod openapi;
 mod own;

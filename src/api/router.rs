@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
-use super::{audit, beds, cabinets, command, devices, emergencies, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users};
+use super::{audit, bed_board, beds, cabinets, command, devices, emergencies, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users};
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
 use crate::telemetry;
@@ -64,6 +64,8 @@ pub fn router(api: Api) -> Router {
         .route("/password", get(own::password_page).post(own::password))
         .route("/second-factor", get(own::factor_page).post(own::factor))
         .route("/events", get(page::events))
+        .route("/beds", get(bed_board::show))
+        .route("/beds/events", get(bed_board::events))
         .route("/style.css", get(page::style))
         .route("/board.js", get(page::script))
         .route("/metrics", get(metrics))

@@ -618,6 +618,20 @@ fn a_browser_signs_in_by_cookie_that_no_other_site_can_use_and_its_page_ends_wit
     let clean = |headers: &str| daemon.ask("POST", "/api/v1/beds/MED1:101:A/block", Some(&json!({ "reason": "r" })), &format!("Cookie: {pair}\r\n{headers}")).0;
     assert_eq!((clean(""), clean("Origin: http://evil\r\n"), clean("Sec-Fetch-Site: cross-site\r\n")), (403, 403, 403));
     assert_eq!((clean("Sec-Fetch-Site: same-origin\r\n"), clean("Origin: http://localhost\r\n")), (200, 200));
+    // The board of beds: the own ward, and who it is only where no visitor looks.
+    let board = |query: &str| daemon.raw("GET", &format!("/beds{query}"), None, &format!("Cookie: {pair}\r\n"));
+    boss.done("/api/v1/users/nina/grant", json!({ "role": "registration", "scope": "house" }));
+    let mine = |path: &str, body: Value| daemon.ask("POST", path, Some(&body), &format!("Cookie: {pair}\r\nSec-Fetch-Site: same-origin\r\n"));
+    assert_eq!(mine("/api/v1/patients", json!({ "mrn": "7007", "person": jane("Doe") })).0, 201);
+    assert_eq!(mine("/api/v1/patients/7007/admit", json!({ "bed": "MED1:101:B" })).0, 200);
+    assert_eq!(mine("/api/v1/patients/7007/expect-end", json!({ "expected": "2027-01-02T10:00:00Z" })).0, 200);
+    daemon.until("she is shown", |_| board("").2.contains("7007"));
+    let page = board("").2;
+    assert!(page.contains("1 of 2 occupied, 0 free, 1 not ready") && page.contains("until 2027-01-02") && page.contains("/beds?privacy=true"), "{page}");
+    let page = board("?privacy=true").2;
+    assert!(!page.contains("7007") && page.contains("●●●●") && page.contains("/beds/events?privacy=true"), "{page}");
+    assert_eq!(board("?privacy=maybe").0, 400);
+    assert!(daemon.raw("GET", "/login", None, "").2.contains("<option selected>S1</option>"), "the station at this address");
     let mut events = daemon.connect("http");
     write!(events, "GET /events HTTP/1.1\r\nHost: localhost\r\nCookie: {pair}\r\n\r\n").unwrap();
     let mut seen = String::new();

@@ -1,7 +1,7 @@
 // Puts each new board in place of the old one, and says so when the line to wardd is lost.
 const board = document.getElementById("board");
 const line = document.getElementById("line");
-const source = new EventSource("/events");
+const source = new EventSource(board.dataset.source);
 source.addEventListener("board", (event) => {
   board.innerHTML = event.data;
   line.textContent = "live, " + new Date().toLocaleTimeString();

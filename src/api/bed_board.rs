@@ -1,0 +1,136 @@
+//! The bed board: wards with their beds, who lies in them, who is expected to leave, live; `?privacy=true` hides who it is, for a screen
+//! that visitors see.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::{Query, State};
+use axum::response::Response;
+use axum::response::sse::{Event, Sse};
+use serde::Deserialize;
+use tokio_stream::Stream;
+
+use super::beds;
+use super::guard::Asking;
+use super::live::{self, Render, Rendered};
+use super::page::age;
+use super::problem::Problem;
+use super::state::Api;
+use crate::access::Who;
+use crate::domain::encounter::Encounter;
+use crate::domain::rights::Permission;
+use crate::kernel::{BedId, Mrn, Timestamp};
+use crate::projection::{BedRow, EncounterRow};
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Asked {
+    privacy: bool,
+}
+
+type AskedQuery = Result<Query<Asked>, axum::extract::rejection::QueryRejection>;
+
+#[derive(Template)]
+#[template(path = "beds.html")]
+struct Board {
+    wards: Vec<Ward>,
+    is_private: bool,
+}
+
+struct Ward {
+    name: String,
+    occupied: usize,
+    free: usize,
+    /// Waiting for housekeeping, blocked or reserved.
+    other: usize,
+    leaving_today: usize,
+    beds: Vec<Line>,
+}
+
+struct Line {
+    bed: String,
+    state: &'static str,
+    patient: String,
+    since: String,
+    expected: String,
+    isolation: String,
+}
+
+/// When whoever lies in a bed is expected to leave.
+fn expected_end(api: &Api, patient: &Mrn) -> Option<Timestamp> {
+    let stay = api.rows.person_now(patient).into_iter().find_map(|(_, record)| record.stay)?;
+    match api.rows.get::<EncounterRow>("encounter", stay.as_str())?.encounter {
+        Encounter::Open(stay) => stay.expected_end,
+        _ => None,
+    }
+}
+
+fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool), shown: &mut BTreeSet<Mrn>) -> (Line, Option<Timestamp>) {
+    let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
+    let (state, patient, since, _) = beds::words(&row.bed.used);
+    let end = patient.filter(|_| state == "occupied").and_then(|patient| expected_end(api, patient));
+    let name = match patient {
+        None => String::new(),
+        Some(_) if is_private => "●●●●".to_owned(),
+        Some(patient) if !beds::may_know(api, who, patient) => "restricted".to_owned(),
+        Some(patient) => {
+            shown.insert(patient.clone());
+            patient.to_string()
+        }
+    };
+    let line = Line {
+        bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),
+        state,
+        patient: name,
+        since: since.map(|since| age(now, Some(since))).unwrap_or_default(),
+        expected: end.map(|end| end.date().to_string()).unwrap_or_default(),
+        // Why somebody is isolated is not for a corridor.
+        isolation: row.bed.isolation.map(|reason| if is_private { "isolation".to_owned() } else { reason }).unwrap_or_default(),
+    };
+    (line, end)
+}
+
+fn render(api: &Api, who: &Who, is_private: bool) -> Rendered {
+    let now = api.clock.now();
+    let mut patients = BTreeSet::new();
+    let mut wards = Vec::new();
+    for (ward, beds) in &api.hospital.layout().wards {
+        let place = api.gate.ward(ward.as_str());
+        if place.is_none_or(|place| who.rights.may(Permission::ViewBeds, &crate::domain::rights::Subject::Ward(place)).is_err()) {
+            continue;
+        }
+        let lines: Vec<(Line, Option<Timestamp>)> = beds.iter().map(|bed| line(api, who, bed, (now, is_private), &mut patients)).collect();
+        let count = |state: &str| lines.iter().filter(|(line, _)| line.state == state).count();
+        let (occupied, free) = (count("occupied"), count("free"));
+        let leaving_today = lines.iter().filter(|(_, end)| end.is_some_and(|end| end.date() <= now.date())).count();
+        wards.push(Ward { name: ward.to_string(), occupied, free, other: lines.len() - occupied - free, leaving_today, beds: lines.into_iter().map(|(line, _)| line).collect() });
+    }
+    let html = (Board { wards, is_private }).render().unwrap_or_else(|error| format!("<p>the board cannot be shown: {error}</p>"));
+    Rendered { html, patients }
+}
+
+fn rendering(asked: Asked) -> Render {
+    Arc::new(move |api, who| render(api, who, asked.privacy))
+}
+
+fn asked(query: AskedQuery) -> Result<Asked, Problem> {
+    query.map(|Query(asked)| asked).map_err(|_| Problem::bad("the board of beds is asked for with privacy=true or false"))
+}
+
+/// The page.
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, query: AskedQuery) -> Result<Response, Problem> {
+    let asked = asked(query)?;
+    api.may(&who, Permission::ViewBeds)?;
+    let source = if asked.privacy { "/beds/events?privacy=true" } else { "/beds/events" };
+    Ok(live::page(&api, &who, &rendering(asked), source).await)
+}
+
+/// The board as server-sent events.
+pub(super) async fn events(State(api): State<Api>, Asking(who): Asking, query: AskedQuery) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let asked = asked(query)?;
+    api.may(&who, Permission::ViewBeds)?;
+    Ok(live::follow(api, who, rendering(asked)))
+}
