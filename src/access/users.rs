@@ -1,7 +1,7 @@
 //! What is done to users: added, given roles and badges, locked out; and what they do to themselves. Each change counts at once.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
@@ -46,6 +46,12 @@ pub fn make_first_run(path: &Path) -> Result<Secret, FirstRunError> {
     }
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(hex(&fingerprint(&secret)).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    // Made by root for a house of a user of its own, it is that user's.
+    let house = path.parent().map(std::fs::metadata).transpose().map_err(failed)?;
+    let own = file.metadata().map_err(failed)?;
+    if let Some(house) = house.filter(|house| (house.uid(), house.gid()) != (own.uid(), own.gid())) {
+        std::os::unix::fs::chown(path, Some(house.uid()), Some(house.gid())).map_err(failed)?;
+    }
     Ok(Secret::new(secret))
 }
 
