@@ -9,6 +9,7 @@ use super::gate::{Gate, Who};
 use crate::actor::{Failure, Origin, Outcome};
 use crate::domain::disclosure::{Event, Record};
 use crate::domain::rights::{Forbidden, Ground};
+use crate::domain::user::Command;
 use crate::journal::{Batch, Meta, NewEvent};
 use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
 use crate::telemetry;
@@ -134,6 +135,14 @@ impl Gate {
 
     /// wardd stops: what the journal still does not take is said in this machine's own log, without the patients.
     pub(super) fn give_up_missed(&self) {
+        for (user, command) in self.pending().iter() {
+            let what = match command {
+                Command::BreakGlass { .. } => "an emergency",
+                Command::NoteFailure { .. } => "a wrong try",
+                _ => "a sign-in or its end",
+            };
+            telemetry::audit_lost(user.as_str(), what);
+        }
         for (meta, event) in &self.missed.queue().records {
             telemetry::audit_lost(&meta.principal.to_string(), &event.kind);
         }

@@ -130,10 +130,20 @@ impl Who {
 /// Leave to do or see something; only the gate gives it.
 #[derive(Debug, Clone)]
 pub struct Allowed {
+    who: Who,
+    ground: Ground,
+}
+
+impl Allowed {
     /// Who.
-    pub who: Who,
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
     /// On which ground.
-    pub ground: Ground,
+    pub fn ground(&self) -> Ground {
+        self.ground
+    }
 }
 
 /// The gate.
@@ -294,6 +304,11 @@ impl Gate {
                 Err(Refused::Forbidden(forbidden))
             }
         }
+    }
+
+    /// Leave for what everybody may do to themselves; it needs no role.
+    pub fn own(&self, who: &Who) -> Allowed {
+        Allowed { who: who.clone(), ground: Ground::Role }
     }
 
     /// Where a ward is.

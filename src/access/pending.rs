@@ -39,6 +39,11 @@ impl Pending {
         self.queue.front().cloned()
     }
 
+    /// All that waits.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&UserId, &Command)> {
+        self.queue.iter().map(|(user, command, _)| (user, command))
+    }
+
     /// It is told.
     pub(super) fn told(&mut self) {
         self.queue.pop_front();

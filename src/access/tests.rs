@@ -125,6 +125,10 @@ async fn a_full_disk_keeps_nobody_from_their_work_and_the_journal_is_told_afterw
     let nina = house.sign_in("nina", PASSWORD).await.unwrap();
     let patient = "1001".parse().unwrap();
     house.gate.shown(&nina, Record::Patient, None, vec!["1001".parse().unwrap()], Ground::Role).await.unwrap();
+    for wrong in [" ".to_owned(), "x".repeat(401)] {
+        let (_, outcome) = house.gate.break_glass(&nina, &patient, &wrong, house.origin()).await.unwrap();
+        assert!(outcome != Outcome::Nothing && house.gate.still(&nina).unwrap().rights.emergencies.is_empty(), "no reason that the journal would refuse");
+    }
     let (_, outcome) = house.gate.break_glass(&nina, &patient, "collapsed", house.origin()).await.unwrap();
     assert_eq!(outcome, Outcome::Nothing, "it is open, and the journal does not know yet");
     assert!(house.gate.still(&nina).unwrap().rights.emergencies.contains(&patient));

@@ -8,10 +8,10 @@ use std::sync::{Arc, PoisonError};
 use super::credentials::{self, Secret, WeakSecret, fingerprint, hex};
 use super::gate::{Gate, Refused, Who};
 use super::sessions::Key;
-use crate::actor::{Failure, Origin, Outcome, STAFF};
+use crate::actor::{Failure, Origin, Outcome};
 use crate::domain::Folded;
 use crate::domain::rights::{Permission, Scope};
-use crate::domain::staff::{Command, Event, Staff, User};
+use crate::domain::staff::{self, Command, Event, Staff, User};
 use crate::domain::user;
 use crate::kernel::{Mrn, StreamId, StreamKind, Timestamp, UserId};
 use crate::telemetry;
@@ -59,7 +59,7 @@ impl Gate {
     /// Reads what has changed of the users since it was read last.
     pub(super) fn refresh(&self) -> Result<(), Failure> {
         let _one = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-        let stream = StreamId::new(StreamKind::Hospital, STAFF);
+        let stream = StreamId::new(StreamKind::Hospital, staff::STREAM);
         let mut staff = Staff::default();
         let mut from = 1;
         loop {
@@ -202,7 +202,7 @@ impl Gate {
         let command = user::Command::BreakGlass { id: id.clone(), patient: patient.clone(), reason: reason.to_owned() };
         let mut outcome = self.hospital.user(user, command.clone(), origin.clone()).await;
         if let Outcome::Failed(Failure::Full | Failure::Busy) = outcome
-            && !reason.trim().is_empty()
+            && user::is_reason(reason)
             && self.pending().keep(user, command, origin)
         {
             // Nobody is kept from a patient by a full disk; the journal is told when it takes it.

@@ -21,7 +21,7 @@ use crate::domain::census::{Command, Policy};
 use crate::domain::quarantine::{Item, Reason};
 use crate::domain::record_numbers::RecordNumbers;
 use crate::domain::specimen::{self, Specimen};
-use crate::domain::staff::Staff;
+use crate::domain::staff::{self, Staff};
 use crate::domain::user::User;
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::views::Views;
@@ -33,8 +33,6 @@ pub use charging::Charging;
 
 /// The key of the stream of medical record numbers.
 pub const RECORD_NUMBERS: &str = "record-numbers";
-/// The key of the stream of users.
-pub const STAFF: &str = "staff";
 /// Keepers that share the specimens.
 const SPECIMEN_KEEPERS: usize = 4;
 
@@ -297,7 +295,7 @@ impl Hospital {
 
     /// Changes who the users are.
     pub async fn staff(&self, command: crate::domain::staff::Command, origin: Origin) -> Outcome {
-        Self::outcome(Some(&self.staff), STAFF.to_owned(), command, origin).await
+        Self::outcome(Some(&self.staff), staff::STREAM.to_owned(), command, origin).await
     }
 
     /// Asks about one user's sign-ins and emergencies.

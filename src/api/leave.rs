@@ -92,7 +92,7 @@ impl Api {
 
     /// Stores that records are about to be shown, before they are.
     pub(super) async fn shown(&self, allowed: &Allowed, record: Record, number: Option<&str>, patients: Vec<Mrn>) -> Result<(), Problem> {
-        self.gate.shown(&allowed.who, record, number, patients, allowed.ground).await.map_err(|failure| Problem::failed(&failure))
+        self.gate.shown(allowed.who(), record, number, patients, allowed.ground()).await.map_err(|failure| Problem::failed(&failure))
     }
 
     /// The same for a list, which may show nobody.

@@ -17,9 +17,8 @@ use tokio_stream::{
 use super::own;
 use super::problem::Problem;
 use super::state::Api;
-use crate::access::{Allowed, Who};
+use crate::access::Who;
 use crate::domain::disclosure::Record;
-use crate::domain::rights::Ground;
 use crate::kernel::Mrn;
 
 /// Whether a session goes on is looked at so often.
@@ -50,8 +49,7 @@ pub(super) type Render = Arc<dyn Fn(&Api, &Who) -> Rendered + Send + Sync>;
 
 /// The record of those whom a page shows and did not show before.
 async fn note(api: &Api, who: &Who, patients: Vec<Mrn>) -> Result<(), Problem> {
-    let allowed = Allowed { who: who.clone(), ground: Ground::Role };
-    api.shown_list(&allowed, Record::Board, patients).await
+    api.shown_list(&api.gate.own(who), Record::Board, patients).await
 }
 
 /// The page; whoever must do something first is led there.

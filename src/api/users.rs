@@ -14,9 +14,9 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::Secret;
-use crate::actor::{Outcome, STAFF};
+use crate::actor::Outcome;
 use crate::domain::rights::{Permission, Scope, Subject};
-use crate::domain::staff::{Command, Grant, Kind, User};
+use crate::domain::staff::{self, Command, Grant, Kind, User};
 use crate::domain::user;
 use crate::kernel::{StreamId, StreamKind, Timestamp, UserId};
 
@@ -109,7 +109,7 @@ pub(super) async fn add(State(api): State<Api>, Asking(who): Asking, Key(key): K
     let command = Command::Add { user: body.user, name: body.name, kind: body.kind };
     let allowed = api.may_with(&who, command.needs(), &Subject::House)?;
     let outcome = api.gate.change(&who, command, api.origin(key, &allowed, None)?).await;
-    Ok(api.answer(&StreamId::new(StreamKind::Hospital, STAFF), key, &outcome, StatusCode::CREATED))
+    Ok(api.answer(&StreamId::new(StreamKind::Hospital, staff::STREAM), key, &outcome, StatusCode::CREATED))
 }
 
 /// What is needed for what is done.
@@ -214,11 +214,11 @@ pub(super) async fn act(
     Ok(match outcome {
         // A key that was used for another request is told so.
         Outcome::Repeated => {
-            api.done_before(&StreamId::new(StreamKind::Hospital, STAFF), key)?;
+            api.done_before(&StreamId::new(StreamKind::Hospital, staff::STREAM), key)?;
             Json(serde_json::json!({ "done": true })).into_response()
         }
         // Hashes and keys stand in the events, so the answer does not show them.
         Outcome::Done(_) | Outcome::Nothing => Json(serde_json::json!({ "done": matches!(outcome, Outcome::Done(_)) })).into_response(),
-        other => api.answer(&StreamId::new(StreamKind::Hospital, STAFF), key, &other, StatusCode::OK),
+        other => api.answer(&StreamId::new(StreamKind::Hospital, staff::STREAM), key, &other, StatusCode::OK),
     })
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::history::History;
+use crate::domain::staff;
 use crate::journal::{JournalError, Meta, StoredEvent};
 use crate::kernel::{StreamId, StreamKind, Timestamp};
 
@@ -32,7 +33,7 @@ pub struct Entry {
 
 fn entry(meta: &Meta, stored: &StoredEvent) -> Entry {
     let stream = &stored.event.stream;
-    let is_staff = stream.kind() == StreamKind::Hospital && stored.event.kind != "RecordNumberIssued" && stored.event.kind != "AccessionIssued";
+    let is_staff = stream.kind() == StreamKind::Hospital && stream.key() == staff::STREAM;
     let is_told = is_staff || matches!(stream.kind(), StreamKind::Access | StreamKind::User);
     Entry {
         sequence: stored.sequence,

@@ -7,13 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::Rows;
 use crate::domain::user::{self, Emergency};
-use crate::domain::{cabinet, disclosure};
-use crate::domain::{encounter, specimen};
+use crate::domain::{cabinet, disclosure, encounter, specimen, staff};
 use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
 
-/// The key of the stream of users.
-const STAFF: &str = "staff";
 /// Events of a page.
 const PAGE: usize = 256;
 
@@ -52,6 +49,15 @@ fn of_patient(mrn: &Mrn) -> String {
     format!("patient/{mrn}")
 }
 
+fn head_of(trail: &str) -> String {
+    format!("head/{trail}")
+}
+
+/// Comes before every head in the order of names.
+fn page_of(trail: &str, number: u64) -> String {
+    format!("full/{trail}/{number}")
+}
+
 /// The patients whom an event concerns that stands in nobody's own stream.
 fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
     let payload = event.event.payload.get();
@@ -75,7 +81,7 @@ fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
 
 /// The user whom a change of users is about.
 fn changed_user(event: &StoredEvent) -> Option<String> {
-    let of_staff = event.event.stream.kind() == StreamKind::Hospital && event.event.stream.key() == STAFF;
+    let of_staff = event.event.stream.kind() == StreamKind::Hospital && event.event.stream.key() == staff::STREAM;
     let payload: serde_json::Value = of_staff.then(|| serde_json::from_str(event.event.payload.get()).ok())??;
     payload.get("user")?.as_str().map(str::to_owned)
 }
@@ -92,29 +98,34 @@ impl Rows {
         }
     }
 
+    /// A full page is kept before the head lets go of it, and its name comes first in the order of writing: a crash between the two
+    /// leaves a page too many, and never one too few.
     fn append(&self, trail: &str, sequence: u64) {
-        let mut page = None;
-        self.update("trail", trail, |head: Option<Head>| {
-            let mut head = head.unwrap_or_default();
-            if head.events.last().is_some_and(|last| *last >= sequence) {
-                return None;
-            }
-            if head.events.len() >= PAGE {
-                page = Some((head.full, std::mem::take(&mut head.events)));
-                head.full += 1;
-            }
-            head.events.push(sequence);
-            Some(head)
+        // By the way of an update: a head that cannot be read is not taken for one that is not there.
+        let mut found = None;
+        self.update("trail", &head_of(trail), |head: Option<Head>| {
+            found = Some(head.unwrap_or_default());
+            None
         });
-        if let Some((number, events)) = page {
-            self.update("trail", &format!("{trail}/{number}"), |_: Option<Vec<u64>>| Some(events));
+        let Some(head) = found else { return };
+        if head.events.last().is_some_and(|last| *last >= sequence) {
+            return;
         }
+        let is_full = head.events.len() >= PAGE;
+        if is_full {
+            self.update("trail", &page_of(trail, head.full), |_: Option<Vec<u64>>| Some(head.events.clone()));
+        }
+        self.update("trail", &head_of(trail), |_: Option<Head>| {
+            let Head { full, mut events } = if is_full { Head { full: head.full + 1, events: Vec::new() } } else { head };
+            events.push(sequence);
+            Some(Head { full, events })
+        });
     }
 
     /// All pages, the newest first, one read at a time.
     fn trail<'a>(&'a self, trail: String) -> impl Iterator<Item = u64> + 'a {
-        let head: Head = self.get("trail", &trail).unwrap_or_default();
-        let older = (0..head.full).rev().flat_map(move |number| self.get::<Vec<u64>>("trail", &format!("{trail}/{number}")).unwrap_or_default().into_iter().rev());
+        let head: Head = self.get("trail", &head_of(&trail)).unwrap_or_default();
+        let older = (0..head.full).rev().flat_map(move |number| self.get::<Vec<u64>>("trail", &page_of(&trail, number)).unwrap_or_default().into_iter().rev());
         head.events.into_iter().rev().chain(older)
     }
 
@@ -202,6 +213,7 @@ mod tests {
         rows.append("user/ada", 1_000);
         assert_eq!(rows.trail_of_user("ada").take(3).collect::<Vec<_>>(), [1_000, 999, 998]);
         assert_eq!(rows.trail_of_user("ben").next(), None);
+        assert!(page_of("user/zoe", 9) < head_of("user/ada"), "pages are written before heads");
         // Another name is another trail, whatever it looks like.
         rows.append("user/ada.0", 7);
         assert_eq!((rows.trail_of_user("ada.0").collect::<Vec<_>>(), rows.trail_of_user("ada").count()), (vec![7], 1_000));

@@ -12,6 +12,8 @@ use super::rights::{Permission, Scope};
 use super::{Aggregate, Context, Folded};
 use crate::kernel::{Principal, StreamKind, Timestamp, UserId};
 
+/// The key of the stream that holds all users.
+pub const STREAM: &str = "staff";
 /// Tokens that a program may have at a time.
 const TOKENS: usize = 32;
 

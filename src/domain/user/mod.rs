@@ -26,6 +26,11 @@ const UNREVIEWED: usize = 1_000;
 /// Longest reason, in characters.
 const REASON_MAX: usize = 400;
 
+/// Whether a text can be a reason.
+pub fn is_reason(text: &str) -> bool {
+    (1..=REASON_MAX).contains(&text.trim().chars().count())
+}
+
 /// What somebody proves who they are with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -369,10 +374,10 @@ impl Aggregate for User {
             Command::Unlock if self.locked.is_empty() && self.failures.is_empty() => Ok(Vec::new()),
             Command::Unlock => Ok(vec![Event::FactorsUnlocked]),
             Command::BreakGlass { id, patient, reason } => {
-                let reason = reason.trim();
-                if reason.is_empty() || reason.chars().count() > REASON_MAX {
+                if !is_reason(reason) {
                     return Err(Rejection::NoReason);
                 }
+                let reason = reason.trim();
                 if self.unreviewed.len() >= UNREVIEWED {
                     return Err(Rejection::TooManyUnreviewed);
                 }
