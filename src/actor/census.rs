@@ -1,7 +1,7 @@
-//! The actor that registers, admits, moves and discharges: it holds patients, encounters and beds, since one command changes
-//! several of them, and all of it becomes durable in one batch.
+//! The actor that registers, admits, moves and discharges, and writes what happens at the bedside: it holds patients, encounters, beds,
+//! charts and signs, since one command looks at several of them and changes some, and all of it becomes durable in one batch.
 //!
-//! **Invariant**: it is the one writer of these three kinds of streams; what it decides on is what the log has.
+//! **Invariant**: it is the one writer of these kinds of streams; what it decides on is what the log has.
 
 use std::sync::Arc;
 
@@ -13,9 +13,11 @@ use super::request::{Failure, Outcome, Request};
 use super::streams::Streams;
 use crate::domain::bed::Bed;
 use crate::domain::census::{self, Change, Command, Policy, Scene, Stop};
+use crate::domain::chart::Chart;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
 use crate::domain::quarantine::Reason;
+use crate::domain::vitals::Vitals;
 use crate::domain::{Folded, Refusal};
 use crate::journal::{Batch, Expected, Log, NewEvent, Receipt};
 use crate::kernel::planted::{self, Bug};
@@ -54,6 +56,8 @@ pub struct Memory {
     patients: Streams<Patient>,
     encounters: Streams<Encounter>,
     beds: Streams<Bed>,
+    charts: Streams<Chart>,
+    vitals: Streams<Vitals>,
     /// What the command under way has looked at, and at which version.
     seen: Vec<(StreamId, u64)>,
     /// The command under way, and whether a stream that it looked at knows that it was done.
@@ -75,6 +79,8 @@ impl Actor for Census {
             patients: Streams::new(log(), limits::KEEPER_STREAMS),
             encounters: Streams::new(log(), limits::KEEPER_STREAMS),
             beds: Streams::new(log(), limits::KEEPER_STREAMS),
+            charts: Streams::new(log(), limits::KEEPER_CHARTS),
+            vitals: Streams::new(log(), limits::KEEPER_STREAMS),
             seen: Vec::new(),
             command: CommandId::from_bytes([0; 16]),
             is_known: false,
@@ -122,6 +128,18 @@ impl Scene for Memory {
         self.is_known |= is_known;
         Ok(state)
     }
+
+    fn chart(&mut self, mrn: &Mrn) -> Result<Chart, Failure> {
+        let (state, is_known) = look(&mut self.charts, mrn.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
+
+    fn vitals(&mut self, mrn: &Mrn) -> Result<Vitals, Failure> {
+        let (state, is_known) = look(&mut self.vitals, mrn.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
 }
 
 /// Applies an event to what is kept of its stream, and gives its stored form.
@@ -141,6 +159,8 @@ impl Memory {
             StreamKind::Patient => self.patients.forget(stream.key()),
             StreamKind::Encounter => self.encounters.forget(stream.key()),
             StreamKind::Bed => self.beds.forget(stream.key()),
+            StreamKind::Chart => self.charts.forget(stream.key()),
+            StreamKind::Vitals => self.vitals.forget(stream.key()),
             _ => {}
         }
     }
@@ -150,6 +170,8 @@ impl Memory {
             Change::Patient(mrn, event) => take(&mut self.patients, mrn.as_str(), event, self.command),
             Change::Encounter(encounter, event) => take(&mut self.encounters, encounter.as_str(), event, self.command),
             Change::Bed(bed, event) => take(&mut self.beds, bed.as_str(), event, self.command),
+            Change::Chart(mrn, event) => take(&mut self.charts, mrn.as_str(), event, self.command),
+            Change::Vitals(mrn, event) => take(&mut self.vitals, mrn.as_str(), event, self.command),
         }
     }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio_stream::Stream;
 
 use super::beds;
+use super::chart;
 use super::guard::Asking;
 use super::live::{self, Render, Rendered};
 use super::page::age;
@@ -21,6 +22,7 @@ use super::state::Api;
 use crate::access::Who;
 use crate::domain::encounter::Encounter;
 use crate::domain::rights::Permission;
+use crate::domain::vitals::Alert;
 use crate::kernel::{BedId, Mrn, Timestamp};
 use crate::projection::{BedRow, EncounterRow};
 
@@ -57,6 +59,19 @@ struct Line {
     since: String,
     expected: String,
     isolation: String,
+    /// Signs beyond their limits that nobody has taken.
+    alerts: Vec<String>,
+}
+
+/// What somebody must look at now.
+fn waiting(api: &Api, patient: &Mrn, is_private: bool) -> Vec<String> {
+    let numbers = api.rows.person_now(patient).into_iter().map(|(number, _)| number);
+    let open = numbers.flat_map(|number| api.rows.vitals(&number).alerts.into_values()).filter(|alert| alert.taken.is_none());
+    let words = |alert: Alert| match is_private {
+        true => "alert".to_owned(),
+        false => format!("{} {} {}", chart::sign_name(api, &alert.code), alert.value, alert.unit),
+    };
+    open.map(words).collect()
 }
 
 /// When whoever lies in a bed is expected to leave.
@@ -81,10 +96,12 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
             patient.to_string()
         }
     };
+    let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, patient, is_private || name == "restricted")).unwrap_or_default();
     let line = Line {
         bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),
         state,
         patient: name,
+        alerts,
         since: since.map(|since| age(now, Some(since))).unwrap_or_default(),
         expected: end.map(|end| end.date().to_string()).unwrap_or_default(),
         // Why somebody is isolated is not for a corridor.

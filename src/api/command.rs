@@ -187,7 +187,7 @@ impl Api {
     /// The answer to a command that changes several streams: all its events, also when it is repeated; `streams` says where it may be
     /// known then.
     pub(super) fn answer_of_census(&self, identity: Identity, outcome: &Outcome, streams: impl FnOnce() -> Result<Vec<StreamId>, Problem>) -> Result<Response, Problem> {
-        const KINDS: [StreamKind; 3] = [StreamKind::Patient, StreamKind::Encounter, StreamKind::Bed];
+        const KINDS: [StreamKind; 5] = [StreamKind::Patient, StreamKind::Encounter, StreamKind::Bed, StreamKind::Chart, StreamKind::Vitals];
         let events = |sequence| Json(serde_json::json!({ "events": self.history.batch_at(sequence, &KINDS) }));
         match outcome {
             Outcome::Done(receipt) => Ok((StatusCode::OK, events(receipt.first)).into_response()),

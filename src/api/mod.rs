@@ -9,6 +9,7 @@ mod audit;
 mod bed_board;
 mod beds;
 mod cabinets;
+mod chart;
 mod command;
 mod devices;
 mod emergencies;

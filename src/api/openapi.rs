@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{audit, beds, cabinets, devices, emergencies, lab, ledger, patients, quarantine, session, users};
+use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, patients, quarantine, session, users};
 
 /// The document's root.
 #[derive(OpenApi)]
@@ -28,6 +28,10 @@ use super::{audit, beds, cabinets, devices, emergencies, lab, ledger, patients, 
         patients::show,
         patients::act,
         patients::encounter,
+        chart::show,
+        chart::measurements,
+        chart::act,
+        chart::open_alerts,
         ledger::list,
         ledger::show,
         ledger::act,

@@ -66,7 +66,7 @@ struct StayView {
 
 /// Where records are looked up: now, or as they were.
 #[derive(Clone, Copy)]
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     api: &'a Api,
     instant: Instant,
 }
@@ -87,7 +87,7 @@ impl Seen<'_> {
     }
 
     /// The number to use, and all records of the person, its own first.
-    fn person(self, mrn: &Mrn) -> Result<Vec<(Mrn, Patient)>, Problem> {
+    pub(super) fn person(self, mrn: &Mrn) -> Result<Vec<(Mrn, Patient)>, Problem> {
         projection::person(mrn, |mrn| self.record(mrn))
     }
 
@@ -122,7 +122,7 @@ impl Seen<'_> {
     }
 }
 
-fn now(api: &Api) -> Seen<'_> {
+pub(super) fn now(api: &Api) -> Seen<'_> {
     Seen { api, instant: Instant(None) }
 }
 
@@ -361,7 +361,7 @@ pub(super) struct PatientAction {
     user: Option<String>,
 }
 
-fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Problem> {
+pub(super) fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Problem> {
     field.clone().ok_or_else(|| Problem::bad(format!("field {name} is needed for this")))
 }
 

@@ -24,7 +24,7 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
     }
     faults.extend(drawers(config, &known));
     faults.extend(super::certificates::Read::new(config).err().map(|error| error.to_string()));
-    faults.extend(wiring::policy(config).err());
+    faults.extend(wiring::policy(config).err().map(|error| error.to_string()));
     faults.extend(wiring::roles(config).err().map(|error| error.to_string()));
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
     faults.extend(wiring::keys(config).err().map(|error| error.to_string()));

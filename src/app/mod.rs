@@ -3,6 +3,7 @@
 //! Flow: configuration → journal → views → actors → consumers → listeners → `endpoints.json` → READY; stop → drain → sync.
 //! Start reading at [`run()`].
 
+mod alerts;
 mod certificates;
 mod check;
 mod consumers;

@@ -125,4 +125,6 @@ const BUILT_IN: &[(&str, &str)] = built_in![
     "generic/cabinet-mqtt",
     "generic/relay-board",
     "generic/hl7-feed",
+    "generic/pcd-01",
+    "generic/vitals-mqtt",
 ];

@@ -16,7 +16,7 @@ use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, check, endpoints, profiles, real_clock, sockets, wiring};
+use super::{AppError, alerts, check, endpoints, profiles, real_clock, sockets, wiring};
 use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -117,7 +117,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let views = Arc::new(views);
     log.keep_snapshots(views.clone());
     let rows = Arc::new(Rows::open(views.clone(), log.head())?);
-    let hospital = Arc::new(Hospital::start(wiring::layout(config, wiring::policy(config).map_err(AppError::Setting)?), shared.clone()).await?);
+    let hospital = Arc::new(Hospital::start(wiring::layout(config, wiring::policy(config)?), shared.clone()).await?);
     assign_pockets(config, &hospital, &clock).await?;
 
     telemetry::begin_counting();
@@ -155,6 +155,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let (watching, until) = (gate.clone(), stopping.clone());
     wired.tasks.spawn_on(async move { watching.watch(until).await }, desk);
     wired.tasks.spawn_on(live.certificates.watch(clock.clone(), stopping.clone()), desk);
+    wired.tasks.spawn_on(alerts::watch(hospital.clone(), rows.clone(), clock.clone(), stopping.clone()), desk);
     let api = Api {
         name: config.hospital.name.as_str().into(),
         hospital: hospital.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::certificates::Certificates;
@@ -14,6 +14,7 @@ use crate::domain::account::{Price, PriceList};
 use crate::domain::census::Policy;
 use crate::domain::encounter::Clearance;
 use crate::domain::rights::Roles;
+use crate::domain::vitals::Catalogue;
 use crate::gateway::Serving;
 use crate::journal::KeyRing;
 use crate::kernel::DeviceId;
@@ -42,14 +43,32 @@ pub(super) fn prices(config: &Config) -> Result<PriceList, AppError> {
 /// The roles of the configured file, or those that come with wardd.
 pub(super) fn roles(config: &Config) -> Result<Roles, AppError> {
     const OURS: &str = include_str!("../../config/roles.toml");
-    let (path, text) = match &config.access.roles {
-        None => (PathBuf::from("config/roles.toml"), OURS.to_owned()),
-        Some(path) => (path.clone(), std::fs::read_to_string(path).map_err(|source| AppError::File { path: path.clone(), source })?),
-    };
+    let (path, text) = ours_or_configured(config.access.roles.as_deref(), "config/roles.toml", OURS)?;
     let wrong = |error: &dyn std::fmt::Display| AppError::Setting(format!("WD-0504 {}: {error}", path.display()));
     let roles: Roles = toml::from_str(&text).map_err(|error| wrong(&error))?;
     roles.check().map_err(|error| wrong(&error))?;
     Ok(roles)
+}
+
+/// The vital signs of the configured file, or those that come with wardd.
+pub(super) fn vitals(config: &Config) -> Result<Catalogue, AppError> {
+    const OURS: &str = include_str!("../../config/vitals.toml");
+    let (path, text) = ours_or_configured(config.vitals.as_deref(), "config/vitals.toml", OURS)?;
+    let wrong = |error: &dyn std::fmt::Display| AppError::Setting(format!("WD-0601 {}: {error}", path.display()));
+    let catalogue: Catalogue = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    catalogue.check().map_err(|error| wrong(&error))?;
+    Ok(catalogue)
+}
+
+/// The text of a configured file, or of the one that comes with wardd, and how to name it.
+fn ours_or_configured(configured: Option<&Path>, name: &str, ours: &str) -> Result<(PathBuf, String), AppError> {
+    match configured {
+        None => Ok((PathBuf::from(name), ours.to_owned())),
+        Some(path) => match std::fs::read_to_string(path) {
+            Ok(text) => Ok((path.to_owned(), text)),
+            Err(source) => Err(AppError::File { path: path.to_owned(), source }),
+        },
+    }
 }
 
 /// What the house has decided about access.
@@ -71,13 +90,15 @@ pub(super) fn house(config: &Config) -> House {
     }
 }
 
-/// What the house has decided about admissions and discharges.
-pub(super) fn policy(config: &Config) -> Result<Policy, String> {
+/// What the house has decided about admissions, discharges and vital signs.
+pub(super) fn policy(config: &Config) -> Result<Policy, AppError> {
     let known = || Clearance::ALL.map(Clearance::word).join(", ");
     let clearance = |word: &String| {
-        Clearance::ALL.into_iter().find(|clearance| clearance.word() == word).ok_or_else(|| format!("admission.clearances: unknown clearance {word:?} (known: {})", known()))
+        let unknown = || AppError::Setting(format!("admission.clearances: unknown clearance {word:?} (known: {})", known()));
+        Clearance::ALL.into_iter().find(|clearance| clearance.word() == word).ok_or_else(unknown)
     };
-    Ok(Policy { housekeeping: config.admission.housekeeping, clearances: config.admission.clearances.iter().map(clearance).collect::<Result<_, _>>()? })
+    let clearances = config.admission.clearances.iter().map(clearance).collect::<Result<_, _>>()?;
+    Ok(Policy { housekeeping: config.admission.housekeeping, clearances, vitals: Arc::new(vitals(config)?) })
 }
 
 pub(super) fn layout(config: &Config, policy: Policy) -> Layout {

@@ -106,7 +106,15 @@ impl Config {
         let rebase = |path: &mut PathBuf| *path = folder.join(&*path);
         rebase(&mut self.data.directory);
         rebase(&mut self.profiles);
-        let optional = [&mut self.prices, &mut self.journal.keyring, &mut self.journal.mirror, &mut self.http.tls_certificate, &mut self.http.tls_key, &mut self.access.roles];
+        let optional = [
+            &mut self.vitals,
+            &mut self.prices,
+            &mut self.journal.keyring,
+            &mut self.journal.mirror,
+            &mut self.http.tls_certificate,
+            &mut self.http.tls_key,
+            &mut self.access.roles,
+        ];
         optional.into_iter().flatten().for_each(rebase);
         if let Some(tls) = &mut self.tls {
             [&mut tls.certificate, &mut tls.key, &mut tls.authorities].into_iter().for_each(rebase);

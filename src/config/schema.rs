@@ -55,6 +55,9 @@ pub struct Config {
     /// The folder of device profiles, relative to this file.
     #[serde(default = "profiles_folder")]
     pub profiles: PathBuf,
+    /// The file of vital signs and their limits, relative to this file; without it those that come with wardd.
+    #[serde(default)]
+    pub vitals: Option<PathBuf>,
     /// The file of prices, relative to this file.
     #[serde(default)]
     pub prices: Option<PathBuf>,

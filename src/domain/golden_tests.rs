@@ -59,6 +59,8 @@ fn every_stored_event_is_read_and_the_newest_are_written_the_same() {
             "encounter" => aggregate::<encounter::Encounter>(&payload),
             "staff" => aggregate::<staff::Staff>(&payload),
             "user" => aggregate::<user::User>(&payload),
+            "chart" => aggregate::<chart::Chart>(&payload),
+            "vitals" => aggregate::<vitals::Vitals>(&payload),
             "access" => read_and_written::<disclosure::Event>(&payload, disclosure::Event::name),
             "device" => read_and_written::<device::Event>(&payload, device::Event::name),
             other => panic!("no such stream kind: {other}"),
@@ -113,9 +115,11 @@ fn every_state_is_read_and_written_the_same() {
             "encounter" => state::<encounter::Encounter>(&line),
             "staff" => state::<staff::Staff>(&line),
             "user" => state::<user::User>(&line),
+            "chart" => state::<chart::Chart>(&line),
+            "vitals" => state::<vitals::Vitals>(&line),
             other => panic!("no such aggregate: {other}"),
         }
         seen.insert(line.stream);
     }
-    assert_eq!(seen.len(), 11);
+    assert_eq!(seen.len(), 13);
 }

@@ -10,6 +10,7 @@ pub mod account;
 pub mod bed;
 pub mod cabinet;
 pub mod census;
+pub mod chart;
 pub mod device;
 pub mod disclosure;
 pub mod encounter;
@@ -20,6 +21,7 @@ pub mod rights;
 pub mod specimen;
 pub mod staff;
 pub mod user;
+pub mod vitals;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

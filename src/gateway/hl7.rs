@@ -211,7 +211,7 @@ fn contradiction(reason: &Reason) -> Option<Fault> {
 fn acknowledgement_mode(device: &Device) -> Acknowledgement {
     match &device.profile.codec {
         Codec::Hl7(Hl7 { acknowledgement, .. }) => *acknowledgement,
-        Codec::Lis2(_) | Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::RelayWords => Acknowledgement::Original,
+        Codec::Lis2(_) | Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::VitalsJson | Codec::RelayWords => Acknowledgement::Original,
     }
 }
 

@@ -102,6 +102,7 @@ async fn take(device: &Arc<Device>, received: &Received) -> bool {
         _ if received.payload.len() > limits::MQTT_PAYLOAD_BYTES => Understood::held(Reason::Incomplete { detail: "the payload is larger than is taken".to_owned() }),
         Codec::RfidJson => routing::json::tag(&received.payload),
         Codec::DrawerJson => routing::json::drawer(&received.payload),
+        Codec::VitalsJson => routing::vitals::of_json(&received.payload),
         Codec::Lis2(_) | Codec::Hl7(_) | Codec::Scan | Codec::RelayWords => {
             Understood::held(Reason::NotSupported { detail: "this profile's codec does not come by MQTT".to_owned() })
         }

@@ -25,6 +25,7 @@ fn understand(device: &Device, raw: &[u8]) -> Understood {
         Codec::Scan => routing::scan::understand(&device.purpose, raw, device.clock.now()),
         Codec::RfidJson => routing::json::tag(raw),
         Codec::DrawerJson => routing::json::drawer(raw),
+        Codec::VitalsJson => routing::vitals::of_json(raw),
         Codec::RelayWords => routing::relay::understand(raw),
     }
 }

@@ -196,6 +196,7 @@ impl<'p> Player<'p> {
             (Framing::Astm { .. }, _) => self.astm(input),
             (Framing::Mllp, _) => self.hl7(input),
             (Framing::Mqtt { .. }, Codec::RfidJson) => self.understood(&routing::json::tag(input)),
+            (Framing::Mqtt { .. }, Codec::VitalsJson) => self.understood(&routing::vitals::of_json(input)),
             (Framing::Mqtt { .. }, _) => self.understood(&routing::json::drawer(input)),
             (Framing::Line { answers, .. }, codec) => {
                 let (answers, is_relay) = (*answers, matches!(codec, Codec::RelayWords));

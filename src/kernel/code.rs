@@ -1,4 +1,4 @@
-//! Codes of the outside world with their check digits: LOINC and GTIN.
+//! Codes of the outside world: LOINC and GTIN with their check digits, ICD-10 by its form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -78,6 +78,33 @@ impl FromStr for Gtin {
     }
 }
 
+/// A code of ICD-10 or one of its national editions, by its form: a letter, two characters, and up to four behind a point (`E11.9`).
+/// Kept in capitals and with the point. Whether a release has the code is not known here.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Icd10(String);
+
+impl Icd10 {
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Icd10 {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let code: String = text.trim().chars().filter(|c| *c != '.').map(|c| c.to_ascii_uppercase()).collect();
+        let bytes = code.as_bytes();
+        let has_form = (3..=7).contains(&bytes.len()) && bytes[0].is_ascii_uppercase() && bytes[1].is_ascii_digit() && bytes[2..].iter().all(u8::is_ascii_alphanumeric);
+        let is_pointed_right = text.trim().find('.').is_none_or(|at| at == 3 && text.matches('.').count() == 1 && code.len() > 3);
+        if !has_form || !is_pointed_right {
+            return Err(Invalid::new("ICD-10 code", text, "it is a letter, two characters and up to four behind a point, such as E11.9"));
+        }
+        Ok(Self(if code.len() > 3 { format!("{}.{}", &code[..3], &code[3..]) } else { code }))
+    }
+}
+
 macro_rules! text_code {
     ($name:ident) => {
         impl TryFrom<String> for $name {
@@ -100,6 +127,7 @@ macro_rules! text_code {
 }
 text_code!(Loinc);
 text_code!(Gtin);
+text_code!(Icd10);
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +140,16 @@ mod tests {
         }
         for bad in ["718-8", "7187", "-7", "71a-7", "718-77", "12345678-1"] {
             assert!(bad.parse::<Loinc>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn icd_10_codes_by_their_form() {
+        for (text, kept) in [("E11.9", "E11.9"), ("e119", "E11.9"), ("I10", "I10"), ("S72.001A", "S72.001A"), ("U07.1", "U07.1"), (" C7A.00 ", "C7A.00")] {
+            assert_eq!(text.parse::<Icd10>().unwrap().as_str(), kept);
+        }
+        for bad in ["", "E1", "11.9", "E1.19", "E11.", "E11.9.1", "E11.12345", "EE1.9", "E11,9"] {
+            assert!(bad.parse::<Icd10>().is_err(), "{bad}");
         }
     }
 

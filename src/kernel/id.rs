@@ -245,11 +245,15 @@ pub enum StreamKind {
     User,
     /// What a user looked at.
     Access,
+    /// A patient's problems and notes.
+    Chart,
+    /// A patient's vital signs, fluids and alerts.
+    Vitals,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 11] = [
+    pub const ALL: [StreamKind; 13] = [
         StreamKind::Bed,
         StreamKind::Specimen,
         StreamKind::Cabinet,
@@ -261,6 +265,8 @@ impl StreamKind {
         StreamKind::Encounter,
         StreamKind::User,
         StreamKind::Access,
+        StreamKind::Chart,
+        StreamKind::Vitals,
     ];
 
     /// The word that stands before the slash of a stream id.
@@ -277,6 +283,8 @@ impl StreamKind {
             StreamKind::Encounter => "encounter",
             StreamKind::User => "user",
             StreamKind::Access => "access",
+            StreamKind::Chart => "chart",
+            StreamKind::Vitals => "vitals",
         }
     }
 }

@@ -28,6 +28,8 @@ pub const MESSAGES_REMEMBERED: usize = 8_192;
 pub const SNAPSHOT_AFTER: u64 = 64;
 /// Cold streams that one keeper holds in memory.
 pub const KEEPER_STREAMS: usize = 1_024;
+/// Charts in memory: each holds the texts of its notes.
+pub const KEEPER_CHARTS: usize = 128;
 /// Connections that one listener takes at a time.
 pub const CONNECTIONS: usize = 1_024;
 /// Largest request body of the HTTP API, in bytes.

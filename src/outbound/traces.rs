@@ -157,6 +157,8 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Encounter => "encounter",
             StreamKind::User => "user",
             StreamKind::Access => "access",
+            StreamKind::Chart => "chart",
+            StreamKind::Vitals => "vitals",
         };
         format!("{part} {}", stored.event.kind)
     })

@@ -102,9 +102,9 @@ pub fn lint(profile: &Profile) -> Vec<String> {
         (Framing::Astm { .. }, Codec::Lis2(_))
             | (Framing::Mllp, Codec::Hl7(_))
             | (Framing::Line { .. }, Codec::Scan | Codec::RelayWords)
-            | (Framing::Mqtt { .. }, Codec::RfidJson | Codec::DrawerJson)
+            | (Framing::Mqtt { .. }, Codec::RfidJson | Codec::DrawerJson | Codec::VitalsJson)
     ) {
-        faults.push("framing and codec do not belong together: astm carries lis2, mllp hl7, line scan or relay-words, mqtt rfid-json or drawer-json".to_owned());
+        faults.push("framing and codec do not belong together: astm carries lis2, mllp hl7, line scan or relay-words, mqtt rfid-json, drawer-json or vitals-json".to_owned());
     }
     framing(&profile.framing, &mut faults);
     places(&profile.codec, &mut faults);
@@ -167,7 +167,7 @@ fn places(codec: &Codec, faults: &mut Vec<String>) {
                 }
             }
         }
-        Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::RelayWords => {}
+        Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::VitalsJson | Codec::RelayWords => {}
     }
 }
 

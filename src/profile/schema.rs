@@ -57,6 +57,8 @@ pub enum Kind {
     Cabinet,
     /// Another system that sends messages.
     Feed,
+    /// Measures vital signs at the bedside.
+    Monitor,
 }
 
 /// Parameters of a serial line.
@@ -182,6 +184,8 @@ pub enum Codec {
     RfidJson,
     /// JSON of a cabinet's drawers: `event`, `drawer`, `command_id`.
     DrawerJson,
+    /// JSON of a bedside device: `patient` or `bed`, `time`, `readings`, `fluids`.
+    VitalsJson,
     /// Words of a relay board: `OK`, `CLOSED`, `JAM`, each with drawer and command.
     RelayWords,
 }

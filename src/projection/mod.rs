@@ -4,6 +4,7 @@
 //! **Invariant**: a row says which event it reflects last, so that an event that comes again changes nothing.
 //! **Invariant**: everything here can be thrown away and is rebuilt from the log.
 
+mod bedside;
 mod entries;
 mod history;
 mod open_items;
@@ -13,6 +14,7 @@ mod projector;
 mod rows;
 mod trail;
 
+pub use bedside::{Measurement, OpenAlert};
 pub use entries::Entry;
 pub use history::{HeldItem, History};
 pub use people::Search;

@@ -110,6 +110,8 @@ impl Projector {
             StreamKind::Quarantine => return self.item(key, event),
             StreamKind::Device if event.event.kind == "TagSighted" => read(payload).into_iter().for_each(|found| self.tag(key, event.sequence, &found, batch.meta.recorded)),
             StreamKind::User => read(payload).into_iter().for_each(|found| self.rows.emergency(key, found)),
+            StreamKind::Chart => read(payload).into_iter().for_each(|found| self.rows.chart_changed(key, event.sequence, &found)),
+            StreamKind::Vitals => read(payload).into_iter().for_each(|found| self.rows.vitals_changed(key, event.sequence, &found)),
             StreamKind::Device | StreamKind::Hospital | StreamKind::Access => {}
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Rows by kind and key: a cache that is written behind, over the rebuildable store.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -24,6 +24,8 @@ pub(super) const CONSUMER: &str = "projection";
 /// The row of the specimens that changed last, and how many it names.
 const RECENT: &str = "recent/specimens";
 const RECENT_SPECIMENS: usize = 100;
+/// The row that says whose alerts are open.
+const ALERTING: &str = "alerting/open";
 /// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
 const FORMAT: &str = "projection/form";
 const FORM: &[u8] = b"5";
@@ -154,6 +156,8 @@ struct Cache {
     open_items: OpenItems,
     /// Specimens in the order in which something happened to them, the latest last.
     recent: VecDeque<String>,
+    /// Patients with open alerts.
+    alerting: BTreeSet<Mrn>,
     /// Patients by what people know of them.
     people: People,
     /// Whether those of before the start are among them.
@@ -219,6 +223,8 @@ impl Rows {
         cache.open_items = OpenItems::open_store(views)?;
         let recent = views.get(RECENT)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
+        let alerting = views.get(ALERTING)?.and_then(|row| serde_json::from_slice(&row).ok());
+        cache.alerting = alerting.filter(|_| applied > 0).unwrap_or_default();
         Ok(cache)
     }
 
@@ -332,6 +338,20 @@ impl Rows {
         keys.into_iter().filter_map(|key| Some((key.clone(), self.get("specimen", &key)?))).collect()
     }
 
+    /// Notes whether somebody has open alerts.
+    pub(super) fn alerting(&self, mrn: &Mrn, is_open: bool) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        match is_open {
+            true => drop(cache.alerting.insert(mrn.clone())),
+            false => drop(cache.alerting.remove(mrn)),
+        }
+    }
+
+    /// Who has open alerts.
+    pub(super) fn who_alerts(&self) -> BTreeSet<Mrn> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).alerting.clone()
+    }
+
     /// An event holds something.
     pub(super) fn item_held(&self, held_at: u64) {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.open(held_at);
@@ -365,6 +385,7 @@ impl Rows {
             }
             cache.writing = Arc::new(std::mem::take(&mut cache.dirty));
             last.extend(serde_json::to_vec(&cache.recent).ok().map(|row| Change::Put(RECENT.to_owned(), row)));
+            last.extend(serde_json::to_vec(&cache.alerting).ok().map(|row| Change::Put(ALERTING.to_owned(), row)));
             last.push(views::advance(CONSUMER, cache.applied));
             (cache.writing.clone(), last)
         };

@@ -142,10 +142,11 @@ impl Rows {
     /// The streams in which something is written of a number.
     pub fn streams_of(&self, mrn: &Mrn) -> Vec<StreamId> {
         let links: LinksRow = self.get("links", mrn.as_str()).unwrap_or_default();
-        let own = [StreamId::new(StreamKind::Patient, mrn.as_str()), StreamId::new(StreamKind::Account, crate::kernel::AccountId::of(mrn).as_str())];
+        let own = [StreamKind::Patient, StreamKind::Chart, StreamKind::Vitals].map(|kind| StreamId::new(kind, mrn.as_str()));
+        let account = [StreamId::new(StreamKind::Account, crate::kernel::AccountId::of(mrn).as_str())];
         let stays = links.encounters.into_iter().map(|key| StreamId::new(StreamKind::Encounter, key));
         let specimens = links.specimens.into_iter().map(|key| StreamId::new(StreamKind::Specimen, key));
-        own.into_iter().chain(stays).chain(specimens).collect()
+        own.into_iter().chain(account).chain(stays).chain(specimens).collect()
     }
 
     /// The specimens of a number.

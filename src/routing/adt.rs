@@ -155,7 +155,7 @@ fn first(message: &Message<'_>, name: &[u8; 3], field: u16, component: u16) -> S
 }
 
 /// The bed of a location; none when it names no bed, as for outpatients.
-fn bed(message: &Message<'_>, segment: &[u8; 3], field: u16) -> Result<Option<BedId>, Wrong> {
+pub(super) fn bed(message: &Message<'_>, segment: &[u8; 3], field: u16) -> Result<Option<BedId>, Wrong> {
     let [ward, room, bed] = [1, 2, 3].map(|component| first(message, segment, field, component));
     if bed.is_empty() {
         return Ok(None);

@@ -14,7 +14,7 @@ use crate::kernel::planted::{self, Bug};
 use crate::kernel::time::parse_device_time;
 use crate::kernel::{Loinc, Mrn, Timestamp, Unit};
 use crate::profile::lint::contradicts;
-use crate::profile::{Hl7, Mark, Profile, is_listed};
+use crate::profile::{Hl7, Kind, Mark, Profile, is_listed};
 
 /// What a message asks for, and what the sender must mend when it cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,7 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
     let (kind, trigger) = message.kind();
     match (kind.as_ref(), trigger.as_ref()) {
         ("", _) => Err(invalid("101", "MSH-9", "MSH-9 is missing: name the message type, such as ORU^R01".to_owned())),
+        ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") if profile.kind == Kind::Monitor => super::vitals::of_oru(profile, hl7, message),
         ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") | ("OUL", "R21" | "R22" | "R23" | "R24") => results(profile, hl7, message),
         ("ADT", trigger) => super::adt::route(trigger, message, profile.time.offset_minutes),
         ("OMS", "O05") => cabinet(profile, message),
@@ -186,7 +187,7 @@ fn of_patient(item: Routed, named: &Option<Mrn>) -> Routed {
 }
 
 /// The device's code of an observation: where the profile says, or the first place that holds something.
-fn code_of(hl7: &Hl7, obx: &Segment<'_>) -> String {
+pub(super) fn code_of(hl7: &Hl7, obx: &Segment<'_>) -> String {
     let text = |component| obx.text(3, component).map(|text| text.trim().to_owned()).unwrap_or_default();
     [hl7.code_component, 1, 2, 4].into_iter().map(text).find(|code| !code.is_empty()).unwrap_or_default()
 }
@@ -201,7 +202,7 @@ fn value_of(obx: &Segment<'_>) -> String {
     [1, 2].into_iter().map(text).find(|part| !part.is_empty()).unwrap_or_default()
 }
 
-fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order_time: Option<&str>) -> Result<ResultLine, Reason> {
+pub(super) fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order_time: Option<&str>) -> Result<ResultLine, Reason> {
     let text = |field, component| obx.text(field, component).map(|text| text.trim().to_owned()).unwrap_or_default();
     let status = text(11, 1);
     let code = code_of(hl7, obx);

@@ -29,7 +29,7 @@ struct DrawerEvent {
     time: Option<String>,
 }
 
-fn not_parsed(error: &serde_json::Error) -> Understood {
+pub(super) fn not_parsed(error: &serde_json::Error) -> Understood {
     Understood::held(Reason::NotParsed { detail: format!("the payload is not the JSON that is due: {error}") })
 }
 

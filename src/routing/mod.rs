@@ -11,6 +11,7 @@ pub mod lis2;
 pub mod relay;
 pub mod scan;
 mod value;
+pub mod vitals;
 
 use std::sync::Arc;
 

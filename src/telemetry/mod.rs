@@ -5,6 +5,7 @@
 
 mod access;
 mod actor;
+mod bedside;
 mod device;
 mod journal;
 mod logging;
@@ -12,6 +13,7 @@ mod registry;
 
 pub use access::*;
 pub use actor::*;
+pub use bedside::*;
 pub use device::*;
 pub use journal::*;
 pub use logging::{LogTarget, start as start_logging};

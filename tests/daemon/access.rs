@@ -150,6 +150,9 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("/api/v1/beds/ICU:1:A", "bed.view"),
         ("/api/v1/patients?name=doe", "patient.find"),
         ("/api/v1/patients/77", "patient.view"),
+        ("/api/v1/patients/77/chart", "patient.view"),
+        ("/api/v1/patients/77/vitals", "patient.view"),
+        ("/api/v1/alerts", "vitals.take-alerts"),
         ("/api/v1/encounters/enc_7", "patient.view"),
         ("/api/v1/accounts", "account.view"),
         ("/api/v1/accounts/77", "account.view"),
@@ -200,6 +203,28 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("withdraw-death", "stay.record-death"),
     ] {
         all.push(("POST", format!("/api/v1/patients/77/{action}"), Some(of_patient.clone()), permission));
+    }
+    let of_chart = json!({ "code": "8867-4", "text": "x", "reason": "r", "encounter": "enc_7", "number": 1, "version": 1, "measured": "2026-01-01T00:00:00Z", "low": "1", "readings": [{ "code": "8867-4", "value": "72", "unit": "/min" }] });
+    for (action, permission) in [
+        ("record-problem", "chart.record-problems"),
+        ("resolve-problem", "chart.record-problems"),
+        ("reopen-problem", "chart.record-problems"),
+        ("refute-problem", "chart.record-problems"),
+        ("write-note", "chart.write-notes"),
+        ("amend-note", "chart.write-notes"),
+        ("withdraw-note", "chart.write-notes"),
+        ("record-vitals", "vitals.record"),
+        ("withdraw-reading", "vitals.record"),
+        ("withdraw-fluid", "vitals.record"),
+        ("set-limits", "vitals.set-limits"),
+        ("lift-limits", "vitals.set-limits"),
+        ("take-alert", "vitals.take-alerts"),
+    ] {
+        let mut body = of_chart.clone();
+        if action == "record-problem" {
+            body["code"] = "I10".into();
+        }
+        all.push(("POST", format!("/api/v1/patients/77/chart/{action}"), Some(body), permission));
     }
     for (clearance, permission) in [("nursing", "stay.clear-nursing"), ("pharmacy", "stay.clear-pharmacy"), ("billing", "stay.clear-billing")] {
         all.push(("POST", "/api/v1/patients/77/clear".to_owned(), Some(json!({ "clearance": clearance })), permission));
@@ -256,6 +281,8 @@ fn template(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         ["", "api", "v1", kind, _] if !matches!(*kind, "me") => format!("/api/v1/{kind}/{{}}"),
+        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals")] => format!("/api/v1/patients/{{}}/{part}"),
+        ["", "api", "v1", "patients", _, "chart", _] => "/api/v1/patients/{}/chart/{}".to_owned(),
         ["", "api", "v1", kind, _, _] => format!("/api/v1/{kind}/{{}}/{{}}"),
         _ => path.to_owned(),
     }

@@ -9,13 +9,13 @@ use serde_json::json;
 
 use super::harness::*;
 
-struct Mosquitto {
+pub struct Mosquitto {
     child: Child,
     port: u16,
 }
 
 impl Mosquitto {
-    fn start(folder: &Path, port: u16) -> Option<Self> {
+    pub fn start(folder: &Path, port: u16) -> Option<Self> {
         let program = has("mosquitto")?;
         let config = folder.join("mosquitto.conf");
         std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 10000\npersistence false\n")).unwrap();
@@ -28,7 +28,7 @@ impl Mosquitto {
         Some(Self { child, port })
     }
 
-    fn publish(&self, topic: &str, payload: &str, more: &[&str]) {
+    pub fn publish(&self, topic: &str, payload: &str, more: &[&str]) {
         let port = self.port.to_string();
         let status = Command::new("mosquitto_pub").args(["-h", "127.0.0.1", "-p", &port, "-V", "5", "-q", "1", "-t", topic, "-m", payload]).args(more).status().unwrap();
         assert!(status.success());
@@ -42,7 +42,7 @@ impl Drop for Mosquitto {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

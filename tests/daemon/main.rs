@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod bedside;
 mod broker;
 mod formats;
 mod harness;

@@ -170,7 +170,7 @@ impl World {
             wards: BTreeMap::from([(named("SIM1")?, beds)]),
             cabinets: vec![self.names.cabinet.clone()],
             devices: devices.clone(),
-            policy: Policy { housekeeping: true, clearances: Vec::new() },
+            policy: Policy { housekeeping: true, ..Policy::default() },
         };
         let hospital = Arc::new(Hospital::start(layout, shared.clone()).await?);
         let (stop, stopping) = watch::channel(false);

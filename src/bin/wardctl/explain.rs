@@ -111,6 +111,12 @@ const CODES: &[(&str, &str, &str)] = &[
         "Five wrong tries within a quarter of an hour locked a user's password, PIN or second factor for as long.",
         "It ends by itself; `wardctl user unlock` ends it at once. When many are locked from one address, look who is behind it.",
     ),
+    ("WD-0601", "The file of vital signs and their limits cannot be used.", "Mend what the message says; config/vitals.toml is the commented reference."),
+    (
+        "WD-0602",
+        "A vital sign is beyond its limits, and nobody has taken the alert in time.",
+        "Look at /beds or GET /api/v1/alerts, go to the patient, and take the alert (take-alert). escalate_seconds in config/vitals.toml says how long it waits.",
+    ),
     ("WD-0504", "The file of roles cannot be used.", "Mend what the message says; config/roles.toml is the commented reference."),
     (
         "WD-0302",

@@ -100,7 +100,7 @@ fn explain(profile: &Profile) -> Vec<String> {
             if lis2.queries { "; it asks for orders" } else { "" }
         )),
         Codec::Hl7(hl7) => lines.push(format!("the specimen is at {}, the code in component {} of OBX-3", hl7.sample_id.join(" or "), hl7.code_component)),
-        Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::RelayWords => {}
+        Codec::Scan | Codec::RfidJson | Codec::DrawerJson | Codec::VitalsJson | Codec::RelayWords => {}
     }
     for test in &profile.tests {
         let unit = test.unit.as_ref().map_or("no unit".to_owned(), ToString::to_string);

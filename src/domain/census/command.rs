@@ -1,7 +1,9 @@
 //! What may be asked about people, stays and beds.
 
+use super::Measured;
 use crate::domain::encounter::{Class, Clearance};
 use crate::domain::patient::{Allergy, Person};
+use crate::domain::{chart, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
 /// A stay that begins, or is to.
@@ -238,6 +240,20 @@ pub enum Command {
         /// Why.
         reason: Option<String>,
     },
+    /// About a patient's problems and notes.
+    Chart {
+        /// Whose.
+        patient: Mrn,
+        /// What.
+        command: chart::Command,
+    },
+    /// About a patient's signs, fluids and alerts.
+    Vitals {
+        /// Whose.
+        whom: Measured,
+        /// What.
+        command: vitals::Command,
+    },
 }
 
 /// What is asked in a few words, with numbers and without names.
@@ -277,6 +293,8 @@ impl std::fmt::Display for Command {
             Command::Unblock { bed } => write!(f, "unblock {bed}"),
             Command::Clean { bed } => write!(f, "clean {bed}"),
             Command::Isolate { bed, .. } => write!(f, "isolate {bed}"),
+            Command::Chart { patient, .. } => write!(f, "chart of {patient}"),
+            Command::Vitals { whom, command } => write!(f, "signs of {whom}{command}"),
         }
     }
 }
@@ -294,7 +312,8 @@ impl Command {
             | Command::Block { bed, .. }
             | Command::Unblock { bed }
             | Command::Clean { bed }
-            | Command::Isolate { bed, .. } => Some(bed),
+            | Command::Isolate { bed, .. }
+            | Command::Vitals { whom: Measured::InBed(bed) | Measured::PatientInBed(_, bed), .. } => Some(bed),
             Command::Register { .. }
             | Command::Merge { .. }
             | Command::Unmerge { .. }
@@ -311,6 +330,8 @@ impl Command {
             | Command::ExpectEnd { .. }
             | Command::Clear { .. }
             | Command::WithdrawDeath { .. }
+            | Command::Chart { .. }
+            | Command::Vitals { whom: Measured::Patient(_), .. }
             | Command::RecordDeath { .. } => None,
         };
         bed.into_iter().collect::<Vec<_>>().into_iter()

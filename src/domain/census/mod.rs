@@ -6,20 +6,26 @@
 //! **Invariant**: a number that was merged into another is that person, in every rule here.
 
 mod beds;
+mod bedside;
 mod command;
 mod identity;
 mod needs;
 mod rejection;
 mod stays;
 
+pub use bedside::Measured;
 pub use command::{Admission, Command};
 pub use needs::About;
 pub use rejection::Rejection;
 
+use std::sync::Arc;
+
 use super::Context;
 use super::bed::{self, Bed};
+use super::chart::{self, Chart};
 use super::encounter::{self, Clearance, Encounter};
 use super::patient::{self, Patient};
+use super::vitals::{self, Vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Principal};
 
 /// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
@@ -32,6 +38,8 @@ pub struct Policy {
     pub housekeeping: bool,
     /// Who must agree before a patient is discharged here. A feed from another system says what has happened already.
     pub clearances: Vec<Clearance>,
+    /// Vital signs and their limits.
+    pub vitals: Arc<vitals::Catalogue>,
 }
 
 /// Where rules look things up. A thing without events is as its default says.
@@ -44,6 +52,10 @@ pub trait Scene {
     fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, Self::Failure>;
     /// A bed.
     fn bed(&mut self, bed: &BedId) -> Result<Bed, Self::Failure>;
+    /// What is written under a number.
+    fn chart(&mut self, mrn: &Mrn) -> Result<Chart, Self::Failure>;
+    /// What was measured of a number.
+    fn vitals(&mut self, mrn: &Mrn) -> Result<Vitals, Self::Failure>;
 }
 
 /// Why nothing happens.
@@ -70,6 +82,10 @@ pub enum Change {
     Encounter(EncounterId, encounter::Event),
     /// To a bed.
     Bed(BedId, bed::Event),
+    /// To a patient's problems and notes.
+    Chart(Mrn, chart::Event),
+    /// To a patient's signs, fluids and alerts.
+    Vitals(Mrn, vitals::Event),
 }
 
 type Decision<F> = Result<Vec<Change>, Stop<F>>;
@@ -115,6 +131,8 @@ impl<S: Scene> Desk<'_, S> {
             Command::Unblock { bed } => desk.unblock(bed),
             Command::Clean { bed } => desk.clean(bed),
             Command::Isolate { bed, reason } => desk.isolate(bed, reason.as_deref()),
+            Command::Chart { patient, command } => desk.write_chart(patient, command),
+            Command::Vitals { whom, command } => desk.measure(whom, command),
         }
     }
 }

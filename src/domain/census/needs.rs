@@ -1,8 +1,9 @@
 //! What each command about people, stays and beds needs to be permitted, and of whom or what it is.
 
-use super::Command;
+use super::{Command, Measured};
 use crate::domain::encounter::Clearance;
 use crate::domain::rights::Permission;
+use crate::domain::{chart, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn};
 
 /// Of whom or what a command is, for the question who may.
@@ -63,6 +64,17 @@ impl Command {
             Command::Block { .. } | Command::Unblock { .. } => Permission::BlockBeds,
             Command::Clean { .. } => Permission::CleanBeds,
             Command::Isolate { .. } => Permission::IsolateBeds,
+            Command::Chart { command, .. } => match command {
+                chart::Command::RecordProblem { .. } | chart::Command::ResolveProblem { .. } | chart::Command::ReopenProblem { .. } | chart::Command::RefuteProblem { .. } => {
+                    Permission::RecordProblems
+                }
+                chart::Command::WriteNote { .. } | chart::Command::AmendNote { .. } | chart::Command::WithdrawNote { .. } => Permission::WriteNotes,
+            },
+            Command::Vitals { command, .. } => match command {
+                vitals::Command::Take { .. } | vitals::Command::WithdrawReading { .. } | vitals::Command::WithdrawFluid { .. } => Permission::RecordVitals,
+                vitals::Command::SetLimits { .. } | vitals::Command::LiftLimits { .. } => Permission::SetLimits,
+                vitals::Command::TakeAlert { .. } | vitals::Command::Escalate { .. } => Permission::TakeAlerts,
+            },
         }
     }
 
@@ -80,6 +92,9 @@ impl Command {
             Command::Merge { survivor, merged } => About::Both(survivor, merged),
             Command::Swap { patient, with, .. } => About::Both(patient, with),
             Command::Block { bed, .. } | Command::Unblock { bed } | Command::Clean { bed } | Command::Isolate { bed, .. } => About::Bed(bed),
+            Command::Vitals { whom: Measured::InBed(bed), .. } => About::Bed(bed),
+            Command::Vitals { whom: Measured::PatientInBed(patient, bed), .. } => About::Into(patient, bed),
+            Command::Vitals { whom: Measured::Patient(patient), .. } => About::Patient(patient),
             Command::AcceptTransfer { patient } => About::Receiver(patient),
             Command::OfVisit { command, .. } => command.about(),
             Command::Unmerge { merged, .. } => About::Patient(merged),
@@ -101,6 +116,7 @@ impl Command {
             | Command::Discharge { patient, .. }
             | Command::RecordDeath { patient }
             | Command::WithdrawDeath { patient }
+            | Command::Chart { patient, .. }
             | Command::CancelDischarge { patient, .. } => About::Patient(patient),
         }
     }

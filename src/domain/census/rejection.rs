@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::encounter::Clearance;
+use crate::domain::{chart, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
 /// Why a command is refused.
@@ -231,6 +232,40 @@ pub enum Rejection {
         /// What it is not.
         what: &'static str,
     },
+    /// The stay is not this patient's.
+    #[error("{encounter} is no stay of {patient}: check both numbers")]
+    OtherEncounter {
+        /// Who.
+        patient: Mrn,
+        /// Which stay.
+        encounter: EncounterId,
+    },
+    /// Another patient lies in the bed.
+    #[error("{patient} does not lie in {bed}: check whom the device is connected to, and what it was told")]
+    OtherPatient {
+        /// Who was named.
+        patient: Mrn,
+        /// Which bed.
+        bed: BedId,
+    },
+    /// It was measured before the patient came.
+    #[error("measured at {measured}, and whoever lies in {bed} came at {since}: it is another patient's")]
+    BeforeArrival {
+        /// Which bed.
+        bed: BedId,
+        /// Since when somebody lies in it.
+        since: Timestamp,
+        /// When it was measured.
+        measured: Timestamp,
+    },
+    /// About problems and notes.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Chart(#[from] chart::Rejection),
+    /// About signs, fluids and alerts.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Vitals(#[from] vitals::Rejection),
 }
 
 fn in_words(bed: &Option<BedId>) -> String {

@@ -5,7 +5,7 @@ use super::identity::of_each;
 use super::{Admission, Change, Command, Decision, Desk, Rejection, Scene, Stop, Whole};
 use crate::domain::bed::{self, Leaving};
 use crate::domain::encounter::{Class, Clearance, Encounter, Ending, Event, Stay};
-use crate::domain::patient;
+use crate::domain::{patient, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
 /// A person's stay, which is open.
@@ -346,6 +346,11 @@ impl<S: Scene> Desk<'_, S> {
         changes.extend(self.give_up(open.asked(), &open.numbers)?);
         changes.push(open.change(Event::Ended { ending, at }));
         changes.push(Change::Patient(open.stay.patient.clone(), patient::Event::StayClosed { encounter: open.encounter.clone(), at }));
+        // Nobody is to be called to a bed that the patient has left.
+        for mrn in &open.numbers {
+            let signs = self.scene.vitals(mrn).map_err(Stop::Failed)?;
+            changes.extend(signs.alerts.keys().map(|number| Change::Vitals(mrn.clone(), vitals::Event::AlertClosed { number: *number })));
+        }
         Ok(changes)
     }
 

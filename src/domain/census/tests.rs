@@ -19,6 +19,8 @@ struct House {
     patients: BTreeMap<Mrn, Patient>,
     encounters: BTreeMap<EncounterId, Encounter>,
     beds: BTreeMap<BedId, Bed>,
+    charts: BTreeMap<Mrn, Chart>,
+    vitals: BTreeMap<Mrn, Vitals>,
     policy: Policy,
     commands: u8,
 }
@@ -33,6 +35,12 @@ impl Scene for House {
     }
     fn bed(&mut self, bed: &BedId) -> Result<Bed, Infallible> {
         Ok(self.beds.get(bed).cloned().unwrap_or_default())
+    }
+    fn chart(&mut self, mrn: &Mrn) -> Result<Chart, Infallible> {
+        Ok(self.charts.get(mrn).cloned().unwrap_or_default())
+    }
+    fn vitals(&mut self, mrn: &Mrn) -> Result<Vitals, Infallible> {
+        Ok(self.vitals.get(mrn).cloned().unwrap_or_default())
     }
 }
 
@@ -58,6 +66,8 @@ impl House {
                 Change::Patient(mrn, event) => self.patients.entry(mrn.clone()).or_default().apply(event),
                 Change::Encounter(encounter, event) => self.encounters.entry(encounter.clone()).or_default().apply(event),
                 Change::Bed(bed, event) => self.beds.entry(bed.clone()).or_default().apply(event),
+                Change::Chart(mrn, event) => self.charts.entry(mrn.clone()).or_default().apply(event),
+                Change::Vitals(mrn, event) => self.vitals.entry(mrn.clone()).or_default().apply(event),
             }
         }
         self.hold();
@@ -179,7 +189,7 @@ fn a_transfer_is_asked_for_and_accepted() {
 #[test]
 fn two_patients_change_beds_at_once() {
     let swap = |one: &str, other: &str| Command::Swap { patient: mrn(one), with: mrn(other), to: None };
-    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    let mut house = House::with(Policy { housekeeping: true, ..Policy::default() });
     house.done(admit("1", "1")).done(admit("2", "2")).done(swap("1", "2"));
     assert_eq!((house.beds[&bed("1")].occupant().unwrap().0, house.beds[&bed("2")].occupant().unwrap().0), (&mrn("2"), &mrn("1")));
     house.refused(swap("1", "1"), "same_number").refused(swap("1", "3"), "not_in_hospital");
@@ -189,7 +199,7 @@ fn two_patients_change_beds_at_once() {
 #[test]
 fn a_discharge_needs_the_words_that_the_house_wants() {
     let clear = |clearance| Command::Clear { patient: mrn("1"), clearance };
-    let mut house = House::with(Policy { housekeeping: false, clearances: vec![Clearance::Clinical, Clearance::Billing] });
+    let mut house = House::with(Policy { housekeeping: false, clearances: vec![Clearance::Clinical, Clearance::Billing], ..Policy::default() });
     house.done(admit("1", "1")).refused(discharge("1"), "not_cleared").done(clear(Clearance::Clinical)).nothing(clear(Clearance::Clinical));
     house.refused(discharge("1"), "not_cleared").done(clear(Clearance::Billing)).done(discharge("1")).refused(discharge("1"), "not_in_hospital");
     house.done(admit("1", "1"));
@@ -215,7 +225,7 @@ fn a_bed_taken_before_there_were_encounters_is_left_all_the_same() {
 #[test]
 fn what_was_an_error_is_taken_back() {
     let back = |of: Option<&str>| Command::CancelDischarge { patient: mrn("1"), bed: of.map(bed) };
-    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    let mut house = House::with(Policy { housekeeping: true, ..Policy::default() });
     house.refused(back(None), "not_discharged").done(admit("1", "1")).nothing(back(None)).refused(back(Some("2")), "in_hospital");
     house.done(discharge("1")).done(back(None));
     assert_eq!((house.encounters.len(), house.beds[&bed("1")].occupant().unwrap().0), (1, &mrn("1")), "it is the same stay");
@@ -226,7 +236,7 @@ fn what_was_an_error_is_taken_back() {
 #[test]
 fn a_bed_that_was_left_waits_for_housekeeping() {
     let clean = |of: &str| Command::Clean { bed: bed(of) };
-    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    let mut house = House::with(Policy { housekeeping: true, ..Policy::default() });
     house.refused(clean("1"), "not_so").done(admit("1", "1")).refused(clean("1"), "not_so");
     house.done(Command::Isolate { bed: bed("1"), reason: Some("MRSA".to_owned()) }).nothing(Command::Isolate { bed: bed("1"), reason: Some("MRSA".to_owned()) });
     house.done(discharge("1")).refused(admit("2", "1"), "not_cleaned").done(clean("1")).done(admit("2", "1"));
@@ -280,7 +290,7 @@ fn leave_keeps_the_bed() {
 #[test]
 fn the_dead_are_not_admitted_and_an_error_is_taken_back() {
     let death = Command::RecordDeath { patient: mrn("1") };
-    let mut house = House::with(Policy { housekeeping: false, clearances: vec![Clearance::Clinical] });
+    let mut house = House::with(Policy { housekeeping: false, clearances: vec![Clearance::Clinical], ..Policy::default() });
     house.done(admit("1", "1")).done(death.clone()).nothing(death).refused(admit("1", "1"), "deceased");
     house.done(Command::CancelDischarge { patient: mrn("1"), bed: None });
     assert_eq!(house.patients[&mrn("1")].died, None);
@@ -373,7 +383,7 @@ fn late_news_of_an_old_visit_does_not_end_a_new_one() {
 fn taking_back_a_move_or_a_swap_is_heard_once() {
     let back = |to: Option<&str>| Command::MoveBack { patient: mrn("1"), to: to.map(bed) };
     let swap = |to: &str| Command::Swap { patient: mrn("1"), with: mrn("2"), to: Some(bed(to)) };
-    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    let mut house = House::with(Policy { housekeeping: true, ..Policy::default() });
     house.done(admit("1", "1")).done(move_to("1", "2")).done(move_to("1", "3")).refused(back(Some("1")), "other_bed");
     house.done(back(Some("2"))).nothing(back(Some("2"))).refused(back(None), "not_moved");
     house.done(admit("2", "4")).refused(swap("5"), "other_bed").done(swap("4")).nothing(swap("4"));
@@ -423,7 +433,7 @@ fn who_is_isolated_is_isolated_wherever_they_lie() {
 #[test]
 fn who_is_isolated_stays_so_in_a_bed_whose_last_patient_was_isolated_for_the_same() {
     let isolate = |of: &str| Command::Isolate { bed: bed(of), reason: Some("MRSA".to_owned()) };
-    let mut house = House::with(Policy { housekeeping: true, clearances: vec![] });
+    let mut house = House::with(Policy { housekeeping: true, ..Policy::default() });
     house.done(admit("1", "1")).done(isolate("1")).done(admit("2", "2")).done(isolate("2")).done(discharge("2"));
     assert!(house.ask(&move_to("1", "2"), true).is_ok(), "a feed that says that somebody lies there is believed");
     assert_eq!(house.beds[&bed("2")].isolation.as_deref(), Some("MRSA"));
@@ -515,9 +525,61 @@ proptest! {
     /// However many stations ask for whatever, in whatever order: one bed, one patient, one stay (checked after each command).
     #[test]
     fn whatever_is_asked_a_bed_holds_one_and_a_person_lies_in_one(commands in proptest::collection::vec(any_command(), 1..60), housekeeping in any::<bool>()) {
-        let mut house = House::with(Policy { housekeeping, clearances: vec![] });
+        let mut house = House::with(Policy { housekeeping, ..Policy::default() });
         for (command, is_feed) in commands {
             let _ = house.ask(&command, is_feed);
         }
     }
+}
+
+/// A measurement of a sign, so many seconds from now.
+fn spo2(whom: Measured, value: i64, seconds: i64) -> Command {
+    let reading = vitals::Reading { code: "59408-5".parse().unwrap(), value: value.into(), unit: "%".parse().unwrap() };
+    Command::Vitals { whom, command: vitals::Command::Take { readings: vec![reading], fluids: vec![], measured: Some(now().plus_seconds(seconds)) } }
+}
+
+#[test]
+fn signs_belong_to_whoever_is_named_and_lies_there() {
+    let catalogue: vitals::Catalogue = toml::from_str(include_str!("../../../config/vitals.toml")).unwrap();
+    let mut house = House::with(Policy { vitals: Arc::new(catalogue), ..Policy::default() });
+    house.done(register("1", "Doe", 0)).done(register("2", "Roe", 0)).done(register("3", "Doe", 0)).done(admit("1", "1"));
+    let both = |patient: &str, place: &str| Measured::PatientInBed(mrn(patient), bed(place));
+    house.done(spo2(Measured::InBed(bed("1")), 97, 0)).done(spo2(both("1", "1"), 96, 0));
+    assert_eq!(house.vitals[&mrn("1")].latest.values().next().unwrap().value, 96.into());
+    for (whom, value, rule) in [
+        (both("2", "1"), 70, "other_patient"),
+        (both("1", "2"), 70, "not_occupied"),
+        (Measured::InBed(bed("2")), 70, "not_occupied"),
+        (Measured::Patient(mrn("9")), 70, "not_registered"),
+    ] {
+        house.refused(spo2(whom, value, 0), rule);
+    }
+    house.refused(spo2(Measured::InBed(bed("1")), 70, -1), "before_arrival");
+    // A monitor that still has the number of somebody who is not here; a person may write down what was measured at a visit.
+    assert_eq!(house.ask(&spo2(Measured::Patient(mrn("2")), 70, 0), true), Err("not_in_hospital".to_owned()));
+    house.done(spo2(Measured::Patient(mrn("2")), 98, 0));
+    // Either number of one person.
+    house.done(Command::Merge { survivor: mrn("3"), merged: mrn("1") }).done(spo2(both("3", "1"), 70, 0));
+    assert_eq!((house.vitals[&mrn("3")].alerts.len(), house.vitals[&mrn("1")].latest.values().next().unwrap().value), (1, 96.into()), "written under the number that was said");
+    house.done(discharge("1"));
+    assert!(house.vitals[&mrn("3")].alerts.is_empty(), "nobody is called to a bed that the patient has left");
+}
+
+#[test]
+fn a_note_is_about_a_stay_of_the_very_patient() {
+    let mut house = House::default();
+    house.done(register("1", "Doe", 0)).done(admit("1", "1")).done(register("2", "Roe", 0)).done(admit("2", "2"));
+    let stay = |house: &House, patient: &str| house.patients[&mrn(patient)].stay.clone().unwrap();
+    let write = |patient: &str, encounter: &EncounterId| Command::Chart {
+        patient: mrn(patient),
+        command: chart::Command::WriteNote { encounter: encounter.clone(), kind: chart::NoteKind::Progress, text: "x".to_owned() },
+    };
+    let (own, other) = (stay(&house, "1"), stay(&house, "2"));
+    house
+        .done(write("1", &own))
+        .refused(write("1", &other), "other_encounter")
+        .refused(write("1", &"enc_9".parse().unwrap()), "other_encounter")
+        .refused(write("9", &own), "not_registered");
+    house.done(discharge("1")).done(write("1", &own));
+    assert_eq!(house.charts[&mrn("1")].notes.len(), 2, "what was done is written down afterwards");
 }

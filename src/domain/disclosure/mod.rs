@@ -13,6 +13,10 @@ pub enum Record {
     Patient,
     /// Who was found by a search, or who is like somebody new.
     Search,
+    /// Problems, notes, vital signs.
+    Chart,
+    /// Whose alerts are open.
+    Alerts,
     /// A stay.
     Encounter,
     /// Who lies in which bed.

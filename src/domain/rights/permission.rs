@@ -45,6 +45,16 @@ permissions! {
     PrintWristband = "patient.print-wristband",
     /// Record allergies, and refute them.
     RecordAllergies = "chart.record-allergies",
+    /// Record problems, resolve and refute them.
+    RecordProblems = "chart.record-problems",
+    /// Write notes, and change one's own.
+    WriteNotes = "chart.write-notes",
+    /// Record vital signs, intake and output.
+    RecordVitals = "vitals.record",
+    /// Give a patient limits of their own.
+    SetLimits = "vitals.set-limits",
+    /// Take an alert.
+    TakeAlerts = "vitals.take-alerts",
     /// Plan a stay, admit, and take either back.
     Admit = "stay.admit",
     /// Transfer, move, swap, leave of absence, expected end.

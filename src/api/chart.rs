@@ -1,0 +1,294 @@
+//! Charts: problems, notes, vital signs, intake and output, alerts.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::at::Instant;
+use super::command::{Body, Key, parse};
+use super::guard::Asking;
+use super::patients::{needed, now};
+use super::problem::Problem;
+use super::state::Api;
+use crate::actor::Outcome;
+use crate::domain::census::{Command, Measured};
+use crate::domain::chart::{self, Note, NoteKind, Problem as Finding};
+use crate::domain::disclosure::Record;
+use crate::domain::rights::{Permission, Subject};
+use crate::domain::vitals::{self, Alert, Amount, Balance, Fluid, Latest, Limits, Reading, Vitals};
+use crate::kernel::{Date, EncounterId, Icd10, Loinc, Mrn, StreamId, StreamKind, Timestamp};
+use crate::projection::Measurement;
+
+/// Measurements of one answer.
+const MEASUREMENTS: usize = 100;
+/// What the balance of fluids is made of.
+const DAY_SECONDS: i64 = 24 * 3_600;
+
+/// An entry, and the number that it is written under.
+#[derive(Debug, Serialize)]
+struct Under<T> {
+    under: Mrn,
+    #[serde(flatten)]
+    entry: T,
+}
+
+/// An alert as the API shows it.
+#[derive(Debug, Serialize)]
+struct AlertView {
+    patient: Mrn,
+    number: u32,
+    /// What people call the sign.
+    sign: String,
+    /// The bed that the patient lies in.
+    bed: Option<String>,
+    #[serde(flatten)]
+    alert: Alert,
+}
+
+/// A person's chart: what is written under all their numbers.
+#[derive(Debug, Serialize)]
+struct ChartView {
+    mrn: Mrn,
+    problems: Vec<Under<Finding>>,
+    notes: Vec<Under<Note>>,
+    /// The newest value of each sign.
+    vitals: BTreeMap<Loinc, Under<Latest>>,
+    /// Limits of this patient's own.
+    limits: BTreeMap<Loinc, Limits>,
+    /// Signs without any limit for this patient: nobody is called for them.
+    without_limits: Vec<Loinc>,
+    alerts: Vec<AlertView>,
+    fluids: Vec<Under<Fluid>>,
+    /// The balance of the last 24 hours, in mL.
+    balance: Balance,
+}
+
+pub(super) fn sign_name(api: &Api, code: &Loinc) -> String {
+    api.hospital.layout().policy.vitals.sign(code).map_or_else(|| code.to_string(), |sign| sign.name.clone())
+}
+
+/// Where somebody lies now, as people write it.
+fn bed_of(api: &Api, mrn: &Mrn) -> Option<String> {
+    api.rows.whereabouts(mrn, api.clock.now()).beds.first().map(ToString::to_string)
+}
+
+fn alerts<'a>(api: &'a Api, mrn: &'a Mrn, vitals: &'a Vitals) -> impl Iterator<Item = AlertView> + 'a {
+    let view =
+        |(number, alert): (&u32, &Alert)| AlertView { patient: mrn.clone(), number: *number, sign: sign_name(api, &alert.code), bed: bed_of(api, mrn), alert: alert.clone() };
+    vitals.alerts.iter().map(view)
+}
+
+/// A person's chart, now or as it was at an instant (`?at=`).
+#[utoipa::path(get, path = "/api/v1/patients/{mrn}/chart", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
+pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
+    let records = now(&api).person(&mrn)?;
+    if records.iter().all(|(_, record)| *record == Default::default()) {
+        return Err(Problem::missing("patient", mrn.as_str()));
+    }
+    let until = instant.0.unwrap_or_else(|| api.clock.now());
+    let mut view = ChartView {
+        mrn: records[0].0.clone(),
+        problems: Vec::new(),
+        notes: Vec::new(),
+        vitals: BTreeMap::new(),
+        limits: BTreeMap::new(),
+        without_limits: Vec::new(),
+        alerts: Vec::new(),
+        fluids: Vec::new(),
+        balance: Balance::default(),
+    };
+    for (number, _) in &records {
+        let (chart, vitals) = match instant.0 {
+            None => (api.rows.chart(number), api.rows.vitals(number)),
+            Some(instant) => {
+                let chart = api.history.at(number.as_str(), instant).map_err(|error| Problem::unreadable(&error))?;
+                (chart, api.history.at::<Vitals>(number.as_str(), instant).map_err(|error| Problem::unreadable(&error))?)
+            }
+        };
+        view.problems.extend(chart.problems.into_iter().map(|entry| Under { under: number.clone(), entry }));
+        view.notes.extend(chart.notes.into_iter().map(|entry| Under { under: number.clone(), entry }));
+        view.alerts.extend(alerts(&api, number, &vitals));
+        view.limits.extend(vitals.limits);
+        view.fluids.extend(vitals.fluids.into_iter().map(|entry| Under { under: number.clone(), entry }));
+        for (code, latest) in vitals.latest {
+            if view.vitals.get(&code).is_none_or(|known| known.entry.measured < latest.measured) {
+                view.vitals.insert(code, Under { under: number.clone(), entry: latest });
+            }
+        }
+    }
+    let born = records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date);
+    let signs = &api.hospital.layout().policy.vitals.signs;
+    let bare = signs.iter().filter(|sign| !view.limits.contains_key(&sign.code) && sign.limits_for(born, until.date()).is_none());
+    view.without_limits = bare.map(|sign| sign.code.clone()).collect();
+    view.balance = Balance::since(view.fluids.iter().map(|fluid| &fluid.entry), until.plus_seconds(-DAY_SECONDS));
+    api.shown(&allowed, Record::Chart, None, records.into_iter().map(|(number, _)| number).collect()).await?;
+    Ok(Json(view).into_response())
+}
+
+/// Which measurements are asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Wanted {
+    code: Option<String>,
+    before: Option<u64>,
+}
+
+/// What was measured under a number, the newest first, with the device's time, when it was received, and when it was recorded; `code` for one
+/// sign, `before` to go on (`next` of the answer before).
+#[utoipa::path(get, path = "/api/v1/patients/{mrn}/vitals", params(("code" = Option<String>, Query, description = "LOINC code of one sign"), ("before" = Option<u64>, Query, description = "`next` of the answer before")), responses((status = 200)))]
+pub(super) async fn measurements(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path(mrn): Path<String>,
+    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
+    let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
+    let code: Option<Loinc> = wanted.code.as_deref().map(parse).transpose()?;
+    let (entries, next): (Vec<Measurement>, _) = api.history.measurements(&mrn, wanted.before, (code.as_ref(), MEASUREMENTS)).map_err(|error| Problem::unreadable(&error))?;
+    api.shown(&allowed, Record::Chart, None, vec![mrn]).await?;
+    Ok(Json(serde_json::json!({ "entries": entries, "next": next })).into_response())
+}
+
+/// Alerts that are open, of everybody within reach, those of the highest level and the longest waiting first.
+#[utoipa::path(get, path = "/api/v1/alerts", responses((status = 200)))]
+pub(super) async fn open_alerts(State(api): State<Api>, Asking(who): Asking) -> Result<Response, Problem> {
+    let allowed = api.may(&who, Permission::TakeAlerts)?;
+    let _ = api.caught_up().await;
+    let is_within = |mrn: &Mrn| {
+        let place: Subject = api.gate.patient(mrn);
+        who.rights.may(Permission::TakeAlerts, &place).is_ok()
+    };
+    let mut found: Vec<AlertView> = api
+        .rows
+        .open_alerts()
+        .into_iter()
+        .filter(|open| is_within(&open.patient))
+        .map(|open| AlertView { bed: bed_of(&api, &open.patient), sign: sign_name(&api, &open.alert.code), patient: open.patient, number: open.number, alert: open.alert })
+        .collect();
+    found.sort_by_key(|view| (view.alert.taken.is_some(), std::cmp::Reverse(view.alert.level), view.alert.raised));
+    api.shown_list(&allowed, Record::Alerts, found.iter().map(|view| view.patient.clone()).collect()).await?;
+    Ok(Json(serde_json::json!({ "alerts": found })).into_response())
+}
+
+/// What is needed for what is done.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ChartAction {
+    /// To `record-problem`: an ICD-10 code. To `withdraw-reading`, `set-limits`, `lift-limits`: the LOINC code of a sign.
+    code: Option<String>,
+    /// The problem, or the note, in words.
+    text: Option<String>,
+    /// Since when the patient has the problem.
+    #[schema(value_type = Option<String>)]
+    onset: Option<Date>,
+    /// About which stay.
+    #[schema(value_type = Option<String>)]
+    encounter: Option<EncounterId>,
+    /// The number of a problem, a note, an amount or an alert.
+    number: Option<u32>,
+    /// `progress`, `admission`, `nursing`, `consultation`, `procedure` or `discharge`, to `write-note`.
+    #[schema(value_type = Option<String>)]
+    kind: Option<NoteKind>,
+    /// The version of the note that the author has before them, to `amend-note`.
+    version: Option<usize>,
+    /// Why.
+    reason: Option<String>,
+    /// To `record-vitals`: code (LOINC), value, unit (UCUM).
+    #[schema(value_type = Vec<Object>)]
+    readings: Vec<Reading>,
+    /// To `record-vitals`: route and millilitres.
+    #[schema(value_type = Vec<Object>)]
+    fluids: Vec<Amount>,
+    /// When it was measured; now without it.
+    #[schema(value_type = Option<String>)]
+    measured: Option<Timestamp>,
+    /// The bed that the patient should lie in, to `record-vitals`: scanned with the wristband, it shows that nobody was mixed up.
+    #[schema(value_type = Option<String>)]
+    bed: Option<crate::kernel::BedId>,
+    /// To `set-limits`: the lowest value that needs nobody.
+    #[schema(value_type = Option<String>)]
+    low: Option<rust_decimal::Decimal>,
+    /// To `set-limits`: the highest value that needs nobody.
+    #[schema(value_type = Option<String>)]
+    high: Option<rust_decimal::Decimal>,
+    /// Who acts, in an open house; else who is signed in.
+    user: Option<String>,
+}
+
+impl ChartAction {
+    fn code<T: std::str::FromStr<Err = crate::kernel::Invalid>>(&self) -> Result<T, Problem> {
+        parse(&needed(&self.code, "code")?)
+    }
+
+    fn number(&self) -> Result<u32, Problem> {
+        needed(&self.number, "number")
+    }
+
+    fn said(&self) -> (String, String) {
+        (self.text.clone().unwrap_or_default(), self.reason.clone().unwrap_or_default())
+    }
+
+    /// The command; a note without a stay is about the one that is open, or was last.
+    fn command(&self, action: &str, patient: Mrn, stay: impl FnOnce() -> Option<EncounterId>) -> Result<Command, Problem> {
+        let (text, reason) = self.said();
+        let whom = match &self.bed {
+            Some(bed) => Measured::PatientInBed(patient.clone(), bed.clone()),
+            None => Measured::Patient(patient.clone()),
+        };
+        let chart = |command| Ok(Command::Chart { patient, command });
+        let vitals = |command| Ok(Command::Vitals { whom, command });
+        match action {
+            "record-problem" => chart(chart::Command::RecordProblem { code: self.code::<Icd10>()?, text, onset: self.onset, encounter: self.encounter.clone() }),
+            "resolve-problem" => chart(chart::Command::ResolveProblem { number: self.number()? }),
+            "reopen-problem" => chart(chart::Command::ReopenProblem { number: self.number()? }),
+            "refute-problem" => chart(chart::Command::RefuteProblem { number: self.number()?, reason }),
+            "write-note" => {
+                let encounter =
+                    self.encounter.clone().or_else(stay).ok_or_else(|| Problem::bad("field encounter is needed: the patient has had no stay that the note could be about"))?;
+                chart(chart::Command::WriteNote { encounter, kind: self.kind.unwrap_or_default(), text })
+            }
+            "amend-note" => chart(chart::Command::AmendNote { number: self.number()?, version: needed(&self.version, "version")?, text, reason }),
+            "withdraw-note" => chart(chart::Command::WithdrawNote { number: self.number()?, reason }),
+            "record-vitals" => vitals(vitals::Command::Take { readings: self.readings.clone(), fluids: self.fluids.clone(), measured: self.measured }),
+            "withdraw-reading" => vitals(vitals::Command::WithdrawReading { code: self.code()?, measured: needed(&self.measured, "measured")?, reason }),
+            "withdraw-fluid" => vitals(vitals::Command::WithdrawFluid { number: self.number()?, reason }),
+            "set-limits" => vitals(vitals::Command::SetLimits { code: self.code()?, limits: Limits { low: self.low, high: self.high }, reason }),
+            "lift-limits" => vitals(vitals::Command::LiftLimits { code: self.code()? }),
+            "take-alert" => vitals(vitals::Command::TakeAlert { number: self.number()? }),
+            other => Err(Problem::missing("action", other)),
+        }
+    }
+}
+
+/// Everything that is written into a chart: `record-problem`, `resolve-problem`, `reopen-problem`, `refute-problem`, `write-note`,
+/// `amend-note`, `withdraw-note`, `record-vitals`, `withdraw-reading`, `withdraw-fluid`, `set-limits`, `lift-limits`, `take-alert`.
+#[utoipa::path(post, path = "/api/v1/patients/{mrn}/chart/{action}", request_body = ChartAction, responses((status = 200), (status = 409, body = Problem)))]
+pub(super) async fn act(
+    State(api): State<Api>,
+    Asking(who): Asking,
+    Path((mrn, action)): Path<(String, String)>,
+    Key(key): Key,
+    Body(body): Body<ChartAction>,
+) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    let stay = || {
+        let records = api.rows.person_now(&mrn);
+        records.iter().find_map(|(_, record)| record.stay.clone()).or_else(|| records.iter().find_map(|(_, record)| record.last_stay.clone()))
+    };
+    let command = body.command(&action, mrn.clone(), stay)?;
+    let allowed = api.may_about(&who, command.needs(), command.about()).await?;
+    let outcome = api.hospital.census(command, api.origin(key, &allowed, body.user.as_deref())?).await;
+    if outcome == Outcome::Repeated {
+        let _ = api.caught_up().await;
+    }
+    let streams = [StreamKind::Chart, StreamKind::Vitals].map(|kind| StreamId::new(kind, mrn.as_str()));
+    api.answer_of_census(key, &outcome, || Ok(streams.to_vec()))
+}

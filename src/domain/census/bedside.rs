@@ -1,0 +1,107 @@
+//! Rules of what is written at the bedside: whose it is. What it says is judged by [`chart`] and [`vitals`].
+
+use super::{Change, Decision, Desk, Rejection, Scene, Stop, Whole};
+use crate::domain::bed::Use;
+use crate::domain::encounter::Encounter;
+use crate::domain::patient::Person;
+use crate::domain::{chart, vitals};
+use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
+
+/// Who was measured, by what a device or a person says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Measured {
+    /// A patient by number.
+    Patient(Mrn),
+    /// Whoever lies in a bed.
+    InBed(BedId),
+    /// A patient who must lie in a bed: a monitor that was moved, or still has the last patient's number, contradicts itself.
+    PatientInBed(Mrn, BedId),
+}
+
+impl std::fmt::Display for Measured {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Measured::Patient(mrn) => mrn.fmt(f),
+            Measured::InBed(bed) => write!(f, "whoever lies in {bed}"),
+            Measured::PatientInBed(mrn, bed) => write!(f, "{mrn} in {bed}"),
+        }
+    }
+}
+
+impl<S: Scene> Desk<'_, S> {
+    pub(super) fn write_chart(&mut self, patient: &Mrn, command: &chart::Command) -> Decision<S::Failure> {
+        let person = self.known(patient)?;
+        if let chart::Command::WriteNote { encounter, .. } | chart::Command::RecordProblem { encounter: Some(encounter), .. } = command {
+            self.is_of(&person, patient, encounter)?;
+        }
+        let chart = self.scene.chart(patient).map_err(Stop::Failed)?;
+        let events = chart::decide(&chart, self.context, command).map_err(Rejection::from)?;
+        Ok(events.into_iter().map(|event| Change::Chart(patient.clone(), event)).collect())
+    }
+
+    pub(super) fn measure(&mut self, whom: &Measured, command: &vitals::Command) -> Decision<S::Failure> {
+        let patient = self.measured(whom, command)?;
+        let born = self.known(&patient)?.records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date);
+        let state = self.scene.vitals(&patient).map_err(Stop::Failed)?;
+        let facts = vitals::Facts { catalogue: &self.policy.vitals, born };
+        let events = vitals::decide(&state, facts, self.context, command).map_err(Rejection::from)?;
+        Ok(events.into_iter().map(|event| Change::Vitals(patient.clone(), event)).collect())
+    }
+
+    /// A person whom somebody has registered, or who has been here.
+    fn known(&mut self, patient: &Mrn) -> Result<Whole, Stop<S::Failure>> {
+        let person = self.person(patient)?;
+        let is_known = person.records.iter().any(|(_, record)| record.person.as_ref().is_some_and(|known| *known != Person::default()) || record.last_stay.is_some());
+        if is_known { Ok(person) } else { Err(Rejection::NotRegistered { patient: patient.clone() }.into()) }
+    }
+
+    /// A stay that is spoken of must be this person's.
+    fn is_of(&mut self, person: &Whole, patient: &Mrn, encounter: &EncounterId) -> Result<(), Stop<S::Failure>> {
+        let whose = match self.encounter(encounter)? {
+            Encounter::None => None,
+            Encounter::Planned { patient, .. } => Some(patient),
+            Encounter::Open(stay) | Encounter::Closed { stay, .. } => Some(stay.patient),
+        };
+        match whose.is_some_and(|whose| person.numbers().contains(&whose)) {
+            true => Ok(()),
+            false => Err(Rejection::OtherEncounter { patient: patient.clone(), encounter: encounter.clone() }.into()),
+        }
+    }
+
+    /// The number that a measurement is written under: the one that is said, or the one of whoever lies in the bed.
+    fn measured(&mut self, whom: &Measured, command: &vitals::Command) -> Result<Mrn, Stop<S::Failure>> {
+        match whom {
+            Measured::Patient(patient) => {
+                // A monitor knows of nobody's discharge.
+                if self.is_feed() && self.person(patient)?.stay().is_none() {
+                    return Err(Rejection::NotInHospital { patient: patient.clone() }.into());
+                }
+                Ok(patient.clone())
+            }
+            Measured::InBed(bed) => {
+                let (patient, since) = self.lies_in(bed)?;
+                // What was measured before somebody came into the bed is another patient's.
+                match command {
+                    vitals::Command::Take { measured: Some(measured), .. } if *measured < since => {
+                        Err(Rejection::BeforeArrival { bed: bed.clone(), since, measured: *measured }.into())
+                    }
+                    _ => Ok(patient),
+                }
+            }
+            Measured::PatientInBed(patient, bed) => {
+                let (lying, _) = self.lies_in(bed)?;
+                match self.person(patient)?.numbers().contains(&lying) {
+                    true => Ok(patient.clone()),
+                    false => Err(Rejection::OtherPatient { patient: patient.clone(), bed: bed.clone() }.into()),
+                }
+            }
+        }
+    }
+
+    fn lies_in(&mut self, bed: &BedId) -> Result<(Mrn, Timestamp), Stop<S::Failure>> {
+        match self.bed(bed)?.used {
+            Use::Occupied { patient, since } => Ok((patient, since)),
+            Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Err(Rejection::NotOccupied { bed: bed.clone() }.into()),
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The rules of problems and notes.
+
+use serde::Serialize;
+
+use super::{Chart, Event, Note, NoteKind, Problem, Standing};
+use crate::domain::Context;
+use crate::kernel::{Date, EncounterId, Icd10};
+
+/// Longest text of a note and of a problem, in characters.
+const NOTE_MAX: usize = 16_384;
+const TEXT_MAX: usize = 256;
+/// Most entries of one kind and most versions of a note: what is more is an error of a program.
+const ENTRIES_MAX: usize = 1_000;
+const VERSIONS_MAX: usize = 50;
+
+/// What may be asked of a chart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A problem is known.
+    RecordProblem {
+        /// What it is.
+        code: Icd10,
+        /// The same in words.
+        text: String,
+        /// Since when the patient has it.
+        onset: Option<Date>,
+        /// During which stay it was found.
+        encounter: Option<EncounterId>,
+    },
+    /// It is over.
+    ResolveProblem {
+        /// Which.
+        number: u32,
+    },
+    /// It is there again, or was never over.
+    ReopenProblem {
+        /// Which.
+        number: u32,
+    },
+    /// The patient never had it.
+    RefuteProblem {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Writes a note.
+    WriteNote {
+        /// About which stay.
+        encounter: EncounterId,
+        /// What it is.
+        kind: NoteKind,
+        /// The text.
+        text: String,
+    },
+    /// Writes a newer version.
+    AmendNote {
+        /// Which.
+        number: u32,
+        /// The version that the author has before them.
+        version: usize,
+        /// The text.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// Says that a note does not count any more.
+    WithdrawNote {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why something may not be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
+#[serde(tag = "rejection", rename_all = "snake_case")]
+pub enum Rejection {
+    /// A text that must say something does not.
+    #[error("{field} is empty: say {what}")]
+    Empty {
+        /// Which field.
+        field: &'static str,
+        /// What it should say.
+        what: &'static str,
+    },
+    /// A text is too long, or there are too many.
+    #[error("{what} is more than is kept ({most}): {way_out}")]
+    TooMuch {
+        /// What.
+        what: &'static str,
+        /// How much is kept.
+        most: usize,
+        /// What to do instead.
+        way_out: &'static str,
+    },
+    /// A date has not come yet.
+    #[error("the onset {onset} is in the future: check the date")]
+    FutureOnset {
+        /// Which.
+        onset: Date,
+    },
+    /// It is known.
+    #[error("{code} is on the list already as problem {number}: change that one")]
+    ProblemKnown {
+        /// What.
+        code: Icd10,
+        /// Under which number.
+        number: u32,
+    },
+    /// There is no such problem.
+    #[error("there is no problem {number} in this chart: check the number")]
+    UnknownProblem {
+        /// Which.
+        number: u32,
+    },
+    /// It was refuted.
+    #[error("problem {number} was refuted ({reason}): record it anew if the patient has it after all")]
+    ProblemRefuted {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// There is no such note.
+    #[error("there is no note {number} in this chart: check the number")]
+    UnknownNote {
+        /// Which.
+        number: u32,
+    },
+    /// The author has an older version before them.
+    #[error("note {number} has {newest} versions, and this changes version {seen}: read the newest first")]
+    NoteChanged {
+        /// Which.
+        number: u32,
+        /// How many there are.
+        newest: usize,
+        /// Which one was before the author.
+        seen: usize,
+    },
+    /// It was withdrawn.
+    #[error("note {number} was withdrawn: write a new one")]
+    NoteWithdrawn {
+        /// Which.
+        number: u32,
+    },
+    /// Somebody else wrote it.
+    #[error("note {number} is by {by}: write a note of your own, theirs stays as it is")]
+    OtherAuthor {
+        /// Which.
+        number: u32,
+        /// Who wrote it.
+        by: String,
+    },
+}
+
+fn said(text: &str, field: &'static str, what: &'static str, most: usize) -> Result<String, Rejection> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err(Rejection::Empty { field, what }),
+        length if length > most => Err(Rejection::TooMuch { what: field, most, way_out: "shorten it, or write two" }),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn next(last: Option<u32>, count: usize, what: &'static str) -> Result<u32, Rejection> {
+    if count >= ENTRIES_MAX {
+        return Err(Rejection::TooMuch { what, most: ENTRIES_MAX, way_out: "something writes into this chart by mistake, find it first" });
+    }
+    Ok(last.unwrap_or(0) + 1)
+}
+
+fn problem(chart: &Chart, number: u32) -> Result<&Problem, Rejection> {
+    chart.problem(number).ok_or(Rejection::UnknownProblem { number })
+}
+
+/// A note that its author may change.
+fn own_note<'a>(chart: &'a Chart, number: u32, context: &Context) -> Result<&'a Note, Rejection> {
+    let note = chart.note(number).ok_or(Rejection::UnknownNote { number })?;
+    if note.by != context.principal.to_string() {
+        return Err(Rejection::OtherAuthor { number, by: note.by.clone() });
+    }
+    match &note.withdrawn {
+        Some(_) => Err(Rejection::NoteWithdrawn { number }),
+        None => Ok(note),
+    }
+}
+
+/// What happens when a command meets a chart.
+pub fn decide(chart: &Chart, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+    let (at, by) = (context.now, context.principal.to_string());
+    Ok(match command {
+        Command::RecordProblem { code, text, onset, encounter } => {
+            let known = chart.problems.iter().find(|known| known.code == *code && !matches!(known.standing, Standing::Refuted { .. }));
+            if let Some(known) = known {
+                return Err(Rejection::ProblemKnown { code: code.clone(), number: known.number });
+            }
+            if let Some(onset) = onset.filter(|onset| *onset > at.date()) {
+                return Err(Rejection::FutureOnset { onset });
+            }
+            let number = next(chart.problems.last().map(|last| last.number), chart.problems.len(), "the number of problems")?;
+            let text = said(text, "text", "the problem in words", TEXT_MAX)?;
+            vec![Event::ProblemRecorded { number, code: code.clone(), text, onset: *onset, encounter: encounter.clone(), by, at }]
+        }
+        Command::ResolveProblem { number } => match &problem(chart, *number)?.standing {
+            Standing::Active => vec![Event::ProblemResolved { number: *number, at }],
+            Standing::Resolved { .. } => vec![],
+            Standing::Refuted { reason, .. } => return Err(Rejection::ProblemRefuted { number: *number, reason: reason.clone() }),
+        },
+        Command::ReopenProblem { number } => match &problem(chart, *number)?.standing {
+            Standing::Resolved { .. } => vec![Event::ProblemReopened { number: *number, at }],
+            Standing::Active => vec![],
+            Standing::Refuted { reason, .. } => return Err(Rejection::ProblemRefuted { number: *number, reason: reason.clone() }),
+        },
+        Command::RefuteProblem { number, reason } => match &problem(chart, *number)?.standing {
+            Standing::Refuted { .. } => vec![],
+            Standing::Active | Standing::Resolved { .. } => {
+                vec![Event::ProblemRefuted { number: *number, reason: said(reason, "reason", "why the patient never had it", TEXT_MAX)?, at }]
+            }
+        },
+        Command::WriteNote { encounter, kind, text } => {
+            let number = next(chart.notes.last().map(|last| last.number), chart.notes.len(), "the number of notes")?;
+            vec![Event::NoteWritten { number, encounter: encounter.clone(), kind: *kind, text: said(text, "text", "what there is to know", NOTE_MAX)?, by, at }]
+        }
+        Command::AmendNote { number, version, text, reason } => {
+            let note = own_note(chart, *number, context)?;
+            if *version != note.versions.len() {
+                return Err(Rejection::NoteChanged { number: *number, newest: note.versions.len(), seen: *version });
+            }
+            if note.versions.len() >= VERSIONS_MAX {
+                return Err(Rejection::TooMuch { what: "the number of versions", most: VERSIONS_MAX, way_out: "write a new note" });
+            }
+            let text = said(text, "text", "what there is to know", NOTE_MAX)?;
+            vec![Event::NoteAmended { number: *number, text, reason: said(reason, "reason", "why it is changed", TEXT_MAX)?, at }]
+        }
+        Command::WithdrawNote { number, reason } => {
+            own_note(chart, *number, context)?;
+            vec![Event::NoteWithdrawn { number: *number, reason: said(reason, "reason", "why it does not count any more", TEXT_MAX)?, at }]
+        }
+    })
+}
