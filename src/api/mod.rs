@@ -31,8 +31,9 @@ mod server;
 mod session;
 mod state;
 mod users;
+mod wristbands;
 
 pub use quarantine::{Replay, Replayed};
 pub use router::router;
 pub use server::{BoundServer, ServerError, bind};
-pub use state::Api;
+pub use state::{Api, Wristbands};

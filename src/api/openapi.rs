@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, patients, quarantine, session, users};
+use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, patients, quarantine, session, users, wristbands};
 
 /// The document's root.
 #[derive(OpenApi)]
@@ -28,6 +28,7 @@ use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, pat
         patients::show,
         patients::act,
         patients::encounter,
+        wristbands::print,
         chart::show,
         chart::measurements,
         chart::act,

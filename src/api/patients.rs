@@ -12,6 +12,7 @@ use super::command::{Body, Identity, Key, parse};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
+use super::wristbands;
 use crate::access::Who;
 use crate::actor::{Outcome, RECORD_NUMBERS};
 use crate::domain::census::{Admission, Command};
@@ -46,8 +47,10 @@ struct PersonView {
     plans: Vec<StayView>,
     restricted: Option<String>,
     died: Option<Timestamp>,
-    /// The wristband that counts; 0 when none was printed.
+    /// The wristband that counts; 0 when none was asked for.
     wristband: u32,
+    /// The last one that has come out of a printer.
+    wristband_delivered: u32,
 }
 
 impl PersonView {
@@ -117,6 +120,7 @@ impl Seen<'_> {
             restricted: records.iter().find_map(|(_, record)| record.restricted.clone()),
             died: records.iter().find_map(|(_, record)| record.died),
             wristband: records.iter().map(|(_, record)| record.wristband).max().unwrap_or(0),
+            wristband_delivered: records.iter().map(|(_, record)| record.wristband_delivered).max().unwrap_or(0),
             mrn: records[0].0.clone(),
         }))
     }
@@ -134,19 +138,23 @@ pub(super) struct Wanted {
     born: String,
     phone: String,
     number: String,
+    /// What a scanner read from a wristband, or another code with the number.
+    scan: String,
     limit: Option<usize>,
 }
 
-/// Patients by `name` (beginnings of its words), `born`, `phone`, `number` (any number, as typed or scanned).
-#[utoipa::path(get, path = "/api/v1/patients", params(("name" = Option<String>, Query), ("born" = Option<String>, Query), ("phone" = Option<String>, Query), ("number" = Option<String>, Query), ("limit" = Option<usize>, Query)), responses((status = 200), (status = 400, body = Problem)))]
+/// Patients by `name` (beginnings of its words), `born`, `phone`, `number` (any number, as typed), or by `scan` of the wristband: of one that
+/// was replaced the answer is 409.
+#[utoipa::path(get, path = "/api/v1/patients", params(("name" = Option<String>, Query), ("born" = Option<String>, Query), ("phone" = Option<String>, Query), ("number" = Option<String>, Query), ("scan" = Option<String>, Query), ("limit" = Option<usize>, Query)), responses((status = 200), (status = 400, body = Problem)))]
 pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
     let allowed = api.may(&who, Permission::FindPatients)?;
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
     let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
     knows_people(&api)?;
-    let search = Search { name: wanted.name, born, phone: wanted.phone, number: wanted.number };
+    let number = if wanted.scan.is_empty() { wanted.number } else { wristbands::whose(&api, &wanted.scan)?.to_string() };
+    let search = Search { name: wanted.name, born, phone: wanted.phone, number };
     if search.is_empty() {
-        return Err(Problem::bad("say what is known of the patient: name, born, phone or number"));
+        return Err(Problem::bad("say what is known of the patient: name, born, phone or number, or scan the wristband"));
     }
     let mut found: Vec<PersonView> = Vec::new();
     for mrn in api.rows.find_patients(&search, wanted.limit.unwrap_or(20).clamp(1, limits::PAGE_ROWS)) {
@@ -380,7 +388,6 @@ impl PatientAction {
             "no-known-allergies" => Command::NoKnownAllergies { patient },
             "restrict" => Command::Restrict { patient, reason: Some(self.reason.clone().unwrap_or_default()) },
             "lift-restriction" => Command::Restrict { patient, reason: None },
-            "print-wristband" => Command::PrintWristband { patient },
             "plan" => Command::Plan { admission: self.admission(patient), expected: self.expected },
             "cancel-plan" => Command::CancelPlan { patient, encounter: self.encounter.clone() },
             "admit" => Command::Admit(self.admission(patient)),
@@ -416,7 +423,7 @@ fn streams(api: &Api, mrn: &Mrn, body: &PatientAction, identity: Identity) -> Re
 }
 
 /// Everything that happens to a patient: `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
-/// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `print-wristband`, `plan`, `cancel-plan`, `admit`,
+/// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `plan`, `cancel-plan`, `admit`,
 /// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
 /// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/{action}", request_body = PatientAction, responses((status = 200), (status = 409, body = Problem)))]

@@ -10,7 +10,9 @@ use axum::{Json, Router};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
-use super::{audit, bed_board, beds, cabinets, chart, command, devices, emergencies, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users};
+use super::{
+    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users, wristbands,
+};
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
 use crate::telemetry;
@@ -31,6 +33,7 @@ pub fn router(api: Api) -> Router {
         .route("/patients", get(patients::find).post(patients::register))
         .route("/patients/{mrn}", get(patients::show))
         .route("/patients/{mrn}/{action}", post(patients::act))
+        .route("/patients/{mrn}/print-wristband", post(wristbands::print))
         .route("/patients/{mrn}/chart", get(chart::show))
         .route("/patients/{mrn}/vitals", get(chart::measurements))
         .route("/patients/{mrn}/chart/{action}", post(chart::act))

@@ -8,8 +8,17 @@ use tokio::sync::watch;
 use super::quarantine::Replay;
 use crate::access::Gate;
 use crate::actor::Hospital;
-use crate::kernel::Clock;
+use crate::kernel::{Clock, CompanyPrefix, DeviceId, WardId};
 use crate::projection::{History, Rows};
+
+/// How the house prints wristbands.
+#[derive(Debug, Clone, Default)]
+pub struct Wristbands {
+    /// What patients' numbers on bands begin with; none where no bands are printed.
+    pub prefix: Option<CompanyPrefix>,
+    /// Printers, and the ward that prints there when no other is named.
+    pub printers: Vec<(DeviceId, Option<WardId>)>,
+}
 
 /// What handlers need; cheap to clone.
 #[derive(Clone)]
@@ -30,6 +39,8 @@ pub struct Api {
     pub gate: Arc<Gate>,
     /// Whether the web server speaks TLS.
     pub is_tls: bool,
+    /// How wristbands are printed.
+    pub wristbands: Arc<Wristbands>,
     /// Handles a message of the quarantine again.
     pub replay: Arc<dyn Replay>,
     /// Becomes true when wardd stops.

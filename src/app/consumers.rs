@@ -14,7 +14,7 @@ use crate::domain::account::PriceList;
 use crate::journal::Log;
 use crate::journal::views::SledViews;
 use crate::kernel::{CabinetId, Clock, DeviceId};
-use crate::outbound::{Drawers, Opener};
+use crate::outbound::{Bands, Drawers, Line, Opener, Wristbands};
 use crate::projection::{Projector, Rows};
 use crate::telemetry;
 
@@ -29,6 +29,10 @@ pub(super) struct Consumers {
     pub(super) hospital: Arc<Hospital>,
     pub(super) prices: watch::Receiver<Arc<PriceList>>,
     pub(super) openers: BTreeMap<CabinetId, (DeviceId, Arc<dyn Opener>)>,
+    /// How to each printer of wristbands, anew at each start.
+    pub(super) printers: Box<dyn Fn() -> Vec<(DeviceId, Line)> + Send + Sync>,
+    /// What the house knows of bands, where it prints any.
+    pub(super) bands: Option<Arc<dyn Bands>>,
     pub(super) clock: Clock,
     pub(super) desk: Handle,
 }
@@ -66,6 +70,9 @@ impl Consumers {
         let (hospital, log, views, clock) = (self.hospital.clone(), self.log.clone(), self.views.clone(), self.clock.clone());
         let charging = Charging { prices: self.prices.clone() };
         tasks.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
+        if let Some(bands) = &self.bands {
+            tasks.spawn_on(Wristbands::new((self.printers)(), bands.clone(), self.clock.clone()).run(self.log.clone(), self.views.clone()), &self.desk);
+        }
         tasks.spawn(Drawers::new(self.openers.clone(), self.clock.clone()).run(self.log.clone(), self.views.clone()));
         tasks
     }

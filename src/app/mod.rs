@@ -4,6 +4,7 @@
 //! Start reading at [`run()`].
 
 mod alerts;
+mod bands;
 mod certificates;
 mod check;
 mod consumers;

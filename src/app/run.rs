@@ -16,7 +16,7 @@ use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, alerts, check, endpoints, profiles, real_clock, sockets, wiring};
+use super::{AppError, alerts, bands, check, endpoints, profiles, real_clock, sockets, wiring};
 use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -26,7 +26,7 @@ use crate::gateway::{self, DrawerCommands, Pulse};
 use crate::journal::views::SledViews;
 use crate::journal::{self, FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
-use crate::outbound::{Opener, Traces};
+use crate::outbound::{Bands, Opener, Traces};
 use crate::profile::{Framing, Profile};
 use crate::projection::{HeldItem, History, Rows};
 use crate::{link, telemetry};
@@ -131,6 +131,11 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         hospital: hospital.clone(),
         prices: live.prices.subscribe(),
         openers: std::mem::take(&mut wired.openers),
+        printers: wiring::printers(config, &live.certificates),
+        bands: config.wristbands.as_ref().map(|bands| {
+            let bands = bands::House { prefix: bands.company_prefix.clone(), hospital: hospital.clone(), rows: rows.clone(), clock: clock.clone() };
+            Arc::new(bands) as Arc<dyn Bands>
+        }),
         clock: clock.clone(),
         desk: desk.clone(),
     };
@@ -165,6 +170,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         catalogue: live.catalogue.subscribe(),
         gate,
         is_tls,
+        wristbands: Arc::new(wiring::wristbands(config)),
         replay: Arc::new(Replays { devices: wired.devices }),
         stop: stopping.clone(),
     };

@@ -9,7 +9,8 @@ use super::certificates::Certificates;
 use super::{AppError, profiles};
 use crate::access::{House, Station};
 use crate::actor::Layout;
-use crate::config::{Config, Device, Link, Mqtt, ScanPurpose};
+use crate::api;
+use crate::config::{Config, Device, Link, Mqtt, Printer, ScanPurpose};
 use crate::domain::account::{Price, PriceList};
 use crate::domain::census::Policy;
 use crate::domain::encounter::Clearance;
@@ -22,6 +23,7 @@ use crate::link::mqtt::Broker;
 use crate::link::serial::{LineFlow, LineParity, Parameters};
 use crate::link::tls::{Connecting, Listening};
 use crate::link::{SerialLink, TcpConnector, TcpServer};
+use crate::outbound::Line;
 use crate::profile::{Flow, Parity, Profile};
 use crate::routing::Purpose;
 use crate::telemetry;
@@ -176,6 +178,37 @@ pub(super) async fn serving(device: &Device, profile: &Profile, certificates: &C
         }
         Link::Mqtt => None,
     })
+}
+
+/// How to each printer of wristbands.
+pub(super) fn printers(config: &Config, certificates: &Certificates) -> Box<dyn Fn() -> Vec<(DeviceId, Line)> + Send + Sync> {
+    let printers = config.printers.clone();
+    let connecting = certificates.connecting.as_ref().map(tokio::sync::watch::Sender::subscribe);
+    Box::new(move || {
+        let line = |printer: &Printer| {
+            let figures = telemetry::device(printer.id.as_str());
+            match &printer.link {
+                Link::TcpConnect { address, certificate } => {
+                    let tls = certificate.clone().zip(connecting.clone()).map(|(name, config)| Connecting { config, name });
+                    Some(Line::Network(TcpConnector::new(address.clone(), tls, figures)))
+                }
+                Link::Serial { path, baud } => {
+                    let parameters = Parameters { baud: baud.unwrap_or(9_600), data_bits: 8, parity: LineParity::None, stop_bits: 1, flow: LineFlow::Software };
+                    Some(Line::Serial(SerialLink::new(path.clone(), parameters, figures)))
+                }
+                Link::TcpListen { .. } | Link::Mqtt => None,
+            }
+        };
+        printers.iter().filter_map(|printer| Some((printer.id.clone(), line(printer)?))).collect()
+    })
+}
+
+/// What the API knows of wristbands.
+pub(super) fn wristbands(config: &Config) -> api::Wristbands {
+    api::Wristbands {
+        prefix: config.wristbands.as_ref().map(|bands| bands.company_prefix.clone()),
+        printers: config.printers.iter().map(|printer| (printer.id.clone(), printer.ward.clone())).collect(),
+    }
 }
 
 /// The broker's address and login.

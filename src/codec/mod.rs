@@ -8,3 +8,4 @@ pub mod epc;
 pub mod gs1;
 pub mod hl7;
 pub mod lis2;
+pub mod zpl;

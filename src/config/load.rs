@@ -151,6 +151,7 @@ impl Config {
         }
         self.place_faults(&mut faults);
         self.device_faults(&mut faults);
+        self.printer_faults(&mut faults);
         faults
     }
 
@@ -224,6 +225,31 @@ impl Config {
                 let nearest = near(drawers.as_str(), self.devices.iter().map(|device| device.id.as_str())).map(|name| format!(", did you mean {name}?")).unwrap_or_default();
                 faults.push(format!("cabinet {}: there is no device {drawers} to open its drawers{nearest}", cabinet.id));
             }
+        }
+    }
+
+    fn printer_faults(&self, faults: &mut Vec<String>) {
+        let mut ids: BTreeSet<&crate::kernel::DeviceId> = self.devices.iter().map(|device| &device.id).collect();
+        for printer in &self.printers {
+            if !ids.insert(&printer.id) {
+                faults.push(format!("printer {} stands twice, or is a device's name", printer.id));
+            }
+            match &printer.link {
+                Link::TcpConnect { address, .. } if !address.contains(':') => faults.push(format!("printer {}: link.address {address:?} is host:port", printer.id)),
+                Link::TcpConnect { address, certificate: None } if !is_pinned(address) => faults.push(format!(
+                    "WD-0302 printer {}: {address} is a name and the line is not encrypted: name its certificate in link.certificate, or its address in digits",
+                    printer.id
+                )),
+                Link::TcpConnect { certificate: Some(_), .. } if self.tls.is_none() => faults.push(format!("printer {}: link.certificate needs [tls]", printer.id)),
+                Link::TcpConnect { .. } | Link::Serial { .. } => {}
+                Link::TcpListen { .. } | Link::Mqtt => faults.push(format!("printer {}: its link is tcp-connect or serial", printer.id)),
+            }
+            if let Some(ward) = printer.ward.as_ref().filter(|ward| !self.wards.iter().any(|known| known.id == **ward)) {
+                faults.push(format!("printer {}: there is no ward {ward} that it could stand in", printer.id));
+            }
+        }
+        if self.wristbands.is_none() && !self.printers.is_empty() {
+            faults.push("printers need [wristbands] with the company_prefix that GS1 has issued to the house".to_owned());
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::kernel::{BedId, CabinetId, DeviceId, Gtin, ItemId, Loinc, PocketId, WardId};
+use crate::kernel::{BedId, CabinetId, CompanyPrefix, DeviceId, Gtin, ItemId, Loinc, PocketId, WardId};
 use crate::telemetry::LogTarget;
 
 /// The whole configuration.
@@ -46,6 +46,12 @@ pub struct Config {
     /// Dispensing cabinets.
     #[serde(default)]
     pub cabinets: Vec<Cabinet>,
+    /// Wristbands, where the house prints them.
+    #[serde(default)]
+    pub wristbands: Option<Wristbands>,
+    /// Printers of wristbands.
+    #[serde(default)]
+    pub printers: Vec<Printer>,
     /// Tests that can be ordered.
     #[serde(default)]
     pub tests: Vec<CatalogueTest>,
@@ -295,6 +301,27 @@ pub struct Cabinet {
     /// What belongs in which pocket.
     #[serde(default)]
     pub pockets: Vec<Pocket>,
+}
+
+/// Wristbands.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wristbands {
+    /// What GS1 has issued to the house: patients' numbers on the bands begin with it.
+    pub company_prefix: CompanyPrefix,
+}
+
+/// A printer of wristbands that understands ZPL II.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Printer {
+    /// Its name.
+    pub id: DeviceId,
+    /// The ward that prints here when no other printer is named.
+    #[serde(default)]
+    pub ward: Option<WardId>,
+    /// How it is connected: `tcp-connect` (port 9100 on most) or `serial`.
+    pub link: Link,
 }
 
 /// A pocket.

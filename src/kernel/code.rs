@@ -78,6 +78,70 @@ impl FromStr for Gtin {
     }
 }
 
+/// What GS1 has issued to the house: seven to twelve digits (GS1 General Specifications, 1.4.4). All numbers of the house begin with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CompanyPrefix(String);
+
+impl FromStr for CompanyPrefix {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match (7..=12).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Invalid::new("GS1 company prefix", text, "it is seven to twelve digits, issued by a GS1 member organisation")),
+        }
+    }
+}
+
+/// A Global Service Relation Number: company prefix, service reference and check digit, 18 digits (GS1 General Specifications, 2.5.1). A patient's
+/// is on the wristband under AI 8018.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gsrn(String);
+
+/// Digits of a GSRN in front of its check digit.
+const GSRN_BODY: usize = 17;
+
+impl Gsrn {
+    /// The number with this service reference; an error when there are no digits left for it.
+    pub fn issue(prefix: &CompanyPrefix, reference: u64) -> Result<Self, Invalid> {
+        let width = GSRN_BODY - prefix.0.len();
+        let reference = format!("{reference:0width$}");
+        if reference.len() > width {
+            return Err(Invalid::new("service reference", &reference, format!("a prefix of {} digits leaves {width} for it", prefix.0.len())));
+        }
+        let body = format!("{}{reference}", prefix.0);
+        let check = gs1_check_digit(&body);
+        Ok(Self(format!("{body}{check}")))
+    }
+
+    /// The eighteen digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The service reference, when it is a number of this house.
+    pub fn reference(&self, prefix: &CompanyPrefix) -> Option<u64> {
+        self.0.strip_prefix(prefix.0.as_str())?.get(..GSRN_BODY - prefix.0.len())?.parse().ok()
+    }
+}
+
+impl FromStr for Gsrn {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let is_number = text.len() == GSRN_BODY + 1 && text.bytes().all(|byte| byte.is_ascii_digit());
+        match is_number && text.ends_with(&gs1_check_digit(&text[..GSRN_BODY]).to_string()) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(Invalid::new("service relation number", text, "it is 18 digits, the last a check digit: scan it again")),
+        }
+    }
+}
+
+/// The check digit of GS1 keys (GS1 General Specifications, 7.9.1): weights 3 and 1 from the right.
+fn gs1_check_digit(body: &str) -> u32 {
+    let sum: u32 = body.bytes().rev().enumerate().map(|(position, byte)| u32::from(byte.wrapping_sub(b'0')) * if position % 2 == 0 { 3 } else { 1 }).sum();
+    (10 - sum % 10) % 10
+}
+
 /// A code of ICD-10 or one of its national editions, by its form: a letter, two characters, and up to four behind a point (`E11.9`).
 /// Kept in capitals and with the point. Whether a release has the code is not known here.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,6 +192,7 @@ macro_rules! text_code {
 text_code!(Loinc);
 text_code!(Gtin);
 text_code!(Icd10);
+text_code!(CompanyPrefix);
 
 #[cfg(test)]
 mod tests {
@@ -141,6 +206,23 @@ mod tests {
         for bad in ["718-8", "7187", "-7", "71a-7", "718-77", "12345678-1"] {
             assert!(bad.parse::<Loinc>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn service_relation_numbers_have_a_check_digit_and_a_reference() {
+        let prefix: CompanyPrefix = "9521141".parse().unwrap();
+        let gsrn = Gsrn::issue(&prefix, 4_711).unwrap();
+        assert_eq!((gsrn.as_str(), gsrn.reference(&prefix)), ("952114100000047112", Some(4_711)));
+        assert_eq!(gsrn.reference(&"9521142".parse().unwrap()), None, "another house's");
+        for position in 0..18 {
+            let mut wrong = gsrn.as_str().to_owned();
+            let other = if &wrong[position..=position] == "9" { "0" } else { "9" };
+            wrong.replace_range(position..=position, other);
+            assert!(wrong.parse::<Gsrn>().is_err(), "{wrong}");
+        }
+        assert!(gsrn.as_str().parse::<Gsrn>().is_ok());
+        assert!(Gsrn::issue(&"952114112345".parse().unwrap(), 100_000).is_err());
+        assert!("95211".parse::<CompanyPrefix>().is_err() && "95211a1".parse::<CompanyPrefix>().is_err());
     }
 
     #[test]

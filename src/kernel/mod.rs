@@ -14,7 +14,7 @@ pub mod quantity;
 pub mod raw;
 pub mod time;
 
-pub use code::{Gtin, Icd10, Loinc};
+pub use code::{CompanyPrefix, Gsrn, Gtin, Icd10, Loinc};
 pub use command::{CommandId, Principal};
 pub use id::{Accession, AccountId, BedId, CabinetId, DeviceId, EncounterId, ItemId, Mrn, PocketId, StreamId, StreamKind, UserId, WardId};
 pub use money::{Currency, Money};

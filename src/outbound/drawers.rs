@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::held::Held;
 use crate::domain::cabinet;
 use crate::domain::device;
-use crate::domain::quarantine::{self, Reason};
 use crate::journal::views::{self, Views};
-use crate::journal::{Batch, Log, Meta, NewEvent, StoredBatch};
-use crate::kernel::{CabinetId, Clock, CommandId, DeviceId, Principal, StreamId, StreamKind, Timestamp};
+use crate::journal::{Log, StoredBatch};
+use crate::kernel::{CabinetId, Clock, DeviceId, StreamKind, Timestamp};
 use crate::telemetry;
 
 const CONSUMER: &str = "drawers";
@@ -146,33 +146,8 @@ impl Drawers {
         let device = self.openers.get(&pending.cabinet).map(|(device, _)| device.clone());
         let detail =
             format!("cabinet {}: drawer {} did not open for withdrawal at event {sequence}: cancel the withdrawal, or open the drawer by hand", pending.cabinet, pending.drawer);
-        telemetry::held("refused", device.as_ref().map_or("none", |device| device.as_str()));
-        let event = quarantine::Event::Held { reason: Reason::Refused { rule: "drawer_not_opened".to_owned(), detail }, device, raw_at: None, part: None, at: now };
-        let Ok(new) = NewEvent::new(StreamId::new(StreamKind::Quarantine, item_of(sequence)), "Held", 1, &event) else { return };
-        let mut id = *b"drawers\0........";
-        id[8..].copy_from_slice(&sequence.to_be_bytes());
-        let command = CommandId::from_bytes(id);
-        let meta = Meta {
-            command,
-            principal: Principal::System("drawers".to_owned()),
-            witness: None,
-            place: None,
-            correlation: command,
-            causation: Some(sequence),
-            device_time: None,
-            received: now,
-            recorded: now,
-            request: None,
-        };
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        log.append(
-            Batch { expected: vec![], meta: Arc::new(meta), events: vec![new] },
-            Box::new(move |result| {
-                // Without a receiver wardd is stopping, and the next start holds it.
-                let _ = sender.send(result.is_ok());
-            }),
-        );
-        if receiver.await.unwrap_or(false) {
+        let held = Held { by: CONSUMER, item: item_of(sequence), sequence, rule: "drawer_not_opened", detail, device };
+        if held.store(log, now).await {
             self.pending.remove(&sequence);
         }
     }

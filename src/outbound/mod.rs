@@ -4,7 +4,10 @@
 //! **Invariant**: the cursor passes an event only when its command is confirmed, or held for a person.
 
 mod drawers;
+mod held;
 mod traces;
+mod wristbands;
 
 pub use drawers::{Drawers, Opener, Opening};
 pub use traces::{Traces, TracesError};
+pub use wristbands::{Bands, Doing, Line, Wristbands};

@@ -106,6 +106,30 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// A patient's first band gives them their service reference for ever: the number of its event, which nothing else has.
+    pub(super) fn wristband_printed(&self, mrn: &Mrn, sequence: u64) {
+        let mut is_first = false;
+        self.update("band", mrn.as_str(), |reference: Option<u64>| {
+            is_first = reference.is_none();
+            reference.is_none().then_some(sequence)
+        });
+        if is_first {
+            self.update("tag-band", &sequence.to_string(), |_: Option<Mrn>| Some(mrn.clone()));
+        }
+    }
+
+    /// The service reference on a patient's bands; none before the first.
+    pub fn band_reference(&self, mrn: &Mrn) -> Option<u64> {
+        self.get("band", mrn.as_str())
+    }
+
+    /// Whose bands bear a service reference.
+    pub fn band_owner(&self, reference: u64) -> Option<Mrn> {
+        self.get("tag-band", &reference.to_string())
+    }
+}
+
 impl History {
     /// Where a person is, by the log itself: for a moment when the rows are behind.
     pub fn whereabouts(&self, mrn: &Mrn, now: Timestamp) -> Result<Whereabouts, JournalError> {

@@ -145,6 +145,9 @@ impl Projector {
             row.mrn = Some(mrn.clone());
             Some(row)
         });
+        if matches!(event, patient::Event::WristbandPrinted { .. }) {
+            self.rows.wristband_printed(&mrn, sequence);
+        }
         if let Some((before, now)) = person {
             self.rows.person_changed(&mrn, before.as_ref(), &now);
         }

@@ -181,7 +181,6 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("no-known-allergies", "chart.record-allergies"),
         ("restrict", "patient.restrict"),
         ("lift-restriction", "patient.restrict"),
-        ("print-wristband", "patient.print-wristband"),
         ("plan", "stay.admit"),
         ("cancel-plan", "stay.admit"),
         ("admit", "stay.admit"),
@@ -226,6 +225,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         }
         all.push(("POST", format!("/api/v1/patients/77/chart/{action}"), Some(body), permission));
     }
+    all.push(("POST", "/api/v1/patients/77/print-wristband".to_owned(), Some(json!({})), "patient.print-wristband"));
     for (clearance, permission) in [("nursing", "stay.clear-nursing"), ("pharmacy", "stay.clear-pharmacy"), ("billing", "stay.clear-billing")] {
         all.push(("POST", "/api/v1/patients/77/clear".to_owned(), Some(json!({ "clearance": clearance })), permission));
     }
@@ -281,7 +281,7 @@ fn template(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         ["", "api", "v1", kind, _] if !matches!(*kind, "me") => format!("/api/v1/{kind}/{{}}"),
-        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals")] => format!("/api/v1/patients/{{}}/{part}"),
+        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband")] => format!("/api/v1/patients/{{}}/{part}"),
         ["", "api", "v1", "patients", _, "chart", _] => "/api/v1/patients/{}/chart/{}".to_owned(),
         ["", "api", "v1", kind, _, _] => format!("/api/v1/{kind}/{{}}/{{}}"),
         _ => path.to_owned(),

@@ -17,3 +17,4 @@ mod peers;
 mod serial;
 mod simulation;
 mod tls;
+mod wristbands;

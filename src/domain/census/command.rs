@@ -4,7 +4,7 @@ use super::Measured;
 use crate::domain::encounter::{Class, Clearance};
 use crate::domain::patient::{Allergy, Person};
 use crate::domain::{chart, vitals};
-use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
+use crate::kernel::{BedId, DeviceId, EncounterId, Mrn, Timestamp};
 
 /// A stay that begins, or is to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +88,17 @@ pub enum Command {
     PrintWristband {
         /// Whose.
         patient: Mrn,
+        /// Where.
+        printer: DeviceId,
+    },
+    /// A printer says that a wristband has come out.
+    ConfirmWristband {
+        /// Whose.
+        patient: Mrn,
+        /// Which.
+        number: u32,
+        /// Where.
+        printer: DeviceId,
     },
     /// A stay is to come.
     Plan {
@@ -268,7 +279,7 @@ impl std::fmt::Display for Command {
             Command::RefuteAllergy { patient, .. } => write!(f, "no such allergy of {patient}"),
             Command::NoKnownAllergies { patient } => write!(f, "no allergies of {patient}"),
             Command::Restrict { patient, .. } => write!(f, "restrict {patient}"),
-            Command::PrintWristband { patient } => write!(f, "wristband of {patient}"),
+            Command::PrintWristband { patient, .. } | Command::ConfirmWristband { patient, .. } => write!(f, "wristband of {patient}"),
             Command::Plan { admission, .. } => write!(f, "plan {} for {}", place(&admission.bed), admission.patient),
             Command::CancelPlan { patient, .. } => write!(f, "cancel plan of {patient}"),
             Command::WithdrawDeath { patient } => write!(f, "{patient} lives"),
@@ -322,6 +333,7 @@ impl Command {
             | Command::NoKnownAllergies { .. }
             | Command::Restrict { .. }
             | Command::PrintWristband { .. }
+            | Command::ConfirmWristband { .. }
             | Command::CancelPlan { .. }
             | Command::AcceptTransfer { .. }
             | Command::CancelTransfer { .. }

@@ -4,7 +4,7 @@
 
 use super::{Change, Decision, Desk, Rejection, Scene, Whole};
 use crate::domain::patient::{Allergy, Event, Person};
-use crate::kernel::{Mrn, Timestamp};
+use crate::kernel::{DeviceId, Mrn, Timestamp};
 
 impl<S: Scene> Desk<'_, S> {
     /// Older facts never replace newer ones, but fill gaps; what a message does not say is kept.
@@ -136,14 +136,23 @@ impl<S: Scene> Desk<'_, S> {
         }
     }
 
-    pub(super) fn print_wristband(&mut self, patient: &Mrn) -> Decision<S::Failure> {
+    pub(super) fn print_wristband(&mut self, patient: &Mrn, printer: &DeviceId) -> Decision<S::Failure> {
         let person = self.person(patient)?;
         if person.records.iter().all(|(_, record)| record.person.is_none()) {
             return Err(Rejection::NotRegistered { patient: person.mrn }.into());
         }
         // A number that no band of the person has had.
         let number = person.records.iter().map(|(_, record)| record.wristband).max().unwrap_or(0) + 1;
-        Ok(vec![Change::Patient(person.mrn, Event::WristbandPrinted { number, at: self.context.now })])
+        Ok(vec![Change::Patient(person.mrn, Event::WristbandPrinted { number, printer: Some(printer.clone()), at: self.context.now })])
+    }
+
+    /// Only the band that counts: one that was replaced meanwhile is nobody's.
+    pub(super) fn confirm_wristband(&mut self, patient: &Mrn, number: u32, printer: &DeviceId) -> Decision<S::Failure> {
+        let record = self.patient(patient)?;
+        if record.wristband != number || record.wristband_delivered == number {
+            return Ok(vec![]);
+        }
+        Ok(vec![Change::Patient(patient.clone(), Event::WristbandDelivered { number, printer: printer.clone(), at: self.context.now })])
     }
 }
 

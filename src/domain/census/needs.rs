@@ -40,7 +40,7 @@ impl Command {
             Command::Merge { .. } | Command::Unmerge { .. } => Permission::MergePatients,
             Command::RecordAllergy { .. } | Command::RefuteAllergy { .. } | Command::NoKnownAllergies { .. } => Permission::RecordAllergies,
             Command::Restrict { .. } => Permission::RestrictPatient,
-            Command::PrintWristband { .. } => Permission::PrintWristband,
+            Command::PrintWristband { .. } | Command::ConfirmWristband { .. } => Permission::PrintWristband,
             Command::Plan { .. } | Command::CancelPlan { .. } | Command::Admit(_) | Command::CancelAdmission { .. } => Permission::Admit,
             Command::RequestTransfer { .. }
             | Command::AcceptTransfer { .. }
@@ -102,7 +102,8 @@ impl Command {
             | Command::RecordAllergy { patient, .. }
             | Command::RefuteAllergy { patient, .. }
             | Command::NoKnownAllergies { patient }
-            | Command::PrintWristband { patient }
+            | Command::PrintWristband { patient, .. }
+            | Command::ConfirmWristband { patient, .. }
             | Command::CancelPlan { patient, .. }
             | Command::CancelAdmission { patient, .. }
             | Command::RequestTransfer { patient, .. }

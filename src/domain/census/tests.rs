@@ -145,6 +145,10 @@ fn register(patient: &str, family: &str, as_of: i64) -> Command {
     Command::Register { patient: mrn(patient), person: Box::new(person), as_of: Some(now().plus_seconds(as_of)), is_new: false }
 }
 
+fn print(patient: &str) -> Command {
+    Command::PrintWristband { patient: mrn(patient), printer: "BANDS".parse().unwrap() }
+}
+
 fn allergy(substance: &str) -> Allergy {
     Allergy { substance: substance.to_owned(), category: Category::Medication, criticality: Criticality::High, reaction: String::new() }
 }
@@ -337,7 +341,7 @@ fn what_was_said_of_a_merged_number_is_its_own_after_an_unmerge() {
     house.done(Command::Merge { survivor: mrn("B"), merged: mrn("A") }).done(record("A", "penicillin")).done(admit("A", "1"));
     // The survivor says that latex is none of theirs; it is the other's, and comes back with them.
     house.done(Command::RefuteAllergy { patient: mrn("B"), substance: "latex".to_owned(), reason: "not me".to_owned() });
-    house.done(Command::PrintWristband { patient: mrn("A") });
+    house.done(print("A"));
     house.done(Command::Unmerge { merged: mrn("A"), from: None });
     let substances = |house: &House, of: &str| house.patients[&mrn(of)].allergies.known().iter().map(|known| known.allergy.substance.clone()).collect::<Vec<_>>();
     assert_eq!((substances(&house, "A"), substances(&house, "B")), (vec!["penicillin".to_owned(), "latex".to_owned()], vec![]));
@@ -484,9 +488,12 @@ fn allergies_none_known_and_not_asked_are_three_things() {
 fn wristbands_are_numbered_and_records_restricted() {
     let restrict = |reason: Option<&str>| Command::Restrict { patient: mrn("1"), reason: reason.map(str::to_owned) };
     let mut house = House::default();
-    house.refused(Command::PrintWristband { patient: mrn("1") }, "not_registered").done(register("1", "Doe", 0));
-    house.done(Command::PrintWristband { patient: mrn("1") }).done(Command::PrintWristband { patient: mrn("1") });
+    house.refused(print("1"), "not_registered").done(register("1", "Doe", 0));
+    house.done(print("1")).done(print("1"));
     assert_eq!(house.patients[&mrn("1")].wristband, 2);
+    let confirm = |number| Command::ConfirmWristband { patient: mrn("1"), number, printer: "BANDS".parse().unwrap() };
+    house.nothing(confirm(1)).done(confirm(2)).nothing(confirm(2));
+    assert_eq!(house.patients[&mrn("1")].wristband_delivered, 2, "the one that was replaced is nobody's");
     house.nothing(restrict(None)).refused(restrict(Some("")), "missing").done(restrict(Some("staff"))).nothing(restrict(Some("staff"))).done(restrict(None));
 }
 

@@ -15,7 +15,7 @@ pub use allergy::{Allergies, Allergy, Category, Criticality};
 pub use person::{Address, Consent, Contact, Coverage, Identifier, Name, Person, Sex};
 
 use super::Folded;
-use crate::kernel::{EncounterId, Mrn, StreamKind, Timestamp};
+use crate::kernel::{DeviceId, EncounterId, Mrn, StreamKind, Timestamp};
 
 /// What is known under one medical record number.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ pub struct Patient {
     pub died: Option<Timestamp>,
     /// The number of the wristband that counts: the last one printed.
     pub wristband: u32,
+    /// The number of the last one that has come out of a printer.
+    pub wristband_delivered: u32,
 }
 
 /// An allergy that was refuted under another number.
@@ -170,10 +172,22 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// A wristband was printed; those before it do not count any more.
+    /// A wristband is to be printed; those before it do not count any more.
     WristbandPrinted {
         /// Its number.
         number: u32,
+        /// On which printer; those of before there were any have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        printer: Option<DeviceId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The printer says that it has come out.
+    WristbandDelivered {
+        /// Its number.
+        number: u32,
+        /// Which printer.
+        printer: DeviceId,
         /// When.
         at: Timestamp,
     },
@@ -189,7 +203,7 @@ fn remove<T: Ord>(set: &mut BTreeSet<T>, one: &T) {
 
 impl Folded for Patient {
     const KIND: StreamKind = StreamKind::Patient;
-    const SNAPSHOT: u16 = 1;
+    const SNAPSHOT: u16 = 2;
     type Event = Event;
 
     fn apply(&mut self, event: &Event) {
@@ -226,6 +240,7 @@ impl Folded for Patient {
             Event::Died { at } => self.died = Some(*at),
             Event::DeathWithdrawn { .. } => self.died = None,
             Event::WristbandPrinted { number, .. } => self.wristband = *number,
+            Event::WristbandDelivered { number, .. } => self.wristband_delivered = *number,
         }
     }
 
@@ -248,7 +263,8 @@ impl Folded for Patient {
             Event::RestrictionLifted { .. } => ("RestrictionLifted", 1),
             Event::Died { .. } => ("Died", 1),
             Event::DeathWithdrawn { .. } => ("DeathWithdrawn", 1),
-            Event::WristbandPrinted { .. } => ("WristbandPrinted", 1),
+            Event::WristbandPrinted { .. } => ("WristbandPrinted", 2),
+            Event::WristbandDelivered { .. } => ("WristbandDelivered", 1),
         }
     }
 }
