@@ -96,6 +96,12 @@ fn of_patient(api: &Api, numbers: &[Mrn], wanted: &Wanted) -> Result<BTreeMap<u6
     Ok(found)
 }
 
+/// What was seen and done of a person, the newest first, at most `limit`.
+pub(super) fn newest_of(api: &Api, numbers: &[Mrn], limit: usize) -> Result<Vec<Entry>, Problem> {
+    let wanted = Wanted { from: None, until: None, before: u64::MAX, limit };
+    of_patient(api, numbers, &wanted).map(|found| wanted.report(found).entries)
+}
+
 /// What was seen and done, the newest first: of `patient` (under all their numbers), or by and to `user`; `from` and `until` are instants,
 /// `before` goes on where a report was cut.
 #[utoipa::path(get, path = "/api/v1/audit", params(("patient" = Option<String>, Query), ("user" = Option<String>, Query), ("from" = Option<String>, Query), ("until" = Option<String>, Query), ("before" = Option<u64>, Query), ("limit" = Option<usize>, Query)), responses((status = 200, body = Report), (status = 400, body = Problem)))]

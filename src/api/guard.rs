@@ -27,6 +27,7 @@ pub(super) const OPEN: &[(&str, &str)] = &[
     ("GET", "/login"),
     ("POST", "/login"),
     ("GET", "/api/v1/openapi.json"),
+    ("GET", "/fhir/R4/metadata"),
     ("POST", "/api/v1/session"),
     ("POST", "/api/v1/first-run"),
     ("POST", "/api/v1/witnesses"),

@@ -13,6 +13,7 @@ mod chart;
 mod command;
 mod devices;
 mod emergencies;
+mod fhir;
 mod guard;
 mod lab;
 mod leave;

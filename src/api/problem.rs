@@ -20,12 +20,27 @@ pub struct Problem {
     pub status: u16,
     /// What, and the way out.
     pub detail: String,
+    /// Where in the request it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 impl Problem {
     /// A problem of a status.
     pub fn new(status: StatusCode, kind: &str, detail: impl Into<String>) -> Self {
-        Self { kind: format!("urn:wardd:problem:{kind}"), title: status.canonical_reason().unwrap_or("error").to_owned(), status: status.as_u16(), detail: detail.into() }
+        Self {
+            kind: format!("urn:wardd:problem:{kind}"),
+            title: status.canonical_reason().unwrap_or("error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            place: None,
+        }
+    }
+
+    /// The same, with the place in the request where it is.
+    #[must_use]
+    pub fn at(self, place: &str) -> Self {
+        Self { place: Some(place.to_owned()), ..self }
     }
 
     /// There is no such thing.

@@ -11,7 +11,7 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users, wristbands,
+    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -63,8 +63,10 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(openapi::document))
         .layer(middleware::from_fn(command::fingerprint))
         .layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
+    let fhir = fhir::routes().layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
     Router::new()
         .nest("/api/v1", v1)
+        .nest("/fhir/R4", fhir)
         .route("/", get(page::board))
         .route("/login", get(login::show).post(login::sign_in))
         .route("/logout", post(login::sign_out))
@@ -81,6 +83,7 @@ pub fn router(api: Api) -> Router {
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "unknown", "there is nothing under this path: /api/v1/openapi.json lists what there is") })
         .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path takes another method: /api/v1/openapi.json says which") })
         .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
+        .layer(middleware::from_fn(fhir::as_outcome))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(api)
 }

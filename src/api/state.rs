@@ -25,6 +25,8 @@ pub struct Wristbands {
 pub struct Api {
     /// The hospital's name, shown on pages.
     pub name: Arc<str>,
+    /// Its code, which its systems of numbers begin with.
+    pub facility: Arc<str>,
     /// The actors.
     pub hospital: Arc<Hospital>,
     /// The read models.

@@ -163,6 +163,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     wired.tasks.spawn_on(alerts::watch(hospital.clone(), rows.clone(), clock.clone(), stopping.clone()), desk);
     let api = Api {
         name: config.hospital.name.as_str().into(),
+        facility: config.hospital.facility.as_str().into(),
         hospital: hospital.clone(),
         rows: rows.clone(),
         history: History::new(shared.clone()),

@@ -111,6 +111,26 @@ impl History {
         Ok(state)
     }
 
+    /// A stream's newest version and when it came; none when there is no such stream.
+    pub fn newest(&self, stream: &StreamId) -> Option<(u64, Timestamp)> {
+        let version = self.log.version(stream);
+        let newest = self.log.read_stream(stream, version.max(1), 1).ok()?;
+        newest.first().map(|(meta, _)| (version, meta.recorded))
+    }
+
+    /// All states that a thing has had, each with the version of its stream and when it came, the oldest first.
+    pub fn versions<A: Folded>(&self, key: &str) -> Result<Vec<(u64, Timestamp, A)>, JournalError> {
+        let stream = StreamId::new(A::KIND, key);
+        let mut state = A::default();
+        let mut found = Vec::new();
+        for (meta, stored) in self.log.read_stream(&stream, 1, usize::MAX)? {
+            let event = serde_json::from_str(stored.event.payload.get());
+            state.apply(&event.map_err(|error| JournalError::Unreadable(format!("event {} of {stream}: {error}", stored.sequence)))?);
+            found.push((stored.stream_version, meta.recorded, state.clone()));
+        }
+        Ok(found)
+    }
+
     /// All that one command caused, each event with its stream, by one of them; empty when it cannot be read.
     pub fn batch_at(&self, sequence: u64, kinds: &[StreamKind]) -> Vec<serde_json::Value> {
         let batch = self.log.read_all(sequence, 1).ok().and_then(|batches| batches.into_iter().next());

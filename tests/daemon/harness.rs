@@ -234,14 +234,18 @@ impl Daemon {
     }
 
     pub fn raw(&self, method: &str, path: &str, body: Option<&Value>, headers: &str) -> (u16, String, String) {
+        self.send(method, path, &body.map(Value::to_string).unwrap_or_default(), &format!("Content-Type: application/json\r\n{headers}"))
+    }
+
+    /// Sends a form.
+    pub fn form(&self, path: &str, body: &str) -> (u16, String) {
+        let (status, _, body) = self.send("POST", path, body, "Content-Type: application/x-www-form-urlencoded\r\n");
+        (status, body)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str, headers: &str) -> (u16, String, String) {
         let mut stream = self.connect("http");
-        let body = body.map(Value::to_string).unwrap_or_default();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer).into_owned();

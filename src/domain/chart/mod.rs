@@ -20,14 +20,14 @@ pub enum Standing {
     /// It is over.
     Resolved {
         /// Since when.
-        at: Timestamp,
+        since: Timestamp,
     },
     /// The patient never had it.
     Refuted {
         /// Why.
         reason: String,
         /// Since when.
-        at: Timestamp,
+        since: Timestamp,
     },
 }
 
@@ -233,9 +233,9 @@ impl Folded for Chart {
                 at: *at,
                 standing: Standing::Active,
             }),
-            Event::ProblemResolved { number, at } => self.stand(*number, Standing::Resolved { at: *at }),
+            Event::ProblemResolved { number, at } => self.stand(*number, Standing::Resolved { since: *at }),
             Event::ProblemReopened { number, .. } => self.stand(*number, Standing::Active),
-            Event::ProblemRefuted { number, reason, at } => self.stand(*number, Standing::Refuted { reason: reason.clone(), at: *at }),
+            Event::ProblemRefuted { number, reason, at } => self.stand(*number, Standing::Refuted { reason: reason.clone(), since: *at }),
             Event::NoteWritten { number, encounter, kind, text, by, at } => self.notes.push(Note {
                 number: *number,
                 encounter: encounter.clone(),

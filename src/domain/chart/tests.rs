@@ -31,6 +31,7 @@ fn a_problem_is_on_the_list_once_until_it_is_refuted() {
         assert_eq!(ask(&then, &nurse, &command).unwrap_err(), "problem_refuted");
     }
     let resolved = [recorded.clone(), ask(&recorded, &nurse, &Command::ResolveProblem { number: 1 }).unwrap()].concat();
+    assert!(matches!(given::<Chart>(&resolved).problem(1).unwrap().standing, Standing::Resolved { .. }));
     assert_eq!(ask(&resolved, &nurse, &Command::ResolveProblem { number: 1 }).unwrap(), []);
     assert_eq!(ask(&resolved, &nurse, &record("E11.9", "again", None)).unwrap_err(), "problem_known", "reopen it");
     assert!(matches!(ask(&resolved, &nurse, &Command::ReopenProblem { number: 1 }).unwrap()[..], [Event::ProblemReopened { .. }]));

@@ -31,6 +31,8 @@ pub enum Record {
     Quarantine,
     /// Who saw and did what.
     Audit,
+    /// Resources of FHIR.
+    Fhir,
 }
 
 /// What may have happened.

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use allergy::{Allergies, Allergy, Category, Criticality};
+pub use allergy::{Allergies, Allergy, Category, Criticality, Known};
 pub use person::{Address, Consent, Contact, Coverage, Identifier, Name, Person, Sex};
 
 use super::Folded;

@@ -1,0 +1,342 @@
+//! Which resources there are for somebody who asks: leave first, then states, then resources.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::id::{patient_of, unescape};
+use super::resources::{House, Version};
+use super::search::{Asked, WHOSE};
+use super::{Kind, clinical, resources};
+use crate::access::{Allowed, Who};
+use crate::api::audit;
+use crate::api::command::parse;
+use crate::api::patients::now;
+use crate::api::problem::Problem;
+use crate::api::state::Api;
+use crate::domain::encounter::Encounter;
+use crate::domain::patient::Patient;
+use crate::domain::rights::{Permission, Subject};
+use crate::domain::staff;
+use crate::domain::vitals::Reading;
+use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
+use crate::projection::{BedRow, EncounterRow, PatientRow, Search, SpecimenRow};
+
+/// Measurements of vital signs that one search looks through, the newest first; older ones are in `/api/v1/patients/{mrn}/vitals`.
+const MEASUREMENTS: usize = 2_000;
+/// Entries of an audit that one search looks through.
+const ENTRIES: usize = 2_000;
+
+/// What was found, and whose it is, for the record of what was shown.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) resources: Vec<Value>,
+    pub(super) patients: BTreeSet<Mrn>,
+    pub(super) allowed: Option<Allowed>,
+}
+
+impl Gathered {
+    fn of(allowed: Allowed, resources: Vec<Value>, patients: impl IntoIterator<Item = Mrn>) -> Self {
+        Self { resources, patients: patients.into_iter().collect(), allowed: Some(allowed) }
+    }
+
+    /// Both together.
+    pub(super) fn and(mut self, other: Gathered) -> Self {
+        self.resources.extend(other.resources);
+        self.patients.extend(other.patients);
+        self.allowed = self.allowed.or(other.allowed);
+        self
+    }
+}
+
+pub(super) fn house(api: &Api) -> House {
+    House { name: api.name.to_string(), facility: api.facility.to_string() }
+}
+
+/// A number that a client sends: an id, `Patient/id`, or the number itself.
+fn number(text: &str) -> Result<Mrn, Problem> {
+    let id = text.strip_prefix("Patient/").unwrap_or(text);
+    parse(&unescape(id).unwrap_or_else(|| id.to_owned()))
+}
+
+fn version(api: &Api, kind: StreamKind, key: &str) -> Option<Version> {
+    api.history.newest(&StreamId::new(kind, key)).map(|(number, at)| Version { number, at })
+}
+
+fn record(api: &Api, mrn: &Mrn) -> Patient {
+    api.rows.get::<PatientRow>("patient", mrn.as_str()).unwrap_or_default().patient
+}
+
+fn patient(api: &Api, mrn: &Mrn) -> Option<Value> {
+    let record = record(api, mrn);
+    (record != Patient::default()).then(|| resources::patient(&house(api), mrn, &record, version(api, StreamKind::Patient, mrn.as_str())))
+}
+
+fn encounter(api: &Api, id: &EncounterId) -> Option<(Value, Mrn)> {
+    let state = api.rows.get::<EncounterRow>("encounter", id.as_str()).unwrap_or_default().encounter;
+    let mrn = whose(&state)?;
+    Some((resources::encounter(&house(api), id, &state, version(api, StreamKind::Encounter, id.as_str()))?, mrn))
+}
+
+/// Whose stay it is.
+pub(super) fn whose(state: &Encounter) -> Option<Mrn> {
+    match state {
+        Encounter::None => None,
+        Encounter::Planned { patient, .. } => Some(patient.clone()),
+        Encounter::Open(stay) | Encounter::Closed { stay, .. } => Some(stay.patient.clone()),
+    }
+}
+
+/// The vital signs of one number, the newest first.
+fn signs(api: &Api, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
+    let (mut found, mut before, mut withdrawn) = (Vec::new(), None, BTreeSet::new());
+    while found.len() < MEASUREMENTS {
+        let (page, next) = api.history.measurements(mrn, before, (None, MEASUREMENTS)).map_err(|error| Problem::unreadable(&error))?;
+        for measurement in page {
+            let of_event = |name: &str| measurement.event.get(name).cloned().unwrap_or_default();
+            let measured = || serde_json::from_value::<Timestamp>(of_event("measured")).ok();
+            match of_event("event").as_str() {
+                // The newest comes first: what was withdrawn is met before what it was.
+                Some("ReadingWithdrawn") => drop(withdrawn.insert((of_event("code").as_str().unwrap_or_default().to_owned(), measured()))),
+                Some("VitalsTaken") => {
+                    let readings: Vec<Reading> = serde_json::from_value(of_event("readings")).unwrap_or_default();
+                    let Some(at) = measured() else { continue };
+                    found.extend(readings.iter().enumerate().map(|(place, reading)| {
+                        let sign = clinical::Sign {
+                            at: (measurement.sequence, place),
+                            reading,
+                            name: crate::api::chart::sign_name(api, &reading.code),
+                            measured: at,
+                            recorded: measurement.recorded,
+                            source: of_event("source").as_str().unwrap_or_default().to_owned(),
+                            is_withdrawn: withdrawn.contains(&(reading.code.to_string(), Some(at))),
+                        };
+                        clinical::sign(mrn, &sign)
+                    }));
+                }
+                _ => {}
+            }
+        }
+        match next {
+            Some(next) => before = Some(next),
+            None => break,
+        }
+    }
+    Ok(found)
+}
+
+/// Results of the laboratory of one number.
+fn results(api: &Api, mrn: &Mrn) -> Vec<Value> {
+    let catalogue = api.catalogue.borrow().clone();
+    let mut found = Vec::new();
+    for accession in api.rows.specimens_of(mrn) {
+        let Some(row) = api.rows.get::<SpecimenRow>("specimen", &accession) else { continue };
+        for (test, results) in &row.tests {
+            let name = catalogue.get(test).map_or(test.as_str(), String::as_str);
+            found.extend(results.iter().enumerate().map(|(place, result)| clinical::result(mrn, &accession, place, name, result)));
+        }
+    }
+    found
+}
+
+/// What belongs to a patient, of one kind and under one number.
+fn of_number(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
+    Ok(match kind {
+        Kind::Patient => patient(api, mrn).into_iter().collect(),
+        Kind::RelatedPerson => resources::related(mrn, &record(api, mrn)),
+        Kind::Coverage => resources::coverages(mrn, &record(api, mrn)),
+        Kind::AllergyIntolerance => clinical::allergies(mrn, &record(api, mrn).allergies),
+        Kind::Condition => api.rows.chart(mrn).problems.iter().map(|problem| clinical::condition(mrn, problem)).collect(),
+        Kind::Encounter => {
+            let stays: Vec<EncounterId> =
+                api.rows.streams_of(mrn).iter().filter(|stream| stream.kind() == StreamKind::Encounter).filter_map(|stream| stream.key().parse().ok()).collect();
+            stays.iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect()
+        }
+        Kind::Observation => {
+            let mut found = signs(api, mrn)?;
+            // Results of the laboratory are for those who may see them.
+            if who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok() {
+                found.extend(results(api, mrn));
+            }
+            found
+        }
+        Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device | Kind::AuditEvent => Vec::new(),
+    })
+}
+
+/// What belongs to a person, of one kind, under all their numbers.
+pub(super) async fn of_person(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Gathered, Problem> {
+    let allowed = api.may_patient(who, Permission::ViewPatient, mrn).await?;
+    let numbers: Vec<Mrn> = now(api).person(mrn)?.into_iter().map(|(number, _)| number).collect();
+    let mut found = Vec::new();
+    for number in &numbers {
+        found.extend(of_number(api, who, kind, number)?);
+    }
+    Ok(Gathered::of(allowed, found, numbers))
+}
+
+/// Patients who fit a search and are within reach.
+fn patients(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
+    let allowed = api.may(who, Permission::FindPatients)?;
+    let value = |name: &str| asked.value(name).unwrap_or_default().to_owned();
+    let without_system = |text: String| text.rsplit('|').next().unwrap_or_default().to_owned();
+    let born = value("birthdate").parse().ok();
+    let phone = [value("phone"), value("telecom")].into_iter().find(|phone| !phone.is_empty()).unwrap_or_default();
+    let search = Search { name: [value("name"), value("family"), value("given")].join(" ").trim().to_owned(), born, phone, number: without_system(value("identifier")) };
+    let ids: Vec<Mrn> = asked.all("_id").filter_map(|id| number(id).ok()).collect();
+    let found: Vec<Mrn> = match (asked.value("_id"), search.is_empty()) {
+        (Some(_), _) => ids,
+        (_, false) => api.rows.find_patients(&search, limits::PAGE_ROWS),
+        (_, true) => {
+            let text = "say whom you look for: _id, identifier, name, family, given, birthdate (a whole date) or phone";
+            return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text));
+        }
+    };
+    let within = |mrn: &Mrn| who.rights.may(Permission::ViewPatient, &api.gate.patient(mrn)).is_ok();
+    let found: Vec<Mrn> = found.into_iter().filter(within).collect();
+    let resources = found.iter().filter_map(|mrn| patient(api, mrn)).filter(|resource| asked.fits(resource)).collect();
+    Ok(Gathered::of(allowed, resources, found))
+}
+
+fn locations(api: &Api, who: &Who) -> Result<Gathered, Problem> {
+    let allowed = api.may(who, Permission::ViewBeds)?;
+    let house = house(api);
+    let mut found = Vec::new();
+    for (ward, beds) in &api.hospital.layout().wards {
+        found.push(resources::ward(&house, ward.as_str()));
+        let bed = |id: &BedId| resources::bed(&house, id, &api.rows.get::<BedRow>("bed", id.as_str()).unwrap_or_default().bed);
+        found.extend(beds.iter().map(bed));
+    }
+    Ok(Gathered::of(allowed, found, []))
+}
+
+fn staff_of(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
+    let allowed = api.may_with(who, Permission::ViewUsers, &Subject::House)?;
+    let (house, staff) = (house(api), api.gate.staff());
+    let persons = staff.iter().filter(|(_, user)| user.kind == staff::Kind::Person);
+    let found = match kind {
+        Kind::PractitionerRole => persons.flat_map(|(id, user)| resources::roles(&house, id, user)).collect(),
+        _ => persons.map(|(id, user)| resources::practitioner(&house, id, user)).collect(),
+    };
+    Ok(Gathered::of(allowed, found, []))
+}
+
+/// Who saw and did what of a patient, the newest first.
+fn audit_events(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
+    let allowed = api.may_with(who, Permission::ViewAudit, &Subject::House)?;
+    let Some(named) = asked.value("patient") else {
+        let text = "say whose: patient=… (what a user did is in /api/v1/audit?user=…)";
+        return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text));
+    };
+    let mrn = number(named)?;
+    let numbers: Vec<Mrn> = api.rows.person_now(&mrn).into_iter().map(|(number, _)| number).collect();
+    let found = audit::newest_of(api, &numbers, ENTRIES)?;
+    let resources = found.iter().map(|entry| resources::audit_event(&house(api), entry, &numbers)).collect();
+    Ok(Gathered::of(allowed, resources, numbers))
+}
+
+/// What belongs to no patient: the house, its places, people and devices.
+fn of_house(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
+    match kind {
+        Kind::Practitioner | Kind::PractitionerRole => staff_of(api, who, kind),
+        Kind::Organization => Ok(Gathered::of(api.may(who, Permission::ViewBeds)?, vec![resources::organization(&house(api))], [])),
+        Kind::Device => {
+            let allowed = api.may(who, Permission::ViewDevices)?;
+            let devices = api.hospital.layout().devices.iter().map(|id| resources::device(&house(api), id.as_str())).collect();
+            Ok(Gathered::of(allowed, devices, []))
+        }
+        _ => locations(api, who),
+    }
+}
+
+/// Everything that a search may choose from.
+pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) -> Result<Gathered, Problem> {
+    match kind {
+        Kind::Patient => patients(api, who, asked),
+        Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Encounter | Kind::Observation => {
+            let named: Vec<&str> = WHOSE.into_iter().flat_map(|name| asked.all(name)).collect();
+            let mut found = Gathered::default();
+            for named in &named {
+                found = found.and(of_person(api, who, kind, &number(named)?).await?);
+            }
+            match asked.value("_id") {
+                _ if !named.is_empty() => Ok(found),
+                Some(id) => one(api, who, kind, id).await,
+                None => {
+                    let text = format!("say whose: patient=… (a search for {} of everybody is not answered)", kind.name());
+                    Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text))
+                }
+            }
+        }
+        Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device => of_house(api, who, kind),
+        Kind::AuditEvent => audit_events(api, who, asked),
+    }
+}
+
+/// The resource of an id; none of it when there is none.
+pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gathered, Problem> {
+    let missing = || Problem::missing(kind.name(), id);
+    let mut found = match kind {
+        Kind::Patient => {
+            let mrn = number(id)?;
+            let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
+            Gathered::of(allowed, patient(api, &mrn).into_iter().collect(), [mrn])
+        }
+        Kind::Encounter => {
+            let stay = EncounterId::of_visit(&unescape(id).ok_or_else(missing)?).map_err(|_| missing())?;
+            api.may(who, Permission::ViewPatient)?;
+            let (resource, mrn) = encounter(api, &stay).ok_or_else(missing)?;
+            Gathered::of(api.may_patient(who, Permission::ViewPatient, &mrn).await?, vec![resource], [mrn])
+        }
+        Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Observation => {
+            let mrn: Mrn = patient_of(id).and_then(|mrn| mrn.parse().ok()).ok_or_else(missing)?;
+            let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
+            Gathered::of(allowed, of_number(api, who, kind, &mrn)?, [mrn])
+        }
+        Kind::AuditEvent => {
+            let allowed = api.may_with(who, Permission::ViewAudit, &Subject::House)?;
+            let sequence: u64 = id.parse().map_err(|_| missing())?;
+            let entries = api.history.entries_at(sequence).map_err(|error| Problem::unreadable(&error))?;
+            let found = entries.iter().filter(|entry| entry.sequence == sequence).map(|entry| resources::audit_event(&house(api), entry, &[])).collect();
+            Gathered::of(allowed, found, [])
+        }
+        Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device => of_house(api, who, kind)?,
+    };
+    found.resources.retain(|resource| resource["id"] == id);
+    if found.resources.is_empty() { Err(missing()) } else { Ok(found) }
+}
+
+/// The states that a patient's or a stay's resource had, each with its version, the oldest first.
+pub(super) async fn versions(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gathered, Problem> {
+    // Whoever may not see it now may not see what it was.
+    let now = one(api, who, kind, id).await?;
+    let house = house(api);
+    let unreadable = |error: &dyn std::fmt::Display| Problem::unreadable(error);
+    let found: Vec<Value> = match kind {
+        Kind::Patient => {
+            let mrn = number(id)?;
+            let states = api.history.versions::<Patient>(mrn.as_str()).map_err(|error| unreadable(&error))?;
+            states.into_iter().map(|(number, at, record)| resources::patient(&house, &mrn, &record, Some(Version { number, at }))).collect()
+        }
+        Kind::Encounter => {
+            let stay = EncounterId::of_visit(&unescape(id).unwrap_or_default()).map_err(|_| Problem::missing(kind.name(), id))?;
+            let states = api.history.versions::<Encounter>(stay.as_str()).map_err(|error| unreadable(&error))?;
+            states.into_iter().filter_map(|(number, at, state)| resources::encounter(&house, &stay, &state, Some(Version { number, at }))).collect()
+        }
+        _ => {
+            return Err(Problem::new(
+                axum::http::StatusCode::METHOD_NOT_ALLOWED,
+                "not_supported",
+                format!("the versions of a {} are not kept as such: read Patient and Encounter by version", kind.name()),
+            ));
+        }
+    };
+    Ok(Gathered { resources: found, ..now })
+}
+
+/// The resource that a reference of ours leads to.
+pub(super) async fn referred(api: &Api, who: &Who, reference: &str) -> Option<Gathered> {
+    let (kind, id) = reference.split_once('/')?;
+    // What somebody may not see is not in the answer, and that is all: the reference stands there all the same.
+    one(api, who, Kind::of_name(kind)?, id).await.ok()
+}

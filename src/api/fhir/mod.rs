@@ -1,0 +1,113 @@
+//! FHIR R4 (4.0.1) at `/fhir/R4`: what the house knows, as resources that others read and search.
+//!
+//! Flow: request → leave and candidates ([`gather`], which builds them by [`resources`]) → filter by search parameters ([`search`]) → bundle.
+//! **Invariant**: nothing leaves that the same person could not see by `/api/v1`, and each look is stored before it is answered.
+//! Start reading at [`gather`].
+
+mod capability;
+mod clinical;
+mod gather;
+mod handlers;
+mod id;
+mod outcome;
+mod resources;
+mod search;
+
+use axum::Router;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+
+use super::state::Api;
+
+pub(super) use outcome::as_outcome;
+
+/// The media type of all answers.
+const MEDIA_TYPE: &str = "application/fhir+json; fhirVersion=4.0";
+
+/// The kinds of resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Patient,
+    RelatedPerson,
+    Practitioner,
+    PractitionerRole,
+    Organization,
+    Location,
+    Encounter,
+    AllergyIntolerance,
+    Condition,
+    Observation,
+    Coverage,
+    Device,
+    AuditEvent,
+}
+
+impl Kind {
+    pub(super) const ALL: [Kind; 13] = [
+        Kind::Patient,
+        Kind::RelatedPerson,
+        Kind::Practitioner,
+        Kind::PractitionerRole,
+        Kind::Organization,
+        Kind::Location,
+        Kind::Encounter,
+        Kind::AllergyIntolerance,
+        Kind::Condition,
+        Kind::Observation,
+        Kind::Coverage,
+        Kind::Device,
+        Kind::AuditEvent,
+    ];
+
+    /// The name in the standard.
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Patient => "Patient",
+            Kind::RelatedPerson => "RelatedPerson",
+            Kind::Practitioner => "Practitioner",
+            Kind::PractitionerRole => "PractitionerRole",
+            Kind::Organization => "Organization",
+            Kind::Location => "Location",
+            Kind::Encounter => "Encounter",
+            Kind::AllergyIntolerance => "AllergyIntolerance",
+            Kind::Condition => "Condition",
+            Kind::Observation => "Observation",
+            Kind::Coverage => "Coverage",
+            Kind::Device => "Device",
+            Kind::AuditEvent => "AuditEvent",
+        }
+    }
+
+    fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it is a stream of its own, whose versions the log keeps.
+    fn has_versions(self) -> bool {
+        matches!(self, Kind::Patient | Kind::Encounter)
+    }
+}
+
+/// The routes.
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/metadata", get(capability::show))
+        .route("/{kind}", get(handlers::search))
+        .route("/{kind}/_search", post(handlers::search_by_form))
+        .route("/{kind}/{id}", get(handlers::read))
+        .route("/{kind}/{id}/_history", get(handlers::history))
+        .route("/{kind}/{id}/_history/{version}", get(handlers::version))
+        .route("/{kind}/{id}/$everything", get(handlers::everything))
+}
+
+/// A resource as an answer, with its version where it has one.
+fn reply(status: StatusCode, resource: &Value) -> Response {
+    let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], resources::text(resource)).into_response();
+    let version = resource.pointer("/meta/versionId").and_then(Value::as_str).and_then(|version| HeaderValue::from_str(&format!("W/\"{version}\"")).ok());
+    if let Some(version) = version {
+        response.headers_mut().insert(header::ETAG, version);
+    }
+    response
+}

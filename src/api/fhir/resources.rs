@@ -1,0 +1,390 @@
+//! Resources of people, stays and places, made from states: pure, one function a kind. The clinical ones stand in [`super::clinical`].
+
+use rust_decimal::Decimal;
+use serde_json::{Map, Value, json};
+
+use super::id::{escape, of_patient};
+use crate::domain::bed::{Bed, Use};
+use crate::domain::encounter::{Class, Encounter, Ending, Stay};
+use crate::domain::patient::{Address, Coverage, Name, Patient, Sex};
+use crate::domain::staff::User;
+use crate::kernel::{BedId, EncounterId, Mrn, Timestamp, UserId};
+use crate::projection::Entry;
+
+/// In front of a decimal that is to be written with all its digits: JSON values of the library would lose trailing zeros.
+const DECIMAL: char = '\u{1}';
+
+/// A decimal as it is written.
+pub(super) fn decimal(number: Decimal) -> Value {
+    Value::String(format!("{DECIMAL}{number}"))
+}
+
+/// A resource as text, with its decimals digit by digit.
+pub(super) fn text(resource: &Value) -> String {
+    let text = resource.to_string();
+    let mut parts = text.split("\"\\u0001");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // Only what is nothing but a number is one: no text of ours holds this character.
+        match part.split_once('"').filter(|(number, _)| number.parse::<Decimal>().is_ok()) {
+            Some((number, rest)) => {
+                out.push_str(number);
+                out.push_str(rest);
+            }
+            None => {
+                out.push_str("\"\\u0001");
+                out.push_str(part);
+            }
+        }
+    }
+    out
+}
+
+/// Takes away what is empty: FHIR has no empty elements.
+pub(super) fn full(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept: Map<String, Value> = map.into_iter().map(|(key, value)| (key, full(value))).filter(|(_, value)| !is_empty(value)).collect();
+            Value::Object(kept)
+        }
+        Value::Array(all) => Value::Array(all.into_iter().map(full).filter(|value| !is_empty(value)).collect()),
+        other => other,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(all) => all.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+/// The version of a resource and since when it is so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Version {
+    pub(super) number: u64,
+    pub(super) at: Timestamp,
+}
+
+pub(super) fn meta(version: Option<Version>) -> Value {
+    version.map_or(Value::Null, |version| json!({ "versionId": version.number.to_string(), "lastUpdated": version.at.to_string() }))
+}
+
+pub(super) fn coded(system: &str, code: &str, display: &str) -> Value {
+    json!({ "coding": [{ "system": system, "code": code, "display": display }] })
+}
+
+pub(super) fn reference(kind: &str, id: &str) -> Value {
+    json!({ "reference": format!("{kind}/{id}") })
+}
+
+pub(super) fn of(mrn: &Mrn) -> Value {
+    reference("Patient", &escape(mrn.as_str()))
+}
+
+/// The house, as other resources refer to it.
+#[derive(Debug, Clone)]
+pub(super) struct House {
+    pub(super) name: String,
+    /// The code of the facility, which its systems of numbers begin with.
+    pub(super) facility: String,
+}
+
+impl House {
+    /// The name of a system of numbers of this house.
+    fn system(&self, what: &str) -> String {
+        format!("urn:x-wardd:{}:{what}", escape(&self.facility))
+    }
+
+    fn identifier(&self, what: &str, value: &str) -> Value {
+        json!([{ "system": self.system(what), "value": value }])
+    }
+
+    pub(super) fn reference(&self) -> Value {
+        reference("Organization", &escape(&self.facility))
+    }
+}
+
+fn name(name: &Name, is_temporary: bool) -> Value {
+    let usage = if is_temporary { "temp" } else { "official" };
+    if name == &Name::default() { Value::Null } else { json!({ "use": usage, "family": name.family, "given": name.given }) }
+}
+
+fn address(address: &Address) -> Value {
+    json!({ "line": [address.line], "city": address.city, "state": address.state, "postalCode": address.postal_code, "country": address.country })
+}
+
+fn phones<'a>(phones: impl IntoIterator<Item = &'a String>) -> Value {
+    phones.into_iter().filter(|phone| !phone.trim().is_empty()).map(|phone| json!({ "system": "phone", "value": phone })).collect()
+}
+
+/// A patient's record as it is written under a number; merged ones are linked, not mixed.
+pub(super) fn patient(house: &House, mrn: &Mrn, record: &Patient, version: Option<Version>) -> Value {
+    let known = record.person.clone().unwrap_or_default();
+    let own = json!({ "use": "usual", "type": coded("http://terminology.hl7.org/CodeSystem/v2-0203", "MR", "Medical record number"), "system": house.system("mrn"), "value": mrn.as_str() });
+    let others = known.identifiers.iter().map(|identifier| {
+        json!({ "type": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": identifier.kind }] }, "value": identifier.value, "assigner": { "display": identifier.issuer } })
+    });
+    let contacts =
+        known.contacts.iter().map(|contact| json!({ "relationship": [{ "text": contact.relationship }], "name": name(&contact.name, false), "telecom": phones([&contact.phone]) }));
+    let merged = record.merged.iter().map(|other| json!({ "other": of(other), "type": "replaces" }));
+    let survivor = record.merged_into.iter().map(|other| json!({ "other": of(other), "type": "replaced-by" }));
+    let security = record.restricted.as_ref().map(|_| json!([{ "system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R", "display": "restricted" }]));
+    let mut meta = meta(version);
+    if let (Some(security), Some(map)) = (security, meta.as_object_mut()) {
+        map.insert("security".to_owned(), security);
+    }
+    full(json!({
+        "resourceType": "Patient",
+        "id": escape(mrn.as_str()),
+        "meta": meta,
+        "identifier": std::iter::once(own).chain(others).collect::<Value>(),
+        "active": record.merged_into.is_none(),
+        "name": [name(&known.name, known.is_temporary)],
+        "telecom": phones(&known.phones),
+        "gender": sex(known.sex),
+        "birthDate": known.birth_date.map(|date| date.to_string()),
+        "deceasedDateTime": record.died.map(|at| at.to_string()),
+        "address": known.address.iter().map(address).collect::<Value>(),
+        "contact": contacts.collect::<Value>(),
+        "communication": known.language.iter().map(|language| json!({ "language": { "coding": [{ "system": "urn:ietf:bcp:47", "code": language }] } })).collect::<Value>(),
+        "managingOrganization": house.reference(),
+        "link": merged.chain(survivor).collect::<Value>(),
+    }))
+}
+
+fn sex(sex: Sex) -> &'static str {
+    match sex {
+        Sex::Female => "female",
+        Sex::Male => "male",
+        Sex::Other => "other",
+        Sex::Unknown => "unknown",
+    }
+}
+
+/// Whom to call.
+pub(super) fn related(mrn: &Mrn, record: &Patient) -> Vec<Value> {
+    let contacts = record.person.iter().flat_map(|person| &person.contacts);
+    let one = |(at, contact): (usize, &crate::domain::patient::Contact)| {
+        full(json!({
+            "resourceType": "RelatedPerson",
+            "id": of_patient(mrn.as_str(), &format!("r{at}")),
+            "active": true,
+            "patient": of(mrn),
+            "relationship": [{ "text": contact.relationship }],
+            "name": [name(&contact.name, false)],
+            "telecom": phones([&contact.phone]),
+        }))
+    };
+    contacts.enumerate().map(one).collect()
+}
+
+/// Who pays.
+pub(super) fn coverages(mrn: &Mrn, record: &Patient) -> Vec<Value> {
+    let coverages = record.person.iter().flat_map(|person| &person.coverages);
+    let one = |(at, coverage): (usize, &Coverage)| {
+        let plan = json!({ "type": coded("http://terminology.hl7.org/CodeSystem/coverage-class", "plan", "Plan"), "value": coverage.plan });
+        full(json!({
+            "resourceType": "Coverage",
+            "id": of_patient(mrn.as_str(), &format!("c{at}")),
+            "status": "active",
+            "subscriberId": coverage.member,
+            "beneficiary": of(mrn),
+            "period": { "start": coverage.from.map(|date| date.to_string()), "end": coverage.until.map(|date| date.to_string()) },
+            "payor": [{ "display": coverage.payer }],
+            "class": if coverage.plan.is_empty() { Value::Null } else { json!([plan]) },
+            "order": at + 1,
+        }))
+    };
+    coverages.enumerate().map(one).collect()
+}
+
+pub(super) fn encounter_id(encounter: &EncounterId) -> String {
+    escape(encounter.as_str().strip_prefix("enc_").unwrap_or(encounter.as_str()))
+}
+
+fn class(class: Class) -> Value {
+    let (code, display) = match class {
+        Class::Inpatient | Class::Newborn => ("IMP", "inpatient encounter"),
+        Class::Emergency => ("EMER", "emergency"),
+        Class::Outpatient => ("AMB", "ambulatory"),
+    };
+    json!({ "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code, "display": display })
+}
+
+/// A stay; none for a number without one.
+pub(super) fn encounter(house: &House, id: &EncounterId, state: &Encounter, version: Option<Version>) -> Option<Value> {
+    let place = |bed: &BedId, status: &str| json!({ "location": reference("Location", &escape(bed.as_str())), "status": status });
+    let open = |stay: &Stay, status: &str, end: Option<Timestamp>, location: &str| {
+        let part_of = stay.mother.as_ref().map(|mother| json!({ "display": format!("newborn of {mother}") }));
+        json!({
+            "status": status,
+            "class": class(stay.class),
+            "subject": of(&stay.patient),
+            "participant": part_of.map(|mother| json!([{ "individual": mother }])),
+            "period": { "start": stay.admitted.to_string(), "end": end.map(|end| end.to_string()) },
+            "location": stay.bed.iter().map(|bed| place(bed, location)).collect::<Value>(),
+        })
+    };
+    let mut stay = match state {
+        Encounter::None => return None,
+        Encounter::Planned { patient, class: kind, bed, expected } => json!({
+            "status": "planned",
+            "class": class(*kind),
+            "subject": of(patient),
+            "period": { "start": expected.map(|at| at.to_string()) },
+            "location": bed.iter().map(|bed| place(bed, "reserved")).collect::<Value>(),
+        }),
+        Encounter::Open(stay) if stay.on_leave.is_some() => open(stay, "onleave", None, "active"),
+        Encounter::Open(stay) => open(stay, "in-progress", None, "active"),
+        Encounter::Closed { stay, at, ending: Ending::Cancelled } => open(stay, "cancelled", Some(*at), "completed"),
+        Encounter::Closed { stay, at, ending: Ending::Discharged | Ending::Died } => open(stay, "finished", Some(*at), "completed"),
+    };
+    if let Some(map) = stay.as_object_mut() {
+        map.insert("resourceType".to_owned(), "Encounter".into());
+        map.insert("id".to_owned(), encounter_id(id).into());
+        map.insert("meta".to_owned(), meta(version));
+        map.insert("identifier".to_owned(), house.identifier("visit", id.as_str().strip_prefix("enc_").unwrap_or(id.as_str())));
+        map.insert("serviceProvider".to_owned(), house.reference());
+    }
+    Some(full(stay))
+}
+
+/// The house itself.
+pub(super) fn organization(house: &House) -> Value {
+    full(json!({
+        "resourceType": "Organization",
+        "id": escape(&house.facility),
+        "identifier": house.identifier("facility", &house.facility),
+        "active": true,
+        "type": [coded("http://terminology.hl7.org/CodeSystem/organization-type", "prov", "Healthcare Provider")],
+        "name": house.name,
+    }))
+}
+
+/// A ward.
+pub(super) fn ward(house: &House, ward: &str) -> Value {
+    full(json!({
+        "resourceType": "Location",
+        "id": escape(ward),
+        "identifier": house.identifier("ward", ward),
+        "status": "active",
+        "name": ward,
+        "mode": "instance",
+        "physicalType": coded("http://terminology.hl7.org/CodeSystem/location-physical-type", "wa", "Ward"),
+        "managingOrganization": house.reference(),
+    }))
+}
+
+/// A bed (operational status: HL7 table 0116).
+pub(super) fn bed(house: &House, id: &BedId, bed: &Bed) -> Value {
+    let (code, display) = match (&bed.used, &bed.isolation) {
+        (Use::Occupied { .. }, Some(_)) => ("I", "Isolated"),
+        (Use::Occupied { .. }, None) => ("O", "Occupied"),
+        (Use::Free | Use::Reserved { .. }, _) => ("U", "Unoccupied"),
+        (Use::Cleaning { .. }, _) => ("H", "Housekeeping"),
+        (Use::Blocked { .. }, _) => ("C", "Closed"),
+    };
+    full(json!({
+        "resourceType": "Location",
+        "id": escape(id.as_str()),
+        "identifier": house.identifier("bed", id.as_str()),
+        "status": if code == "C" { "suspended" } else { "active" },
+        "operationalStatus": { "system": "http://terminology.hl7.org/CodeSystem/v2-0116", "code": code, "display": display },
+        "name": id.as_str(),
+        "mode": "instance",
+        "physicalType": coded("http://terminology.hl7.org/CodeSystem/location-physical-type", "bd", "Bed"),
+        "managingOrganization": house.reference(),
+        "partOf": reference("Location", &escape(id.ward())),
+    }))
+}
+
+/// A user who is a person.
+pub(super) fn practitioner(house: &House, id: &UserId, user: &User) -> Value {
+    full(json!({
+        "resourceType": "Practitioner",
+        "id": escape(id.as_str()),
+        "identifier": house.identifier("user", id.as_str()),
+        "active": user.disabled.is_none(),
+        "name": [{ "text": user.name }],
+    }))
+}
+
+/// What they do here, one for each role.
+pub(super) fn roles(house: &House, id: &UserId, user: &User) -> Vec<Value> {
+    let one = |(at, grant): (usize, &crate::domain::staff::Grant)| {
+        let ward = match &grant.scope {
+            crate::domain::rights::Scope::Ward(ward) => json!([reference("Location", &escape(ward.as_str()))]),
+            crate::domain::rights::Scope::House | crate::domain::rights::Scope::Facility(_) => Value::Null,
+        };
+        full(json!({
+            "resourceType": "PractitionerRole",
+            "id": format!("{}.-{at}", escape(id.as_str())),
+            "active": user.disabled.is_none(),
+            "practitioner": reference("Practitioner", &escape(id.as_str())),
+            "organization": house.reference(),
+            "code": [{ "text": grant.role }],
+            "location": ward,
+        }))
+    };
+    user.roles.iter().enumerate().map(one).collect()
+}
+
+/// A device on a line of the house.
+pub(super) fn device(house: &House, id: &str) -> Value {
+    full(json!({
+        "resourceType": "Device",
+        "id": escape(id),
+        "identifier": house.identifier("device", id),
+        "status": "active",
+        "deviceName": [{ "name": id, "type": "user-friendly-name" }],
+        "owner": house.reference(),
+    }))
+}
+
+/// What somebody saw or did (DICOM PS3.15 A.5 and IHE ATNA by the standard's own mapping).
+pub(super) fn audit_event(house: &House, entry: &Entry, patients: &[Mrn]) -> Value {
+    let action = match entry.what.as_str() {
+        "RecordShown" | "LookRefused" => "R",
+        "SignedIn" | "SignedOut" | "SignInFailed" | "GlassBroken" => "E",
+        "PersonRecorded" | "Planned" | "Admitted" | "TestsOrdered" | "NoteWritten" => "C",
+        _ => "U",
+    };
+    let outcome = if entry.what.contains("Refused") || entry.what.contains("Failed") { "4" } else { "0" };
+    let agent = |name: &str, is_requestor: bool| json!({ "name": name, "requestor": is_requestor, "network": entry.place.as_ref().map(|place| json!({ "address": place })) });
+    let agents = [agent(&entry.who, true)].into_iter().chain(entry.witness.iter().map(|witness| agent(witness, false)));
+    let whom = patients.iter().map(|mrn| json!({ "what": of(mrn), "role": { "system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "1", "display": "Patient" } }));
+    let what = json!({ "name": entry.of, "detail": entry.detail.as_ref().map(|detail| json!([{ "type": "event", "valueString": detail.to_string() }])) });
+    full(json!({
+        "resourceType": "AuditEvent",
+        "id": entry.sequence.to_string(),
+        "type": { "system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest", "display": "RESTful Operation" },
+        "subtype": [{ "system": "urn:x-wardd:event", "code": entry.what }],
+        "action": action,
+        "recorded": entry.at.to_string(),
+        "outcome": outcome,
+        "agent": agents.collect::<Value>(),
+        "source": { "observer": house.reference() },
+        "entity": whom.chain(std::iter::once(what)).collect::<Value>(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_keep_their_digits_and_texts_stay_texts() {
+        let value = json!({ "a": decimal("13.40".parse().unwrap()), "b": "13.40", "c": "\u{1}x", "d": [decimal("-0.70".parse().unwrap())] });
+        assert_eq!(text(&value), "{\"a\":13.40,\"b\":\"13.40\",\"c\":\"\\u0001x\",\"d\":[-0.70]}");
+    }
+
+    #[test]
+    fn nothing_is_empty() {
+        let value = full(json!({ "a": null, "b": "", "c": [], "d": [{ "e": "" }, { "f": 1 }], "g": { "h": {} }, "i": false }));
+        assert_eq!(value, json!({ "d": [{ "f": 1 }], "i": false }));
+    }
+}

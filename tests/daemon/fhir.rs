@@ -1,0 +1,230 @@
+//! FHIR through the real binary: every resource is valid by somebody else's validator, searches find what fits, rights hold, merges link.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Site, count, mllp, oru};
+
+const WARD: &str = "[[wards]]\nid = \"ICU\"\nname = \"Intensive care\"\nbeds = [\"1:A\", \"1:B\"]\n";
+
+/// What the validator of the npm package `fhir` (R4 definitions and value sets) finds wrong with resources; unexpected properties are errors.
+fn faults(resources: &[Value]) -> Vec<String> {
+    const PROGRAM: &str = "const { Fhir } = require('fhir/fhir'); const fhir = new Fhir();
+const all = JSON.parse(require('fs').readFileSync(0, 'utf8')); const out = [];
+for (const one of all) for (const message of fhir.validate(one, { errorOnUnexpected: true }).messages)
+  if (message.severity === 'error' || message.severity === 'fatal') out.push(one.resourceType + '/' + one.id + ' ' + message.location + ': ' + message.message);
+console.log(JSON.stringify(out));";
+    let modules = std::env::var("WARDD_PEERS").expect("run tests/run, which installs the validator") + "/node_modules";
+    let mut node = Command::new("node").args(["-e", PROGRAM]).env("NODE_PATH", modules).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    node.stdin.take().unwrap().write_all(json!(resources).to_string().as_bytes()).unwrap();
+    let output = node.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn get(daemon: &Daemon, path: &str) -> Value {
+    let (status, headers, body) = daemon.raw("GET", &format!("/fhir/R4/{path}"), None, "");
+    assert_eq!(status, 200, "{path}: {body}");
+    assert!(headers.to_lowercase().contains("content-type: application/fhir+json"), "{headers}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// The resources of a search.
+fn found(daemon: &Daemon, query: &str) -> Vec<Value> {
+    let bundle = get(daemon, query);
+    assert_eq!((bundle["resourceType"].as_str(), bundle["type"].as_str()), (Some("Bundle"), Some("searchset")));
+    bundle["entry"].as_array().cloned().unwrap_or_default().into_iter().map(|entry| entry["resource"].clone()).collect()
+}
+
+fn done(daemon: &Daemon, path: &str, body: Value) {
+    let (status, answer) = daemon.post(&format!("/api/v1/{path}"), body);
+    assert!(status < 300, "{path}: {answer}");
+}
+
+/// Two numbers of one person with something of everything.
+fn furnish(daemon: &Daemon) {
+    let jane = json!({ "name": { "family": "Doe", "given": ["Jane", "Q"] }, "birth_date": "1980-01-02", "sex": "female", "phones": ["+1 555 123 4567"], "language": "en",
+        "address": { "line": "Main 1", "city": "Town", "postal_code": "12345", "country": "US" }, "identifiers": [{ "kind": "NI", "value": "AB 12", "issuer": "GOV" }],
+        "contacts": [{ "name": { "family": "Doe", "given": ["John"] }, "relationship": "father", "phone": "556" }],
+        "coverages": [{ "payer": "Insurer", "plan": "Gold", "member": "M-1", "from": "2026-01-01", "until": "2026-12-31" }] });
+    done(daemon, "patients", json!({ "mrn": "W_1", "person": jane, "confirm_new": true }));
+    done(daemon, "patients", json!({ "mrn": "2", "person": { "name": { "family": "Doh" }, "birth_date": "1980-01-02" }, "confirm_new": true }));
+    done(daemon, "patients", json!({ "mrn": "3", "person": { "is_temporary": true }, "confirm_new": true }));
+    done(daemon, "patients/W_1/record-allergy", json!({ "allergy": { "substance": "Penicillin G", "category": "medication", "criticality": "high", "reaction": "rash" } }));
+    done(daemon, "patients/2/no-known-allergies", json!({}));
+    done(daemon, "patients/2/plan", json!({ "bed": "ICU:1:B", "expected": "2027-01-01T08:00:00Z", "encounter": "enc_P9" }));
+    done(daemon, "patients/W_1/admit", json!({ "bed": "ICU:1:A", "encounter": "enc_V_7" }));
+    for (action, body) in [
+        ("record-problem", json!({ "code": "E11.9", "text": "Type 2 diabetes", "onset": "2020-05-05", "encounter": "enc_V_7" })),
+        ("record-problem", json!({ "code": "I10", "text": "Hypertension" })),
+        ("record-problem", json!({ "code": "J45", "text": "Asthma" })),
+        ("resolve-problem", json!({ "number": 2 })),
+        ("refute-problem", json!({ "number": 3, "reason": "mixed up" })),
+        (
+            "record-vitals",
+            json!({ "readings": [{ "code": "8867-4", "value": "72", "unit": "/min" }, { "code": "8310-5", "value": "36.60", "unit": "Cel" }], "measured": "2026-11-20T10:00:00Z", "user": "ann" }),
+        ),
+        ("record-vitals", json!({ "readings": [{ "code": "8867-4", "value": "90", "unit": "/min" }], "measured": "2026-11-20T11:00:00Z" })),
+        ("withdraw-reading", json!({ "code": "8867-4", "measured": "2026-11-20T11:00:00Z", "reason": "other patient" })),
+    ] {
+        done(daemon, &format!("patients/W_1/chart/{action}"), body);
+    }
+}
+
+#[test]
+fn every_resource_is_valid_and_reads_as_it_was_searched() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    furnish(&daemon);
+    // A result of the laboratory, by an analyzer.
+    let (status, order) = daemon.post("/api/v1/lab-orders", json!({ "patient": { "mrn": "W_1" }, "tests": ["718-7"] }));
+    assert!(status < 300, "{order}");
+    let accession = order["accession"].as_str().unwrap().to_owned();
+    done(&daemon, &format!("specimens/{accession}/collect"), json!({}));
+    mllp(&mut daemon.connect("feed"), &oru("R1", &accession, "5.80").replace("1001", "W_1")).unwrap();
+    daemon.until("the result", |daemon| found(daemon, "Observation?patient=W.5f1&category=laboratory").len() == 1);
+    let mut all = vec![get(&daemon, "metadata")];
+    for query in [
+        "Patient?family=do",
+        "RelatedPerson?patient=W.5f1",
+        "Coverage?patient=W.5f1",
+        "Encounter?patient=Patient/W.5f1",
+        "Encounter?patient=2",
+        "AllergyIntolerance?patient=W.5f1",
+        "AllergyIntolerance?patient=2",
+        "Condition?patient=W.5f1",
+        "Observation?patient=W.5f1",
+        "Location",
+        "Organization",
+        "Device",
+        "Practitioner",
+        "AuditEvent?patient=W.5f1",
+    ] {
+        let resources = found(&daemon, query);
+        let kind = query.split('?').next().unwrap();
+        assert!(kind == "Practitioner" || !resources.is_empty(), "{query}");
+        for resource in &resources {
+            assert_eq!(resource["resourceType"], kind);
+            let read = get(&daemon, &format!("{kind}/{}", resource["id"].as_str().unwrap()));
+            assert!(kind == "AuditEvent" || read == *resource, "{read} as {resource}");
+        }
+        all.extend(resources);
+        all.push(get(&daemon, query));
+    }
+    all.push(get(&daemon, "Patient/W.5f1/$everything"));
+    all.push(get(&daemon, "Patient/W.5f1/_history"));
+    all.push(get(&daemon, "Encounter/V.5f7/_history"));
+    assert!(all.len() > 40, "{}", all.len());
+    assert_eq!(faults(&all), Vec::<String>::new());
+    // The validator would say so.
+    let mut wrong = all[1].clone();
+    (wrong["gender"], wrong["shoe"]) = ("femle".into(), 43.into());
+    assert_eq!(faults(&[wrong]).len(), 2);
+    // Digits are not lost on the way.
+    let (_, _, text) = daemon.raw("GET", "/fhir/R4/Observation?patient=W.5f1", None, "");
+    assert!(text.contains("\"value\":36.60") && text.contains("\"value\":5.80"), "{text}");
+}
+
+#[test]
+fn searches_pages_includes_and_versions() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    furnish(&daemon);
+    for (query, expected) in [
+        ("Patient?identifier=W_1", 1),
+        ("Patient?identifier=urn:x-wardd:TEST:mrn|W_1", 1),
+        ("Patient?identifier=urn:x-wardd:OTHER:mrn|W_1", 0),
+        ("Patient?birthdate=1980-01-02", 2),
+        ("Patient?birthdate=1980-01-02&family=doh", 1),
+        ("Patient?_id=W.5f1,2", 2),
+        ("Patient?name=jane&gender=male", 0),
+        ("Condition?patient=W.5f1&clinical-status=active", 1),
+        ("Condition?patient=W.5f1&code=http://hl7.org/fhir/sid/icd-10%7CI10", 1),
+        ("Condition?patient=W.5f1&encounter=V.5f7", 1),
+        ("Observation?patient=W.5f1&code=8867-4", 2),
+        ("Observation?patient=W.5f1&code=8867-4&status=final", 1),
+        ("Observation?patient=W.5f1&date=ge2026-11-20T10:30:00Z", 1),
+        ("Observation?patient=W.5f1&category=laboratory", 0),
+        ("Encounter?patient=W.5f1&status=in-progress&class=IMP", 1),
+        ("Location?operational-status=O", 1),
+        ("Location?partof=ICU&_count=1", 1),
+        ("Location?name=icu:1", 2),
+    ] {
+        assert_eq!(found(&daemon, query).len(), expected, "{query}");
+    }
+    let newest = found(&daemon, "Observation?patient=W.5f1&code=8867-4&_sort=-date");
+    assert_eq!((newest[0]["status"].as_str(), newest[1]["status"].as_str()), (Some("entered-in-error"), Some("final")));
+    // Page by page by the links alone.
+    let (mut next, mut seen) = (Some("Location?_count=2&name:contains=:".to_owned()), Vec::new());
+    while let Some(query) = next {
+        let page = get(&daemon, &query);
+        seen.extend(page["entry"].as_array().unwrap().iter().map(|entry| entry["fullUrl"].to_string()));
+        next = page["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next").map(|link| link["url"].as_str().unwrap()["/fhir/R4/".len()..].to_owned());
+    }
+    let total = get(&daemon, "Location?name:contains=:")["total"].as_u64().unwrap();
+    assert_eq!((seen.len() as u64, seen.iter().collect::<std::collections::BTreeSet<_>>().len() as u64), (total, total));
+    let bundle = get(&daemon, "Encounter?patient=W.5f1&_include=Encounter:patient&_include=Encounter:location");
+    let modes: Vec<&str> = bundle["entry"].as_array().unwrap().iter().map(|entry| entry["search"]["mode"].as_str().unwrap()).collect();
+    assert_eq!((modes, bundle["total"].as_u64()), (vec!["match", "include", "include"], Some(1)));
+    // A form leaves no name in the address.
+    let form = |body: &str| {
+        let (status, text) = daemon.form("/fhir/R4/Patient/_search", body);
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()["total"].as_u64()
+    };
+    assert_eq!(form("family=doe&birthdate=1980"), Some(1));
+    // Versions, and a merge.
+    assert_eq!(get(&daemon, "Patient/W.5f1")["meta"]["versionId"], get(&daemon, "Patient/W.5f1/_history")["entry"][0]["resource"]["meta"]["versionId"]);
+    done(&daemon, "patients/W_1/merge", json!({ "with": "2" }));
+    daemon.until("the merge", |daemon| get(daemon, "Patient/2")["active"] == false);
+    assert_eq!(get(&daemon, "Patient/2")["link"][0], json!({ "other": { "reference": "Patient/W.5f1" }, "type": "replaced-by" }));
+    assert_eq!(get(&daemon, "Patient/W.5f1")["link"][0], json!({ "other": { "reference": "Patient/2" }, "type": "replaces" }));
+    assert_eq!(get(&daemon, "Patient/2/_history/1")["active"], true);
+    assert_eq!(found(&daemon, "AllergyIntolerance?patient=W.5f1").len(), 2, "both numbers' are the person's");
+    assert_eq!(found(&daemon, "Encounter?patient=2").len(), 2);
+}
+
+#[test]
+fn errors_are_outcomes_that_name_the_place_and_nobody_reads_what_is_not_theirs() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    furnish(&daemon);
+    for (path, status, code, place) in [
+        ("Patient/nobody", 404, "not-found", None),
+        ("Patient/a%20b", 400, "invalid", None),
+        ("Shoe", 404, "not-found", None),
+        ("Shoe/1", 404, "not-found", None),
+        ("Patient", 400, "too-costly", None),
+        ("Observation", 400, "too-costly", None),
+        ("Patient?shoe=43", 400, "invalid", Some("http.shoe")),
+        ("Patient?birthdate=tomorrow", 400, "invalid", Some("http.birthdate")),
+        ("Condition/W.5f1.-p1/_history", 405, "not-supported", None),
+        ("Encounter/V.5f7/_history/99", 404, "not-found", None),
+        ("Observation/W.5f1.-v1-0", 404, "not-found", None),
+        ("AuditEvent/x", 404, "not-found", None),
+        ("Encounter/V.5f7/$everything", 404, "not-found", None),
+    ] {
+        let (found, _, body) = daemon.raw("GET", &format!("/fhir/R4/{path}"), None, "");
+        let outcome: Value = serde_json::from_str(&body).unwrap();
+        let issue = &outcome["issue"][0];
+        assert_eq!(
+            (found, outcome["resourceType"].as_str(), issue["code"].as_str(), issue["expression"][0].as_str()),
+            (status, Some("OperationOutcome"), Some(code), place),
+            "{path}: {body}"
+        );
+        assert_eq!(faults(&[outcome]), Vec::<String>::new(), "{path}");
+    }
+    assert_eq!(daemon.raw("DELETE", "/fhir/R4/Patient/2", None, "").0, 405);
+    daemon.terminate();
+    assert!(count(&site.events(), "RecordShown") == 0, "in an open house nobody is known");
+    // A house that asks: nothing but what can be asked is told to strangers.
+    let closed = Site::with("", "[access]\n");
+    let daemon = closed.start();
+    assert_eq!(daemon.raw("GET", "/fhir/R4/metadata", None, "").0, 200);
+    for path in ["Patient/2", "Patient?family=doe", "Location", "AuditEvent?patient=2", "Patient/2/$everything"] {
+        let (status, _, body) = daemon.raw("GET", &format!("/fhir/R4/{path}"), None, "");
+        assert!(status == 401 && body.contains("\"code\":\"login\""), "{path}: {status} {body}");
+    }
+}
