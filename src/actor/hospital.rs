@@ -20,13 +20,14 @@ use crate::domain::cabinet::{self, Cabinet};
 use crate::domain::census::{Command, Policy};
 use crate::domain::quarantine::{Item, Reason};
 use crate::domain::record_numbers::RecordNumbers;
+use crate::domain::schedule::Schedule;
 use crate::domain::specimen::{self, Specimen};
 use crate::domain::staff::{self, Staff};
 use crate::domain::user::User;
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::views::Views;
 use crate::journal::{Log, NewEvent};
-use crate::kernel::{Accession, BedId, CabinetId, DeviceId, Loinc, UserId, WardId, limits};
+use crate::kernel::{Accession, BedId, CabinetId, DeviceId, Loinc, ScheduleId, UserId, WardId, limits};
 use crate::routing::Routed;
 
 pub use charging::Charging;
@@ -161,6 +162,7 @@ pub struct Hospital {
     accessions: KeeperPort<Accessions>,
     record_numbers: KeeperPort<RecordNumbers>,
     staff: KeeperPort<Staff>,
+    schedules: KeeperPort<Schedule>,
     users: KeeperPort<User>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
@@ -208,6 +210,8 @@ impl Hospital {
         children.push(child);
         let (child, staff) = keeper::<Staff>("staff", &log, 1);
         children.push(child);
+        let (child, schedules) = keeper::<Schedule>("schedules", &log, limits::KEEPER_STREAMS);
+        children.push(child);
         let (child, users) = keeper::<User>("users", &log, limits::KEEPER_STREAMS);
         children.push(child);
         let (child, accessions) = keeper::<Accessions>("accession numbers", &log, 1);
@@ -222,7 +226,7 @@ impl Hospital {
         }
         let failed = |error: ractor::SpawnErr| StartError { name: "hospital".to_owned(), why: error.to_string() };
         let (root, _) = Actor::spawn(None, Supervisor, children).await.map_err(failed)?;
-        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, users, devices, layout, root })
+        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, schedules, users, devices, layout, root })
     }
 
     /// What the hospital consists of.
@@ -296,6 +300,11 @@ impl Hospital {
     /// Changes who the users are.
     pub async fn staff(&self, command: crate::domain::staff::Command, origin: Origin) -> Outcome {
         Self::outcome(Some(&self.staff), staff::STREAM.to_owned(), command, origin).await
+    }
+
+    /// Asks a schedule.
+    pub async fn schedule(&self, schedule: &ScheduleId, command: crate::domain::schedule::Command, origin: Origin) -> Outcome {
+        Self::outcome(Some(&self.schedules), schedule.to_string(), command, origin).await
     }
 
     /// Asks about one user's sign-ins and emergencies.

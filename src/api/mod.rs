@@ -28,6 +28,7 @@ mod patients;
 mod problem;
 mod quarantine;
 mod router;
+mod schedules;
 mod server;
 mod session;
 mod state;

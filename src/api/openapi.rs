@@ -3,7 +3,7 @@
 use axum::Json;
 use utoipa::OpenApi;
 
-use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, patients, quarantine, session, users, wristbands};
+use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, patients, quarantine, schedules, session, users, wristbands};
 
 /// The document's root.
 #[derive(OpenApi)]
@@ -29,6 +29,11 @@ use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, pat
         patients::act,
         patients::encounter,
         wristbands::print,
+        schedules::list,
+        schedules::show,
+        schedules::make,
+        schedules::act,
+        schedules::of,
         chart::show,
         chart::measurements,
         chart::act,

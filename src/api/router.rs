@@ -11,7 +11,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, lab, ledger, login, openapi, own, page, patients, quarantine, session, users, wristbands,
+    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, lab, ledger, login, openapi, own, page, patients, quarantine, schedules, session, users,
+    wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -38,6 +39,10 @@ pub fn router(api: Api) -> Router {
         .route("/patients/{mrn}/vitals", get(chart::measurements))
         .route("/patients/{mrn}/chart/{action}", post(chart::act))
         .route("/alerts", get(chart::open_alerts))
+        .route("/patients/{mrn}/appointments", get(schedules::of))
+        .route("/schedules", get(schedules::list).post(schedules::make))
+        .route("/schedules/{schedule}", get(schedules::show))
+        .route("/schedules/{schedule}/{action}", post(schedules::act))
         .route("/encounters/{encounter}", get(patients::encounter))
         .route("/accounts", get(ledger::list))
         .route("/accounts/{mrn}", get(ledger::show))

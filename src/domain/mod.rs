@@ -18,6 +18,7 @@ pub mod patient;
 pub mod quarantine;
 pub mod record_numbers;
 pub mod rights;
+pub mod schedule;
 pub mod specimen;
 pub mod staff;
 pub mod user;

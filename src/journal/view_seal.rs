@@ -7,8 +7,20 @@ use super::keyring::{KeyError, NONCE_BYTES, Nonces};
 use super::{KeyRing, views::ViewsError};
 
 /// Rows whose names hold an identifier of a patient: accounts, patients, visits, tags (a wristband is one), snapshots of any.
-const NAMED_AFTER_PATIENTS: &[&str] =
-    &["row/account/", "row/band/", "row/chart/", "row/encounter/", "row/links/", "row/patient/", "row/tag/", "row/tag-band/", "row/trail/", "row/vitals/", "snapshot/"];
+const NAMED_AFTER_PATIENTS: &[&str] = &[
+    "row/account/",
+    "row/band/",
+    "row/booked/",
+    "row/chart/",
+    "row/encounter/",
+    "row/links/",
+    "row/patient/",
+    "row/tag/",
+    "row/tag-band/",
+    "row/trail/",
+    "row/vitals/",
+    "snapshot/",
+];
 /// Bytes of the keyed hash that stand in a row's name.
 const HASH_BYTES: usize = 16;
 

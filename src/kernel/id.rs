@@ -94,6 +94,8 @@ identity!(/// A specimen's accession number, as printed on the tube. Our own end
     Accession, "accession", check_key);
 identity!(/// A user: somebody with a name to sign in with, or a program with tokens; lower case.
     UserId, "user", check_user);
+identity!(/// A schedule: of a practitioner, a room or a device.
+    ScheduleId, "schedule", check_key);
 identity!(/// A patient's account: `acc_` and the medical record number.
     AccountId, "account", check_account);
 
@@ -249,11 +251,13 @@ pub enum StreamKind {
     Chart,
     /// A patient's vital signs, fluids and alerts.
     Vitals,
+    /// Sessions and appointments of a practitioner, a room or a device.
+    Schedule,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 13] = [
+    pub const ALL: [StreamKind; 14] = [
         StreamKind::Bed,
         StreamKind::Specimen,
         StreamKind::Cabinet,
@@ -267,6 +271,7 @@ impl StreamKind {
         StreamKind::Access,
         StreamKind::Chart,
         StreamKind::Vitals,
+        StreamKind::Schedule,
     ];
 
     /// The word that stands before the slash of a stream id.
@@ -285,6 +290,7 @@ impl StreamKind {
             StreamKind::Access => "access",
             StreamKind::Chart => "chart",
             StreamKind::Vitals => "vitals",
+            StreamKind::Schedule => "schedule",
         }
     }
 }

@@ -159,6 +159,7 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Access => "access",
             StreamKind::Chart => "chart",
             StreamKind::Vitals => "vitals",
+            StreamKind::Schedule => "schedule",
         };
         format!("{part} {}", stored.event.kind)
     })

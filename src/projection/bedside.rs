@@ -51,7 +51,7 @@ pub struct Measurement {
     pub event: serde_json::Value,
 }
 
-fn apply<A: Folded>(rows: &Rows, kind: &str, key: &str, sequence: u64, event: &A::Event) -> Option<A> {
+pub(super) fn apply<A: Folded>(rows: &Rows, kind: &str, key: &str, sequence: u64, event: &A::Event) -> Option<A> {
     let mut now = None;
     rows.update(kind, key, |row: Option<StateRow<A>>| {
         let mut row = row.unwrap_or_else(|| StateRow { sequence: 0, state: A::default() });
@@ -67,6 +67,16 @@ fn apply<A: Folded>(rows: &Rows, kind: &str, key: &str, sequence: u64, event: &A
 }
 
 impl Rows {
+    /// A folded state; as it begins when there is none.
+    pub(super) fn state<A: Folded>(&self, kind: &str, key: &str) -> A {
+        self.get::<StateRow<A>>(kind, key).map(|row| row.state).unwrap_or_default()
+    }
+
+    /// All folded states of a kind.
+    pub(super) fn states<A: Folded>(&self, kind: &str) -> Vec<(String, A)> {
+        self.list::<StateRow<A>>(kind, "", usize::MAX).into_iter().map(|(key, row)| (key, row.state)).collect()
+    }
+
     pub(super) fn chart_changed(&self, key: &str, sequence: u64, event: &crate::domain::chart::Event) {
         apply::<Chart>(self, "chart", key, sequence, event);
     }
@@ -80,12 +90,12 @@ impl Rows {
 
     /// What is written under a number.
     pub fn chart(&self, mrn: &Mrn) -> Chart {
-        self.get::<StateRow<Chart>>("chart", mrn.as_str()).map(|row| row.state).unwrap_or_default()
+        self.state("chart", mrn.as_str())
     }
 
     /// What was measured of a number.
     pub fn vitals(&self, mrn: &Mrn) -> Vitals {
-        self.get::<StateRow<Vitals>>("vitals", mrn.as_str()).map(|row| row.state).unwrap_or_default()
+        self.state("vitals", mrn.as_str())
     }
 
     /// All open alerts.

@@ -12,6 +12,7 @@ mod people;
 mod person;
 mod projector;
 mod rows;
+mod schedules;
 mod trail;
 
 pub use bedside::{Measurement, OpenAlert};

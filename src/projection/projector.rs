@@ -112,6 +112,7 @@ impl Projector {
             StreamKind::User => read(payload).into_iter().for_each(|found| self.rows.emergency(key, found)),
             StreamKind::Chart => read(payload).into_iter().for_each(|found| self.rows.chart_changed(key, event.sequence, &found)),
             StreamKind::Vitals => read(payload).into_iter().for_each(|found| self.rows.vitals_changed(key, event.sequence, &found)),
+            StreamKind::Schedule => read(payload).into_iter().for_each(|found| self.rows.schedule_changed(key, event.sequence, &found)),
             StreamKind::Device | StreamKind::Hospital | StreamKind::Access => {}
         }
         Ok(())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::Rows;
 use crate::domain::user::{self, Emergency};
-use crate::domain::{cabinet, disclosure, encounter, specimen, staff};
+use crate::domain::{cabinet, disclosure, encounter, schedule, specimen, staff};
 use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
 
@@ -73,6 +73,10 @@ fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
         },
         StreamKind::Cabinet => match serde_json::from_str(payload) {
             Ok(cabinet::Event::Vended { patient, .. }) => vec![patient],
+            _ => Vec::new(),
+        },
+        StreamKind::Schedule => match serde_json::from_str(payload) {
+            Ok(schedule::Event::AppointmentBooked { patient, .. } | schedule::Event::WalkInTaken { patient, .. }) => vec![patient],
             _ => Vec::new(),
         },
         _ => Vec::new(),

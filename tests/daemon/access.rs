@@ -153,6 +153,9 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("/api/v1/patients/77/chart", "patient.view"),
         ("/api/v1/patients/77/vitals", "patient.view"),
         ("/api/v1/alerts", "vitals.take-alerts"),
+        ("/api/v1/patients/77/appointments", "schedule.view"),
+        ("/api/v1/schedules", "schedule.view"),
+        ("/api/v1/schedules/DR-A", "schedule.view"),
         ("/api/v1/encounters/enc_7", "patient.view"),
         ("/api/v1/accounts", "account.view"),
         ("/api/v1/accounts/77", "account.view"),
@@ -226,6 +229,23 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         all.push(("POST", format!("/api/v1/patients/77/chart/{action}"), Some(body), permission));
     }
     all.push(("POST", "/api/v1/patients/77/print-wristband".to_owned(), Some(json!({})), "patient.print-wristband"));
+    let of_schedule = json!({ "number": 1, "patient": "77", "start": "2026-01-01T00:00:00Z", "from": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", "reason": "r" });
+    for (action, permission) in [
+        ("open", "schedule.manage"),
+        ("close", "schedule.manage"),
+        ("reopen", "schedule.manage"),
+        ("book", "schedule.book"),
+        ("move", "schedule.book"),
+        ("cancel", "schedule.book"),
+        ("miss", "schedule.call"),
+        ("check-in", "schedule.call"),
+        ("walk-in", "schedule.call"),
+        ("call-next", "schedule.call"),
+        ("fulfil", "schedule.call"),
+    ] {
+        all.push(("POST", format!("/api/v1/schedules/DR-A/{action}"), Some(of_schedule.clone()), permission));
+    }
+    all.push(("POST", "/api/v1/schedules".to_owned(), Some(json!({ "schedule": "DR-B", "name": "x", "of": "room" })), "schedule.manage"));
     for (clearance, permission) in [("nursing", "stay.clear-nursing"), ("pharmacy", "stay.clear-pharmacy"), ("billing", "stay.clear-billing")] {
         all.push(("POST", "/api/v1/patients/77/clear".to_owned(), Some(json!({ "clearance": clearance })), permission));
     }
@@ -281,7 +301,7 @@ fn template(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         ["", "api", "v1", kind, _] if !matches!(*kind, "me") => format!("/api/v1/{kind}/{{}}"),
-        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband")] => format!("/api/v1/patients/{{}}/{part}"),
+        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments")] => format!("/api/v1/patients/{{}}/{part}"),
         ["", "api", "v1", "patients", _, "chart", _] => "/api/v1/patients/{}/chart/{}".to_owned(),
         ["", "api", "v1", kind, _, _] => format!("/api/v1/{kind}/{{}}/{{}}"),
         _ => path.to_owned(),

@@ -71,6 +71,14 @@ fn furnish(daemon: &Daemon) {
     ] {
         done(daemon, &format!("patients/W_1/chart/{action}"), body);
     }
+    let now = jiff::Timestamp::now().as_second();
+    let at = |minutes: i64| jiff::Timestamp::from_second(now + minutes * 60).unwrap().to_string();
+    let start = at(60);
+    done(daemon, "schedules", json!({ "schedule": "DR_A", "name": "Dr Adams", "of": "practitioner" }));
+    done(daemon, "schedules/DR_A/open", json!({ "sessions": [{ "from": start, "until": at(150), "slot_minutes": 30 }] }));
+    done(daemon, "schedules/DR_A/book", json!({ "patient": "W_1", "start": start, "reason": "check" }));
+    done(daemon, "schedules/DR_A/book", json!({ "patient": "2", "start": at(90) }));
+    done(daemon, "schedules/DR_A/cancel", json!({ "number": 2, "reason": "ill" }));
 }
 
 #[test]
@@ -100,6 +108,10 @@ fn every_resource_is_valid_and_reads_as_it_was_searched() {
         "Organization",
         "Device",
         "Practitioner",
+        "Schedule",
+        "Slot?status=free",
+        "Slot?status=busy",
+        "Appointment?patient=W.5f1",
         "AuditEvent?patient=W.5f1",
     ] {
         let resources = found(&daemon, query);

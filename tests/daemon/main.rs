@@ -15,6 +15,7 @@ mod monitoring;
 mod operator;
 mod patients;
 mod peers;
+mod schedules;
 mod serial;
 mod simulation;
 mod tls;

@@ -7,16 +7,18 @@ use serde_json::Value;
 use super::id::{patient_of, unescape};
 use super::resources::{House, Version};
 use super::search::{Asked, WHOSE};
-use super::{Kind, clinical, resources};
+use super::{Kind, clinical, resources, scheduling};
 use crate::access::{Allowed, Who};
 use crate::api::audit;
 use crate::api::command::parse;
 use crate::api::patients::now;
 use crate::api::problem::Problem;
+use crate::api::schedules;
 use crate::api::state::Api;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
 use crate::domain::rights::{Permission, Subject};
+use crate::domain::schedule::Schedule;
 use crate::domain::staff;
 use crate::domain::vitals::Reading;
 use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
@@ -24,6 +26,8 @@ use crate::projection::{BedRow, EncounterRow, PatientRow, Search, SpecimenRow};
 
 /// Measurements of vital signs that one search looks through, the newest first; older ones are in `/api/v1/patients/{mrn}/vitals`.
 const MEASUREMENTS: usize = 2_000;
+/// Slots are looked for until so long from now.
+const SLOTS_SECONDS: i64 = 28 * 24 * 3_600;
 /// Entries of an audit that one search looks through.
 const ENTRIES: usize = 2_000;
 
@@ -160,7 +164,9 @@ fn of_number(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Vec<Value>, 
             }
             found
         }
-        Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device | Kind::AuditEvent => Vec::new(),
+        Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device | Kind::Schedule | Kind::Slot | Kind::Appointment | Kind::AuditEvent => {
+            Vec::new()
+        }
     })
 }
 
@@ -249,6 +255,25 @@ fn of_house(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
     }
 }
 
+/// Schedules, their slots of the next four weeks, or the appointments of a patient.
+fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathered, Problem> {
+    let allowed = api.may(who, Permission::ViewSchedules)?;
+    let now = api.clock.now();
+    let all = || api.rows.schedules().into_iter();
+    let found = match kind {
+        Kind::Schedule => all().map(|(id, state)| scheduling::schedule(&house(api), &id, &state)).collect(),
+        Kind::Slot => {
+            let of = |(id, state): (String, Schedule)| schedules::slots(&state, now, now.plus_seconds(SLOTS_SECONDS)).into_iter().map(move |slot| scheduling::slot(&id, &slot));
+            all().flat_map(of).collect()
+        }
+        _ => {
+            let known = patients.iter().filter(|mrn| schedules::may_know(api, who, mrn));
+            known.flat_map(|mrn| schedules::of_patient(api, mrn)).filter_map(|booked| scheduling::appointment(&booked)).collect()
+        }
+    };
+    Ok(Gathered::of(allowed, found, patients.iter().cloned()))
+}
+
 /// Everything that a search may choose from.
 pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) -> Result<Gathered, Problem> {
     match kind {
@@ -269,6 +294,13 @@ pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) 
             }
         }
         Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device => of_house(api, who, kind),
+        Kind::Schedule | Kind::Slot => scheduled(api, who, kind, &[]),
+        Kind::Appointment => match asked.all("patient").map(number).collect::<Result<Vec<_>, _>>()? {
+            none if none.is_empty() => {
+                Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", "say whose: patient=… (a search for appointments of everybody is not answered)"))
+            }
+            patients => scheduled(api, who, kind, &patients),
+        },
         Kind::AuditEvent => audit_events(api, who, asked),
     }
 }
@@ -292,6 +324,13 @@ pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Ga
             let mrn: Mrn = patient_of(id).and_then(|mrn| mrn.parse().ok()).ok_or_else(missing)?;
             let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
             Gathered::of(allowed, of_number(api, who, kind, &mrn)?, [mrn])
+        }
+        Kind::Schedule | Kind::Slot => scheduled(api, who, kind, &[])?,
+        Kind::Appointment => {
+            let (schedule, at) = id.rsplit_once(".-").ok_or_else(missing)?;
+            let schedule = unescape(schedule).and_then(|schedule| schedule.parse().ok()).ok_or_else(missing)?;
+            let patient = at.parse().ok().and_then(|at: u32| Some(api.rows.schedule(&schedule).appointments.get(&at)?.patient.clone()));
+            scheduled(api, who, kind, &[patient.ok_or_else(missing)?])?
         }
         Kind::AuditEvent => {
             let allowed = api.may_with(who, Permission::ViewAudit, &Subject::House)?;

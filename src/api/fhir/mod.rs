@@ -11,6 +11,7 @@ mod handlers;
 mod id;
 mod outcome;
 mod resources;
+mod scheduling;
 mod search;
 
 use axum::Router;
@@ -41,11 +42,14 @@ pub(super) enum Kind {
     Observation,
     Coverage,
     Device,
+    Schedule,
+    Slot,
+    Appointment,
     AuditEvent,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 13] = [
+    pub(super) const ALL: [Kind; 16] = [
         Kind::Patient,
         Kind::RelatedPerson,
         Kind::Practitioner,
@@ -58,6 +62,9 @@ impl Kind {
         Kind::Observation,
         Kind::Coverage,
         Kind::Device,
+        Kind::Schedule,
+        Kind::Slot,
+        Kind::Appointment,
         Kind::AuditEvent,
     ];
 
@@ -76,6 +83,9 @@ impl Kind {
             Kind::Observation => "Observation",
             Kind::Coverage => "Coverage",
             Kind::Device => "Device",
+            Kind::Schedule => "Schedule",
+            Kind::Slot => "Slot",
+            Kind::Appointment => "Appointment",
             Kind::AuditEvent => "AuditEvent",
         }
     }

@@ -99,7 +99,7 @@ impl House {
         format!("urn:x-wardd:{}:{what}", escape(&self.facility))
     }
 
-    fn identifier(&self, what: &str, value: &str) -> Value {
+    pub(super) fn identifier(&self, what: &str, value: &str) -> Value {
         json!([{ "system": self.system(what), "value": value }])
     }
 

@@ -114,6 +114,14 @@ const ROLE: &[Parameter] = &[
 ];
 const ORGANIZATION: &[Parameter] = &[parameter("identifier", Token, &["identifier"]), parameter("name", Text, &["name"])];
 const DEVICE: &[Parameter] = &[parameter("identifier", Token, &["identifier"]), parameter("status", Token, &["status"]), parameter("device-name", Text, &["deviceName.name"])];
+const SCHEDULE: &[Parameter] = &[parameter("identifier", Token, &["identifier"]), parameter("active", Token, &["active"])];
+const SLOT: &[Parameter] = &[parameter("schedule", Reference, &["schedule"]), parameter("start", Date, &["start"]), parameter("status", Token, &["status"])];
+const APPOINTMENT: &[Parameter] = &[
+    parameter("patient", Reference, &["participant.actor"]),
+    parameter("date", Date, &["start"]),
+    parameter("status", Token, &["status"]),
+    parameter("slot", Reference, &["slot"]),
+];
 const AUDIT: &[Parameter] = &[
     parameter("patient", Reference, &["entity.what"]),
     parameter("date", Date, &["recorded"]),
@@ -140,6 +148,9 @@ pub(super) fn parameters(kind: Kind) -> &'static [Parameter] {
         Kind::Observation => OBSERVATION,
         Kind::Coverage => COVERAGE,
         Kind::Device => DEVICE,
+        Kind::Schedule => SCHEDULE,
+        Kind::Slot => SLOT,
+        Kind::Appointment => APPOINTMENT,
         Kind::AuditEvent => AUDIT,
     }
 }

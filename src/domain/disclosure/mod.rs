@@ -33,6 +33,8 @@ pub enum Record {
     Audit,
     /// Resources of FHIR.
     Fhir,
+    /// Who is booked when.
+    Schedule,
 }
 
 /// What may have happened.

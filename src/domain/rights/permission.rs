@@ -71,6 +71,16 @@ permissions! {
     Discharge = "stay.discharge",
     /// Record a death, and withdraw it.
     RecordDeath = "stay.record-death",
+    /// See schedules and who is booked.
+    ViewSchedules = "schedule.view",
+    /// Make schedules, open sessions, close times.
+    ManageSchedules = "schedule.manage",
+    /// Book, move and cancel appointments.
+    Book = "schedule.book",
+    /// Take more than the places of a slot.
+    Overbook = "schedule.overbook",
+    /// Say who has come or has not, and call whoever waits.
+    CallPatients = "schedule.call",
     /// See beds and who lies in them.
     ViewBeds = "bed.view",
     /// Say that a bed is clean.

@@ -1,0 +1,412 @@
+//! A schedule: when a practitioner, a room or a device can be had, who is booked, and who waits to be called.
+//!
+//! **Invariant**: a slot never holds more than its places, nor with overbooking more than the session allows: one schedule, one writer.
+//! **Invariant**: a token is given once a session, and called in its order.
+
+mod command;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use command::{Command, Opening, Rejection};
+
+use super::Folded;
+use crate::kernel::{EncounterId, Mrn, StreamKind, Timestamp};
+
+/// What is over for so long is not kept in memory; it stands in the log.
+const KEPT_SECONDS: i64 = 7 * 24 * 3_600;
+
+/// What a schedule is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Of {
+    /// Somebody who treats.
+    Practitioner,
+    /// A room.
+    Room,
+    /// A device.
+    Device,
+}
+
+/// A time in which there are slots.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its number in the schedule, from 1.
+    pub number: u32,
+    /// When it begins.
+    pub from: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+    /// How long a slot is.
+    pub slot_minutes: u32,
+    /// How many are booked into one slot.
+    pub places: u32,
+    /// How many more, by whoever may overbook.
+    pub overbooking: u32,
+    /// How many may come without an appointment.
+    pub walk_ins: u32,
+    /// Tokens that were given.
+    pub tokens: u32,
+}
+
+impl Session {
+    /// The length of a slot in seconds.
+    fn slot_seconds(&self) -> i64 {
+        i64::from(self.slot_minutes) * 60
+    }
+
+    /// The beginnings of its slots: only whole slots count.
+    pub fn slots(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let count = self.until.seconds_since(self.from) / self.slot_seconds();
+        (0..count).map(|slot| self.from.plus_seconds(slot * self.slot_seconds()))
+    }
+
+    /// When a slot ends.
+    pub fn end_of(&self, start: Timestamp) -> Timestamp {
+        start.plus_seconds(self.slot_seconds())
+    }
+}
+
+/// A time in which nothing can be had: leave, a holiday, a repair.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closure {
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+impl Closure {
+    fn meets(&self, from: Timestamp, until: Timestamp) -> bool {
+        self.from < until && from < self.until
+    }
+}
+
+/// How an appointment stands (FHIR Appointment.status).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "status")]
+pub enum Standing {
+    /// The patient is expected.
+    Booked,
+    /// The patient is here and waits.
+    Waiting {
+        /// The token to be called by.
+        token: u32,
+        /// The visit.
+        encounter: EncounterId,
+    },
+    /// The patient was called.
+    Called {
+        /// The token.
+        token: u32,
+        /// The visit.
+        encounter: EncounterId,
+    },
+    /// It is over.
+    Fulfilled,
+    /// The patient did not come.
+    NoShow,
+    /// It does not take place.
+    Cancelled {
+        /// Why.
+        why: String,
+    },
+}
+
+impl Standing {
+    /// Whether it takes a place in its slot.
+    pub fn is_taking_a_place(&self) -> bool {
+        !matches!(self, Standing::Cancelled { .. } | Standing::NoShow)
+    }
+}
+
+/// An appointment, or a visit without one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Appointment {
+    /// Its number in the schedule, from 1.
+    pub number: u32,
+    /// Who.
+    pub patient: Mrn,
+    /// In which session.
+    pub session: u32,
+    /// The beginning of the slot; none for somebody who came without an appointment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    /// What for.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Whether it needs another time: a closure came after it was booked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_rebooking: bool,
+    /// How it stands.
+    #[serde(flatten)]
+    pub standing: Standing,
+}
+
+/// The state of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Schedule {
+    /// What people call it; empty while there is none.
+    pub name: String,
+    /// What it is of.
+    pub of: Option<Of>,
+    /// Sessions by their numbers.
+    pub sessions: BTreeMap<u32, Session>,
+    /// How many there were.
+    pub session_count: u32,
+    /// When nothing can be had.
+    pub closures: Vec<Closure>,
+    /// Appointments by their numbers.
+    pub appointments: BTreeMap<u32, Appointment>,
+    /// How many there were.
+    pub appointment_count: u32,
+}
+
+/// What may have happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// There is a schedule.
+    ScheduleMade {
+        /// What people call it.
+        name: String,
+        /// What it is of.
+        of: Of,
+        /// When.
+        at: Timestamp,
+    },
+    /// A session can be booked.
+    SessionOpened {
+        /// Which.
+        session: Session,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nothing can be had for a time.
+    Closed {
+        /// When and why.
+        #[serde(flatten)]
+        closure: Closure,
+        /// Appointments in that time.
+        meets: Vec<u32>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A closure does not hold any more.
+    Reopened {
+        /// Its beginning.
+        from: Timestamp,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody is expected.
+    AppointmentBooked {
+        /// Its number.
+        number: u32,
+        /// Who.
+        patient: Mrn,
+        /// In which session.
+        session: u32,
+        /// The slot.
+        start: Timestamp,
+        /// What for.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// Whether it takes more than the places.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_overbooked: bool,
+        /// When.
+        at: Timestamp,
+    },
+    /// It has another time.
+    AppointmentMoved {
+        /// Which.
+        number: u32,
+        /// In which session.
+        session: u32,
+        /// The slot.
+        start: Timestamp,
+        /// When.
+        at: Timestamp,
+    },
+    /// It does not take place.
+    AppointmentCancelled {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient did not come.
+    PatientMissed {
+        /// Which.
+        number: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient is here.
+    PatientArrived {
+        /// Which.
+        number: u32,
+        /// The token to be called by.
+        token: u32,
+        /// The visit.
+        encounter: EncounterId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody came without an appointment.
+    WalkInTaken {
+        /// Its number.
+        number: u32,
+        /// Who.
+        patient: Mrn,
+        /// In which session.
+        session: u32,
+        /// The token to be called by.
+        token: u32,
+        /// The visit.
+        encounter: EncounterId,
+        /// What for.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A token was called.
+    TokenCalled {
+        /// Whose.
+        number: u32,
+        /// The token.
+        token: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The visit is over.
+    AppointmentFulfilled {
+        /// Which.
+        number: u32,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Schedule {
+    fn change(&mut self, number: u32, change: impl FnOnce(&mut Appointment)) {
+        if let Some(appointment) = self.appointments.get_mut(&number) {
+            change(appointment);
+        }
+    }
+
+    fn token_given(&mut self, session: u32, token: u32) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.tokens = session.tokens.max(token);
+        }
+    }
+
+    /// Lets go of what is long over.
+    fn forget(&mut self, now: Timestamp) {
+        let is_kept = |until: Timestamp| now.seconds_since(until) < KEPT_SECONDS;
+        self.sessions.retain(|_, session| is_kept(session.until));
+        self.closures.retain(|closure| is_kept(closure.until));
+        let sessions = &self.sessions;
+        self.appointments.retain(|_, appointment| sessions.contains_key(&appointment.session));
+    }
+
+    /// Whether nothing can be had at a time, and why.
+    pub fn closure_at(&self, from: Timestamp, until: Timestamp) -> Option<&Closure> {
+        self.closures.iter().find(|closure| closure.meets(from, until))
+    }
+
+    /// How many have a place in a slot.
+    pub fn taken(&self, start: Timestamp) -> usize {
+        self.appointments.values().filter(|appointment| appointment.start == Some(start) && appointment.standing.is_taking_a_place()).count()
+    }
+
+    /// Who waits in a session, in the order in which they are called.
+    pub fn waiting(&self, session: u32) -> Vec<&Appointment> {
+        let token = |appointment: &Appointment| match appointment.standing {
+            Standing::Waiting { token, .. } => Some(token),
+            _ => None,
+        };
+        let mut found: Vec<&Appointment> = self.appointments.values().filter(|known| known.session == session && token(known).is_some()).collect();
+        found.sort_by_key(|appointment| token(appointment));
+        found
+    }
+}
+
+impl Folded for Schedule {
+    const KIND: StreamKind = StreamKind::Schedule;
+    const SNAPSHOT: u16 = 1;
+    type Event = Event;
+
+    fn apply(&mut self, event: &Event) {
+        match event {
+            Event::ScheduleMade { name, of, .. } => (self.name, self.of) = (name.clone(), Some(*of)),
+            Event::SessionOpened { session, at } => {
+                self.forget(*at);
+                self.session_count = session.number;
+                self.sessions.insert(session.number, session.clone());
+            }
+            Event::Closed { closure, meets, .. } => {
+                self.closures.push(closure.clone());
+                meets.iter().for_each(|number| self.change(*number, |appointment| appointment.needs_rebooking = true));
+            }
+            Event::Reopened { from, .. } => self.closures.retain(|closure| closure.from != *from),
+            Event::AppointmentBooked { number, patient, session, start, reason, at, .. } => {
+                self.forget(*at);
+                self.appointment_count = *number;
+                let (patient, reason) = (patient.clone(), reason.clone());
+                let appointment = Appointment { number: *number, patient, session: *session, start: Some(*start), reason, needs_rebooking: false, standing: Standing::Booked };
+                self.appointments.insert(*number, appointment);
+            }
+            Event::AppointmentMoved { number, session, start, .. } => {
+                self.change(*number, |known| (known.session, known.start, known.needs_rebooking) = (*session, Some(*start), false));
+            }
+            Event::AppointmentCancelled { number, reason, .. } => self.change(*number, |known| known.standing = Standing::Cancelled { why: reason.clone() }),
+            Event::PatientMissed { number, .. } => self.change(*number, |known| known.standing = Standing::NoShow),
+            Event::PatientArrived { number, token, encounter, .. } => {
+                let session = self.appointments.get(number).map(|appointment| appointment.session);
+                self.change(*number, |known| known.standing = Standing::Waiting { token: *token, encounter: encounter.clone() });
+                session.into_iter().for_each(|session| self.token_given(session, *token));
+            }
+            Event::WalkInTaken { number, patient, session, token, encounter, reason, .. } => {
+                self.appointment_count = *number;
+                let standing = Standing::Waiting { token: *token, encounter: encounter.clone() };
+                let (patient, reason) = (patient.clone(), reason.clone());
+                self.appointments.insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, standing });
+                self.token_given(*session, *token);
+            }
+            Event::TokenCalled { number, .. } => self.change(*number, |known| {
+                if let Standing::Waiting { token, encounter } = &known.standing {
+                    known.standing = Standing::Called { token: *token, encounter: encounter.clone() };
+                }
+            }),
+            Event::AppointmentFulfilled { number, .. } => self.change(*number, |known| known.standing = Standing::Fulfilled),
+        }
+    }
+
+    fn name(event: &Event) -> (&'static str, u16) {
+        match event {
+            Event::ScheduleMade { .. } => ("ScheduleMade", 1),
+            Event::SessionOpened { .. } => ("SessionOpened", 1),
+            Event::Closed { .. } => ("Closed", 1),
+            Event::Reopened { .. } => ("Reopened", 1),
+            Event::AppointmentBooked { .. } => ("AppointmentBooked", 1),
+            Event::AppointmentMoved { .. } => ("AppointmentMoved", 1),
+            Event::AppointmentCancelled { .. } => ("AppointmentCancelled", 1),
+            Event::PatientMissed { .. } => ("PatientMissed", 1),
+            Event::PatientArrived { .. } => ("PatientArrived", 1),
+            Event::WalkInTaken { .. } => ("WalkInTaken", 1),
+            Event::TokenCalled { .. } => ("TokenCalled", 1),
+            Event::AppointmentFulfilled { .. } => ("AppointmentFulfilled", 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

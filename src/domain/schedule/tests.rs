@@ -1,0 +1,186 @@
+//! Sessions, slots, appointments, tokens: each rule and each rejection; no slot is ever oversold.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::check::{context, given, now, when};
+use crate::domain::{Aggregate, Context};
+
+fn at(minutes: i64) -> Timestamp {
+    now().plus_seconds(minutes * 60)
+}
+
+fn then(minutes: i64) -> Context {
+    Context { now: at(minutes), ..context(None) }
+}
+
+fn opening(from: i64, until: i64) -> Opening {
+    Opening { from: at(from), until: at(until), slot_minutes: 20, places: 1, overbooking: 1, walk_ins: 2 }
+}
+
+/// A schedule with a session of three slots from in an hour on.
+fn schedule() -> Schedule {
+    let made = Event::ScheduleMade { name: "Dr A".to_owned(), of: Of::Practitioner, at: now() };
+    let mut schedule = given::<Schedule>(&[made]);
+    done(&mut schedule, 0, Command::Open(vec![opening(60, 125)]));
+    schedule
+}
+
+fn done(schedule: &mut Schedule, minutes: i64, command: Command) -> Vec<Event> {
+    let events = when(schedule, &then(minutes), command).unwrap();
+    events.iter().for_each(|event| schedule.apply(event));
+    events
+}
+
+fn refused(schedule: &Schedule, minutes: i64, command: Command, rule: &str) {
+    assert_eq!(when(schedule, &then(minutes), command.clone()).map(|events| format!("{events:?}")), Err(rule.to_owned()), "{command:?}");
+}
+
+fn book(patient: &str, minutes: i64, may_overbook: bool) -> Command {
+    Command::Book { patient: patient.parse().unwrap(), start: at(minutes), reason: String::new(), may_overbook }
+}
+
+fn arrive(number: u32) -> Command {
+    Command::Arrive { number, encounter: format!("enc_{number}").parse().unwrap() }
+}
+
+fn walk_in(patient: &str) -> Command {
+    Command::WalkIn { patient: patient.parse().unwrap(), reason: "cough".to_owned(), encounter: format!("enc_w{patient}").parse().unwrap() }
+}
+
+#[test]
+fn a_slot_is_sold_once_and_overbooked_by_whoever_may() {
+    let mut schedule = schedule();
+    assert_eq!(schedule.sessions[&1].slots().map(|slot| slot.seconds_since(now()) / 60).collect::<Vec<_>>(), [60, 80, 100], "the last five minutes are no slot");
+    done(&mut schedule, 0, book("1", 60, false));
+    refused(&schedule, 0, book("1", 60, true), "booked_already");
+    refused(&schedule, 0, book("2", 60, false), "slot_full");
+    done(&mut schedule, 0, book("2", 60, true));
+    refused(&schedule, 0, book("3", 60, true), "slot_full");
+    refused(&schedule, 0, book("3", 61, true), "no_slot");
+    refused(&schedule, 80, book("3", 60, true), "slot_over");
+    done(&mut schedule, 0, Command::Cancel { number: 1, reason: "ill".to_owned() });
+    refused(&schedule, 0, Command::Cancel { number: 2, reason: " ".to_owned() }, "empty");
+    refused(&schedule, 0, Command::Cancel { number: 9, reason: "x".to_owned() }, "unknown_appointment");
+    refused(&schedule, 0, book("4", 60, false), "slot_full");
+    done(&mut schedule, 0, Command::Move { number: 2, start: at(80), may_overbook: false });
+    done(&mut schedule, 0, book("4", 60, false));
+    refused(&schedule, 0, Command::Move { number: 3, start: at(80), may_overbook: false }, "slot_full");
+    assert_eq!(done(&mut schedule, 0, Command::Move { number: 3, start: at(60), may_overbook: false }), [], "there already");
+}
+
+#[test]
+fn sessions_do_not_overlap_and_make_sense() {
+    let schedule = schedule();
+    let open = |opening: Opening| Command::Open(vec![opening]);
+    refused(&schedule, 0, open(opening(120, 200)), "sessions_overlap");
+    refused(&schedule, 0, Command::Open(vec![opening(200, 300), opening(299, 400)]), "sessions_overlap");
+    refused(&schedule, 0, Command::Open(vec![]), "invalid_session");
+    for wrong in [
+        opening(200, 210),
+        opening(300, 200),
+        opening(-100, -10),
+        opening(200, 200 + 25 * 60),
+        Opening { slot_minutes: 4, ..opening(200, 300) },
+        Opening { places: 0, ..opening(200, 300) },
+        Opening { overbooking: 21, ..opening(200, 300) },
+    ] {
+        refused(&schedule, 0, open(wrong), "invalid_session");
+    }
+    refused(&Schedule::default(), 0, open(opening(200, 300)), "no_schedule");
+    refused(&schedule, 0, Command::Make { name: "Dr B".to_owned(), of: Of::Room }, "schedule_exists");
+    refused(&Schedule::default(), 0, Command::Make { name: " ".to_owned(), of: Of::Room }, "empty");
+}
+
+#[test]
+fn a_closure_is_not_booked_and_says_who_needs_another_time() {
+    let mut schedule = schedule();
+    done(&mut schedule, 0, book("1", 60, false));
+    done(&mut schedule, 0, book("2", 100, false));
+    let close = |from, until, reason: &str| Command::Close(Closure { from: at(from), until: at(until), reason: reason.to_owned() });
+    refused(&schedule, 0, close(90, 80, "x"), "invalid_session");
+    refused(&schedule, 0, close(80, 90, ""), "empty");
+    let events = done(&mut schedule, 0, close(70, 95, "conference"));
+    assert!(matches!(&events[..], [Event::Closed { meets, .. }] if *meets == [1]), "{events:?}");
+    assert!(schedule.appointments[&1].needs_rebooking && !schedule.appointments[&2].needs_rebooking);
+    refused(&schedule, 0, book("3", 80, false), "closed");
+    refused(&schedule, 0, Command::Move { number: 2, start: at(80), may_overbook: false }, "closed");
+    done(&mut schedule, 0, Command::Reopen { from: at(70) });
+    done(&mut schedule, 0, Command::Move { number: 1, start: at(80), may_overbook: false });
+    assert!(!schedule.appointments[&1].needs_rebooking);
+}
+
+#[test]
+fn tokens_are_given_in_the_order_of_arrival_and_called_once() {
+    let mut schedule = schedule();
+    for (patient, minutes) in [("1", 60), ("2", 80), ("3", 100)] {
+        done(&mut schedule, 0, book(patient, minutes, false));
+    }
+    refused(&schedule, 0, Command::CallNext, "nobody_waits");
+    done(&mut schedule, 50, arrive(2));
+    done(&mut schedule, 51, walk_in("9"));
+    done(&mut schedule, 52, arrive(1));
+    refused(&schedule, 53, arrive(1), "not_so");
+    done(&mut schedule, 53, walk_in("8"));
+    refused(&schedule, 53, walk_in("7"), "no_walk_ins");
+    let called: Vec<u32> = (0..4)
+        .map(|_| match done(&mut schedule, 60, Command::CallNext)[..] {
+            [Event::TokenCalled { number, token, .. }] => number * 10 + token,
+            _ => 0,
+        })
+        .collect();
+    assert_eq!(called, [21, 42, 13, 54], "number and token");
+    refused(&schedule, 60, Command::CallNext, "nobody_waits");
+    done(&mut schedule, 70, Command::Fulfil { number: 2 });
+    assert_eq!(done(&mut schedule, 71, Command::Fulfil { number: 2 }), []);
+    refused(&schedule, 71, Command::Fulfil { number: 3 }, "not_so");
+    refused(&schedule, 71, Command::Cancel { number: 2, reason: "x".to_owned() }, "not_so");
+    refused(&schedule, 114, Command::Miss { number: 3 }, "too_early");
+    done(&mut schedule, 115, Command::Miss { number: 3 });
+    refused(&schedule, 116, arrive(3), "not_so");
+    refused(&schedule, 200, walk_in("7"), "no_session");
+}
+
+#[test]
+fn what_is_long_over_is_let_go_and_numbers_go_on() {
+    let mut schedule = schedule();
+    done(&mut schedule, 0, book("1", 60, false));
+    let week = 8 * 24 * 60;
+    done(&mut schedule, week, Command::Open(vec![opening(week + 60, week + 120)]));
+    assert_eq!((schedule.sessions.len(), schedule.appointments.len()), (1, 0));
+    done(&mut schedule, week, book("2", week + 60, false));
+    assert_eq!(schedule.appointments.keys().collect::<Vec<_>>(), [&2]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_asked_no_slot_is_oversold_and_no_token_given_twice(asked in proptest::collection::vec((0_u8..7, 0_u32..12, 0_i64..4, any::<bool>()), 0..120)) {
+        let mut schedule = schedule();
+        for (what, number, slot, flag) in asked {
+            let start = 60 + slot * 20;
+            let command = match what {
+                0 | 1 => book(&number.to_string(), start, flag),
+                2 => Command::Move { number, start: at(start), may_overbook: flag },
+                3 => Command::Cancel { number, reason: "x".to_owned() },
+                4 => arrive(number),
+                5 => walk_in(&number.to_string()),
+                _ => Command::CallNext,
+            };
+            let events = schedule.decide(&then(59), &command).unwrap_or_default();
+            events.iter().for_each(|event| schedule.apply(event));
+            for session in schedule.sessions.values() {
+                for slot in session.slots() {
+                    prop_assert!(schedule.taken(slot) <= (session.places + session.overbooking) as usize);
+                }
+            }
+            let mut tokens: Vec<(u32, u32)> = schedule.appointments.values().filter_map(|known| match known.standing {
+                Standing::Waiting { token, .. } | Standing::Called { token, .. } => Some((known.session, token)),
+                _ => None,
+            }).collect();
+            let count = tokens.len();
+            tokens.sort_unstable();
+            tokens.dedup();
+            prop_assert_eq!(tokens.len(), count);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Appointments through the real binary: many clients at once never oversell a slot, who comes gets a visit and a token, closures say who
+//! needs another time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Site};
+
+fn at(minutes: i64) -> String {
+    // Whole minutes, so that slots begin on them.
+    let now = jiff::Timestamp::now().as_second() / 60 * 60;
+    jiff::Timestamp::from_second(now + minutes * 60).unwrap().to_string()
+}
+
+fn done(daemon: &Daemon, path: &str, body: Value) -> Value {
+    let (status, answer) = daemon.post(&format!("/api/v1/{path}"), body);
+    assert!(status < 300, "{path}: {answer}");
+    answer
+}
+
+fn refused(daemon: &Daemon, path: &str, body: Value, rule: &str) {
+    let (status, answer) = daemon.post(&format!("/api/v1/{path}"), body);
+    assert_eq!((status, answer["type"].as_str()), (409, Some(format!("urn:wardd:problem:{rule}").as_str())), "{path}: {answer}");
+}
+
+fn register(daemon: &Daemon, mrn: &str) {
+    done(daemon, "patients", json!({ "mrn": mrn, "person": { "name": { "family": format!("Doe{mrn}") } }, "confirm_new": true }));
+}
+
+/// A schedule with a session that is on for two hours.
+fn surgery(daemon: &Daemon, places: u32) -> Vec<String> {
+    done(daemon, "schedules", json!({ "schedule": "DR-A", "name": "Dr Adams", "of": "practitioner" }));
+    done(daemon, "schedules/DR-A/open", json!({ "sessions": [{ "from": at(0), "until": at(120), "slot_minutes": 30, "places": places, "overbooking": 1, "walk_ins": 1 }] }));
+    daemon.until("the slots", |daemon| daemon.get("/api/v1/schedules/DR-A")["slots"].as_array().unwrap().len() == 4);
+    daemon.get("/api/v1/schedules/DR-A")["slots"].as_array().unwrap().iter().map(|slot| slot["start"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn many_clients_at_once_never_oversell_a_slot() {
+    let site = Site::new();
+    let daemon = Arc::new(site.start());
+    let slots = Arc::new(surgery(&daemon, 2));
+    for mrn in 0..24 {
+        register(&daemon, &mrn.to_string());
+    }
+    let booked = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..8)
+        .map(|client| {
+            let (daemon, slots, booked) = (daemon.clone(), slots.clone(), booked.clone());
+            std::thread::spawn(move || {
+                for turn in 0..12 {
+                    let (patient, slot) = ((client * 12 + turn) % 24, &slots[1 + turn % 3]);
+                    match daemon.post("/api/v1/schedules/DR-A/book", json!({ "patient": patient.to_string(), "start": slot })) {
+                        (200, _) => drop(booked.fetch_add(1, Ordering::SeqCst)),
+                        (409, answer) => assert!(["slot_full", "booked_already"].iter().any(|rule| answer["type"].as_str().unwrap().ends_with(rule)), "{answer}"),
+                        (status, answer) => panic!("{status} {answer}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+    assert_eq!(booked.load(Ordering::SeqCst), 6, "three slots of two places");
+    daemon.until("all of them", |daemon| daemon.get("/api/v1/schedules/DR-A")["appointments"].as_array().unwrap().len() == 6);
+    let view = daemon.get("/api/v1/schedules/DR-A");
+    for slot in &view["slots"].as_array().unwrap()[1..] {
+        assert_eq!(slot["free"], 0, "{slot}");
+    }
+    let patient = view["appointments"][0]["patient"].as_str().unwrap();
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{patient}/appointments"))[0]["name"], "Dr Adams");
+}
+
+#[test]
+fn who_comes_has_a_visit_and_a_token_and_is_called_in_turn() {
+    let site = Site::new();
+    let daemon = site.start();
+    let slots = surgery(&daemon, 1);
+    for mrn in ["1", "2", "3", "4"] {
+        register(&daemon, mrn);
+    }
+    done(&daemon, "schedules/DR-A/book", json!({ "patient": "1", "start": slots[0], "reason": "cough" }));
+    done(&daemon, "schedules/DR-A/book", json!({ "patient": "2", "start": slots[1] }));
+    refused(&daemon, "schedules/DR-A/book", json!({ "patient": "3", "start": slots[1] }), "slot_full");
+    done(&daemon, "schedules/DR-A/book", json!({ "patient": "3", "start": slots[1], "overbook": true }));
+    assert_eq!(daemon.post("/api/v1/schedules/DR-A/book", json!({ "patient": "9", "start": slots[2] })).0, 404, "nobody is registered so");
+    refused(&daemon, "schedules/NONE/call-next", json!({}), "no_schedule");
+    assert_eq!(daemon.raw("GET", "/api/v1/schedules/NONE", None, "").0, 404);
+    // Number 2 comes first, in hospital already; 1 comes, and 4 without an appointment.
+    done(&daemon, "patients/2/admit", json!({ "bed": "MED1:101:A", "encounter": "enc_V2" }));
+    let arrived = done(&daemon, "schedules/DR-A/check-in", json!({ "number": 2 }));
+    assert_eq!((arrived["events"][0]["token"].as_u64(), arrived["events"][0]["encounter"].as_str()), (Some(1), Some("enc_V2")), "the stay that is open");
+    let headers = "Idempotency-Key: once\r\n";
+    let first = daemon.ask("POST", "/api/v1/schedules/DR-A/check-in", Some(&json!({ "number": 1 })), headers);
+    assert_eq!((first.0, first.1["events"][0]["token"].as_u64()), (200, Some(2)), "{first:?}");
+    assert_eq!(daemon.ask("POST", "/api/v1/schedules/DR-A/check-in", Some(&json!({ "number": 1 })), headers), first, "the same answer again");
+    let visit = first.1["events"][0]["encounter"].as_str().unwrap().to_owned();
+    daemon.until("the visit", |daemon| daemon.get("/api/v1/patients/1")["stay"]["encounter"] == visit.as_str());
+    assert_eq!(daemon.get(&format!("/api/v1/encounters/{visit}"))["open"]["class"], "outpatient");
+    done(&daemon, "schedules/DR-A/walk-in", json!({ "patient": "4" }));
+    register(&daemon, "5");
+    refused(&daemon, "schedules/DR-A/walk-in", json!({ "patient": "5" }), "no_walk_ins");
+    daemon.until("no visit of who was not taken", |daemon| daemon.get("/api/v1/patients/5")["stay"].is_null());
+    refused(&daemon, "schedules/DR-A/check-in", json!({ "number": 1 }), "not_so");
+    assert_eq!(daemon.get("/api/v1/patients/1")["stay"]["encounter"], visit.as_str(), "a second try does not end the visit");
+    assert_eq!(daemon.get("/api/v1/schedules/DR-A")["waiting"], json!([1, 2, 3]));
+    for (number, token) in [(2, 1), (1, 2), (4, 3)] {
+        let called = done(&daemon, "schedules/DR-A/call-next", json!({}));
+        assert_eq!((called["events"][0]["number"].as_u64(), called["events"][0]["token"].as_u64()), (Some(number), Some(token)));
+    }
+    refused(&daemon, "schedules/DR-A/call-next", json!({}), "nobody_waits");
+    done(&daemon, "schedules/DR-A/fulfil", json!({ "number": 1 }));
+    daemon.until("the end of the visit", |daemon| daemon.get("/api/v1/patients/1")["stay"].is_null());
+    done(&daemon, "schedules/DR-A/fulfil", json!({ "number": 2 }));
+    assert_eq!(daemon.get("/api/v1/patients/2")["stay"]["encounter"], "enc_V2", "whoever lies in a bed stays");
+    refused(&daemon, "schedules/DR-A/miss", json!({ "number": 3 }), "too_early");
+    done(&daemon, "schedules/DR-A/close", json!({ "from": slots[1], "until": slots[2], "reason": "emergency" }));
+    daemon.until("who needs another time", |daemon| {
+        let view = daemon.get("/api/v1/schedules/DR-A");
+        view["appointments"].as_array().unwrap().iter().filter(|known| known["needs_rebooking"] == true).map(|known| known["number"].clone()).collect::<Vec<_>>() == [json!(3)]
+    });
+    refused(&daemon, "schedules/DR-A/book", json!({ "patient": "5", "start": slots[1], "overbook": true }), "closed");
+    done(&daemon, "schedules/DR-A/move", json!({ "number": 3, "start": slots[2] }));
+    let before = daemon.get("/api/v1/schedules/DR-A");
+    drop(daemon);
+    let daemon = site.start();
+    assert_eq!(daemon.get("/api/v1/schedules/DR-A")["appointments"], before["appointments"]);
+    done(&daemon, "schedules/DR-A/cancel", json!({ "number": 3, "reason": "feels better" }));
+    daemon
+        .until("the place", |daemon| daemon.get("/api/v1/schedules/DR-A")["slots"].as_array().unwrap().iter().any(|slot| slot["start"] == slots[2].as_str() && slot["free"] == 1));
+}
