@@ -14,7 +14,7 @@ use crate::domain::account::PriceList;
 use crate::journal::Log;
 use crate::journal::views::SledViews;
 use crate::kernel::{CabinetId, Clock, DeviceId};
-use crate::outbound::{Bands, Drawers, Line, Opener, Wristbands};
+use crate::outbound::{Bands, Drawers, Forwarding, Line, Opener, Wristbands};
 use crate::projection::{Projector, Rows};
 use crate::telemetry;
 
@@ -31,6 +31,8 @@ pub(super) struct Consumers {
     pub(super) openers: BTreeMap<CabinetId, (DeviceId, Arc<dyn Opener>)>,
     /// How to each printer of wristbands, anew at each start.
     pub(super) printers: Box<dyn Fn() -> Vec<(DeviceId, Line)> + Send + Sync>,
+    /// How to the collector of the audit, anew at each start; none where there is none.
+    pub(super) forwarding: Box<dyn Fn() -> Option<Forwarding> + Send + Sync>,
     /// What the house knows of bands, where it prints any.
     pub(super) bands: Option<Arc<dyn Bands>>,
     pub(super) clock: Clock,
@@ -70,6 +72,9 @@ impl Consumers {
         let (hospital, log, views, clock) = (self.hospital.clone(), self.log.clone(), self.views.clone(), self.clock.clone());
         let charging = Charging { prices: self.prices.clone() };
         tasks.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
+        if let Some(forwarding) = (self.forwarding)() {
+            tasks.spawn_on(forwarding.run(self.log.clone(), self.views.clone()), &self.desk);
+        }
         if let Some(bands) = &self.bands {
             tasks.spawn_on(Wristbands::new((self.printers)(), bands.clone(), self.clock.clone()).run(self.log.clone(), self.views.clone()), &self.desk);
         }

@@ -23,7 +23,7 @@ use crate::link::mqtt::Broker;
 use crate::link::serial::{LineFlow, LineParity, Parameters};
 use crate::link::tls::{Connecting, Listening};
 use crate::link::{SerialLink, TcpConnector, TcpServer};
-use crate::outbound::Line;
+use crate::outbound::{Forwarding, Line};
 use crate::profile::{Flow, Parity, Profile};
 use crate::routing::Purpose;
 use crate::telemetry;
@@ -200,6 +200,18 @@ pub(super) fn printers(config: &Config, certificates: &Certificates) -> Box<dyn 
             }
         };
         printers.iter().filter_map(|printer| Some((printer.id.clone(), line(printer)?))).collect()
+    })
+}
+
+/// How to the collector of the audit.
+pub(super) fn forwarding(config: &Config, certificates: &Certificates) -> Box<dyn Fn() -> Option<Forwarding> + Send + Sync> {
+    let audit = config.audit.clone();
+    let connecting = certificates.connecting.as_ref().map(tokio::sync::watch::Sender::subscribe);
+    let facility = config.hospital.facility.clone();
+    Box::new(move || {
+        let (audit, config) = audit.clone().zip(connecting.clone())?;
+        let tls = Connecting { config, name: audit.certificate };
+        Some(Forwarding::new(TcpConnector::new(audit.address, Some(tls), telemetry::device("audit")), facility.clone()))
     })
 }
 

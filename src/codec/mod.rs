@@ -8,4 +8,5 @@ pub mod epc;
 pub mod gs1;
 pub mod hl7;
 pub mod lis2;
+pub mod syslog;
 pub mod zpl;

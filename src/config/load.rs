@@ -152,6 +152,14 @@ impl Config {
         self.place_faults(&mut faults);
         self.device_faults(&mut faults);
         self.printer_faults(&mut faults);
+        if let Some(audit) = &self.audit {
+            if self.tls.is_none() {
+                faults.push("audit needs [tls] with our certificate, its key and the authorities: the audit is never sent in the clear".to_owned());
+            }
+            if !audit.address.contains(':') {
+                faults.push(format!("audit.address {:?} is host:port", audit.address));
+            }
+        }
         faults
     }
 
@@ -261,8 +269,8 @@ impl Config {
             if !ids.insert(&device.id) {
                 faults.push(format!("device {} stands twice", device.id));
             }
-            if device.id.as_str() == "broker" {
-                faults.push("device broker: this name stands for the MQTT broker in metrics: give the device another".to_owned());
+            if ["broker", "audit"].contains(&device.id.as_str()) {
+                faults.push(format!("device {}: this name stands for the MQTT broker or the collector of the audit in metrics: give the device another", device.id));
             }
             match &device.link {
                 Link::TcpListen { bind, peers, certificate } => {

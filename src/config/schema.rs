@@ -40,6 +40,9 @@ pub struct Config {
     /// Who may do what.
     #[serde(default)]
     pub access: Access,
+    /// Where the audit is forwarded to, if anywhere.
+    #[serde(default)]
+    pub audit: Option<AuditCollector>,
     /// Wards and beds.
     #[serde(default)]
     pub wards: Vec<Ward>,
@@ -301,6 +304,16 @@ pub struct Cabinet {
     /// What belongs in which pocket.
     #[serde(default)]
     pub pockets: Vec<Pocket>,
+}
+
+/// A collector of the audit: syslog over TLS (RFC 5425).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditCollector {
+    /// Host and port; 6514 on most.
+    pub address: String,
+    /// The name in its certificate: nobody else gets the audit.
+    pub certificate: String,
 }
 
 /// Wristbands.

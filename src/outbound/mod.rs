@@ -3,11 +3,13 @@
 //! Flow: durable event → command for a receiver → link → confirmed → cursor.
 //! **Invariant**: the cursor passes an event only when its command is confirmed, or held for a person.
 
+mod audit;
 mod drawers;
 mod held;
 mod traces;
 mod wristbands;
 
+pub use audit::Forwarding;
 pub use drawers::{Drawers, Opener, Opening};
 pub use traces::{Traces, TracesError};
 pub use wristbands::{Bands, Doing, Line, Wristbands};

@@ -12,6 +12,8 @@ metric!(shown: IntCounter, "wardd_audit_records_shown_total", "Answers with pati
 metric!(waiting: IntGauge, "wardd_audit_records_waiting", "Records of what was shown that the journal could not take yet.");
 metric!(open_house: IntGauge, "wardd_access_open", "1 when nobody's rights are checked, as in a demonstration.");
 
+metric!(collector: IntGauge, "wardd_audit_collector_up", "1 while the collector of the audit is connected; missing where none is configured.");
+
 metric!(certificate: IntGaugeVec, "wardd_tls_certificate_ends_seconds", "Seconds until a certificate of ours ends.", ["certificate"]);
 
 /// Counters whose labels are known stand at zero from the start.
@@ -30,6 +32,16 @@ pub fn begin_access_counters(is_open: bool) {
     }
     if is_open {
         tracing::warn!("WD-0501 access.open: nobody is asked who they are, and everybody may do everything; this is for demonstrations");
+    }
+}
+
+/// The line to the collector of the audit stands, or has broken.
+pub fn audit_collector(is_up: bool) {
+    if let Some(metric) = collector() {
+        metric.set(i64::from(is_up));
+    }
+    if !is_up {
+        tracing::warn!("WD-0507 the collector of the audit has hung up: the log keeps what it has not got, and it is sent when the line stands again");
     }
 }
 

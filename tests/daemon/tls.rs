@@ -253,3 +253,96 @@ fn the_broker_is_reached_by_tls_with_certificates_on_both_sides() {
     broker.kill().unwrap();
     broker.wait().unwrap();
 }
+
+/// A collector of the audit by Python's own TLS and XML: keeps each message's event, whose it is and what happened, one a line.
+struct Collector {
+    child: Child,
+}
+
+impl Collector {
+    fn start(folder: &Path, port: u16, shown: &str) -> Self {
+        const PROGRAM: &str = "import socket, ssl, sys, re, xml.etree.ElementTree as tree
+port, folder, shown, out = int(sys.argv[1]), sys.argv[2], sys.argv[3], open(sys.argv[4], 'a')
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder + '/house.pem')
+context.verify_mode = ssl.CERT_REQUIRED
+context.load_cert_chain(folder + '/' + shown + '.pem', folder + '/' + shown + '.key')
+listener = socket.create_server(('127.0.0.1', port))
+while True:
+    raw, _ = listener.accept()
+    try: line = context.wrap_socket(raw, server_side=True)
+    except (ssl.SSLError, OSError): continue
+    data = b''
+    while True:
+        try: part = line.recv(65536)
+        except OSError: break
+        if not part: break
+        data += part
+        while b' ' in data:
+            length, rest = data.split(b' ', 1)
+            if len(rest) < int(length): break
+            message, data = rest[:int(length)], rest[int(length):]
+            header, body = message.split(b'\\xef\\xbb\\xbf', 1)
+            assert re.match(rb'<85>1 \\S+ TEST wardd - IHE\\+DICOM \\[meta sequenceId=\"\\d+\"\\] $', header), header
+            event = tree.fromstring(body)
+            assert event.tag == 'AuditMessage'
+            patients = [one.get('ParticipantObjectID') for one in event.iter('ParticipantObjectIdentification') if one.get('ParticipantObjectTypeCode') == '1']
+            what = event.find('EventIdentification/EventTypeCode').get('csd-code')
+            who = event.find('ActiveParticipant').get('UserID')
+            print(re.search(rb'sequenceId=\"(\\d+)\"', header).group(1).decode(), who, what, ','.join(patients), file=out, flush=True)
+";
+        let out = folder.join("collected");
+        let child = Command::new(has("python3").unwrap())
+            .args(["-c", PROGRAM, &port.to_string(), folder.to_str().unwrap(), shown, out.to_str().unwrap()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child }
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_audit_reaches_its_collector_also_what_happened_while_it_was_away() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (site, house) = site(&format!("[audit]\naddress = \"127.0.0.1:{port}\"\ncertificate = \"audit.test\"\n"), 365);
+    certify(&site.folder, "right", "audit.test", 365, &house);
+    certify(&site.folder, "other", "pump.test", 365, &house);
+    let daemon = site.start();
+    let collected = || std::fs::read_to_string(site.folder.join("collected")).unwrap_or_default();
+    let register = |mrn: &str| {
+        let body = serde_json::json!({ "mrn": mrn, "person": { "name": { "family": format!("Doe{mrn}") } }, "confirm_new": true, "user": "ann" });
+        assert_eq!(daemon.post("/api/v1/patients", body).0, 201);
+    };
+    register("1");
+    // Nobody with another certificate gets it.
+    let other = Collector::start(&site.folder, port, "other");
+    until("the refusal", || site.log().contains("not valid for name").then_some(()).or_else(|| site.log().contains("certificate").then_some(())));
+    assert_eq!(collected(), "");
+    drop(other);
+    let first = Collector::start(&site.folder, port, "right");
+    until("what happened before", || collected().contains("person:ann PersonRecorded 1").then_some(()));
+    register("2");
+    until("what happens", || collected().contains("PersonRecorded 2").then_some(()));
+    // It is killed, and comes back.
+    drop(first);
+    for mrn in 3..40 {
+        register(&mrn.to_string());
+    }
+    let second = Collector::start(&site.folder, port, "right");
+    until("all", || (1..40).all(|mrn| collected().lines().any(|line| line.ends_with(&format!("PersonRecorded {mrn}")))).then_some(()));
+    let log = site.log();
+    assert!(log.contains("WD-0507"), "{log}");
+    // What is sent twice has the same number.
+    let mut events: Vec<String> = collected().lines().map(str::to_owned).collect();
+    events.sort_unstable();
+    events.dedup();
+    assert_eq!(events.iter().filter(|event| event.contains("PersonRecorded")).count(), 39);
+    drop(second);
+}

@@ -117,6 +117,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "A vital sign is beyond its limits, and nobody has taken the alert in time.",
         "Look at /beds or GET /api/v1/alerts, go to the patient, and take the alert (take-alert). escalate_seconds in config/vitals.toml says how long it waits.",
     ),
+    (
+        "WD-0507",
+        "The collector of the audit (syslog over TLS) is not there.",
+        "Nothing is lost: the log is the buffer. See to the collector and its certificate ([audit] in wardd.toml); what it missed is sent by itself.",
+    ),
     ("WD-0504", "The file of roles cannot be used.", "Mend what the message says; config/roles.toml is the commented reference."),
     (
         "WD-0302",
