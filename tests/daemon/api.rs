@@ -218,3 +218,24 @@ fn a_resolved_discrepancy_waits_for_nobody_any_more() {
     daemon.terminate();
     assert_eq!(count(&site.events(), "Retried"), 3);
 }
+
+#[test]
+fn requests_made_up_from_the_document_find_no_error_of_the_server() {
+    let site = Site::with(
+        "",
+        "[[wards]]\nid = \"ICU\"\nname = \"Intensive care\"\nbeds = [\"1:A\"]\n[wristbands]\ncompany_prefix = \"9521141\"\n[[printers]]\nid = \"B\"\nlink = { kind = \"tcp-connect\", address = \"127.0.0.1:1\" }\n",
+    );
+    let daemon = site.start();
+    // Something that the requests may meet.
+    for mrn in ["0", "1", "null", "false"] {
+        assert_eq!(daemon.post("/api/v1/patients", json!({ "mrn": mrn, "person": { "name": { "family": mrn } }, "confirm_new": true })).0, 201);
+    }
+    let address = daemon.connect("http").peer_addr().unwrap();
+    let program = std::env::var("WARDD_PEERS").expect("run tests/run, which installs schemathesis") + "/bin/schemathesis";
+    let document = format!("http://{address}/api/v1/openapi.json");
+    let arguments = ["--checks", "not_a_server_error", "--max-examples", "25", "--phases", "coverage,fuzzing", "--seed", "7", "--workers", "2", "--no-color"];
+    let output = std::process::Command::new(program).args(["run", &document]).args(arguments).current_dir(&site.folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("Selected: ") && said.contains(" generated, "), "{said}");
+}
