@@ -59,19 +59,45 @@ struct Line {
     since: String,
     expected: String,
     isolation: String,
-    /// Signs beyond their limits that nobody has taken.
-    alerts: Vec<String>,
+    /// Signs beyond their limits that nobody has taken, and values that cannot be used.
+    alerts: Vec<Calling>,
+}
+
+/// What calls for somebody.
+struct Calling {
+    words: String,
+    /// The alert that may be taken here: under which number, and its own.
+    taken_by: Option<(Mrn, u32)>,
 }
 
 /// What somebody must look at now.
-fn waiting(api: &Api, patient: &Mrn, is_private: bool) -> Vec<String> {
-    let numbers = api.rows.person_now(patient).into_iter().map(|(number, _)| number);
-    let open = numbers.flat_map(|number| api.rows.vitals(&number).alerts.into_values()).filter(|alert| alert.taken.is_none());
-    let words = |alert: Alert| match is_private {
-        true => "alert".to_owned(),
-        false => format!("{} {} {}", chart::sign_name(api, &alert.code), alert.value, alert.unit),
-    };
-    open.map(words).collect()
+fn waiting(api: &Api, who: &Who, patient: &Mrn, is_private: bool) -> Vec<Calling> {
+    // Values are for whoever may look into the record; that somebody is needed is for all.
+    let is_private = is_private || who.rights.may(Permission::ViewPatient, &api.gate.patient(patient)).is_err();
+    let may_take = !is_private && who.rights.may(Permission::TakeAlerts, &api.gate.patient(patient)).is_ok();
+    let signs: Vec<_> = api
+        .rows
+        .person_now(patient)
+        .into_iter()
+        .map(|(number, _)| {
+            let signs = api.rows.vitals(&number);
+            (number, signs)
+        })
+        .collect();
+    let mut calling = Vec::new();
+    for (under, signs) in &signs {
+        for (number, alert) in signs.alerts.iter().filter(|(_, alert)| alert.taken.is_none()) {
+            let words = if is_private { "alert".to_owned() } else { words(api, alert) };
+            calling.push(Calling { words, taken_by: may_take.then(|| (under.clone(), *number)) });
+        }
+    }
+    let unusable = signs.iter().flat_map(|(_, signs)| signs.unusable.keys()).filter(|_| !is_private);
+    calling.extend(unusable.map(|code| Calling { words: format!("{} not usable", chart::sign_name(api, code)), taken_by: None }));
+    calling
+}
+
+fn words(api: &Api, alert: &Alert) -> String {
+    format!("{} {} {}", chart::sign_name(api, &alert.code), alert.value, alert.unit)
 }
 
 /// When whoever lies in a bed is expected to leave.
@@ -96,7 +122,7 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
             patient.to_string()
         }
     };
-    let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, patient, is_private || name == "restricted")).unwrap_or_default();
+    let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, who, patient, is_private || name == "restricted")).unwrap_or_default();
     let line = Line {
         bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),
         state,

@@ -61,6 +61,8 @@ struct ChartView {
     limits: BTreeMap<Loinc, Limits>,
     /// Signs without any limit for this patient: nobody is called for them.
     without_limits: Vec<Loinc>,
+    /// What a device sent last of a sign and cannot be used, and why: nobody is called for it.
+    unusable: BTreeMap<Loinc, String>,
     alerts: Vec<AlertView>,
     fluids: Vec<Under<Fluid>>,
     /// The balance of the last 24 hours, in mL.
@@ -99,6 +101,7 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
         vitals: BTreeMap::new(),
         limits: BTreeMap::new(),
         without_limits: Vec::new(),
+        unusable: BTreeMap::new(),
         alerts: Vec::new(),
         fluids: Vec::new(),
         balance: Balance::default(),
@@ -114,7 +117,11 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
         view.problems.extend(chart.problems.into_iter().map(|entry| Under { under: number.clone(), entry }));
         view.notes.extend(chart.notes.into_iter().map(|entry| Under { under: number.clone(), entry }));
         view.alerts.extend(alerts(&api, number, &vitals));
-        view.limits.extend(vitals.limits);
+        // As the rules take them: those of the number that comes first.
+        for (code, limits) in vitals.limits {
+            view.limits.entry(code).or_insert(limits);
+        }
+        view.unusable.extend(vitals.unusable);
         view.fluids.extend(vitals.fluids.into_iter().map(|entry| Under { under: number.clone(), entry }));
         for (code, latest) in vitals.latest {
             if view.vitals.get(&code).is_none_or(|known| known.entry.measured < latest.measured) {
@@ -161,7 +168,10 @@ pub(super) async fn measurements(
 #[utoipa::path(get, path = "/api/v1/alerts", responses((status = 200)))]
 pub(super) async fn open_alerts(State(api): State<Api>, Asking(who): Asking) -> Result<Response, Problem> {
     let allowed = api.may(&who, Permission::TakeAlerts)?;
-    let _ = api.caught_up().await;
+    if !api.caught_up().await {
+        let text = "wardd is still reading what has happened, and no alert must be missed: try again in a moment";
+        return Err(Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
+    }
     let is_within = |mrn: &Mrn| {
         let place: Subject = api.gate.patient(mrn);
         who.rights.may(Permission::TakeAlerts, &place).is_ok()

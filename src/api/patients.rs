@@ -151,20 +151,25 @@ pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Re
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
     let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
     knows_people(&api)?;
-    let number = if wanted.scan.is_empty() { wanted.number } else { wristbands::whose(&api, &wanted.scan)?.to_string() };
-    let search = Search { name: wanted.name, born, phone: wanted.phone, number };
-    if search.is_empty() {
+    let scanned = if wanted.scan.is_empty() { None } else { Some(wristbands::whose(&api, &wanted.scan)?) };
+    let search = Search { name: wanted.name, born, phone: wanted.phone, number: wanted.number };
+    if search.is_empty() && scanned.is_none() {
         return Err(Problem::bad("say what is known of the patient: name, born, phone or number, or scan the wristband"));
     }
     let mut found: Vec<PersonView> = Vec::new();
-    for mrn in api.rows.find_patients(&search, wanted.limit.unwrap_or(20).clamp(1, limits::PAGE_ROWS)) {
+    // A scan shows whose band it is and nobody else, whatever numbers others are known by elsewhere.
+    let numbers = match &scanned {
+        Some(mrn) => vec![mrn.clone()],
+        None => api.rows.find_patients(&search, wanted.limit.unwrap_or(20).clamp(1, limits::PAGE_ROWS)),
+    };
+    for mrn in numbers {
         // A merged number leads to the person, and the person is shown once.
         if let Some(view) = now(&api).view(&mrn)?.filter(|view| !found.iter().any(|known| known.mrn == view.mrn)) {
             found.push(view);
         }
     }
     // That somebody is here is told of the restricted to those who know their number, and to nobody who tries names.
-    if search.number.is_empty() {
+    if search.number.is_empty() && scanned.is_none() {
         found.retain(|view| view.restricted.is_none() || who.rights.may(Permission::ViewPatient, &api.gate.patient(&view.mrn)).is_ok());
     }
     api.shown_list(&allowed, Record::Search, found.iter().flat_map(PersonView::numbers).cloned().collect()).await?;

@@ -9,25 +9,32 @@ use tokio::sync::watch;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::domain::census::{Command, Measured};
 use crate::domain::vitals;
+use crate::journal::Log;
 use crate::kernel::{Clock, CommandId, Principal};
 use crate::projection::{OpenAlert, Rows};
 use crate::telemetry;
 
+/// Rows that are so many events behind say nothing.
+const BEHIND: u64 = 100_000;
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Looks until wardd stops.
-pub(super) async fn watch(hospital: Arc<Hospital>, rows: Arc<Rows>, clock: Clock, mut stop: watch::Receiver<bool>) {
+pub(super) async fn watch(hospital: Arc<Hospital>, (rows, log): (Arc<Rows>, Arc<dyn Log>), clock: Clock, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             biased;
             () = async { drop(stop.wait_for(|stops| *stops).await) } => return,
-            () = tokio::time::sleep(EVERY) => look(&hospital, &rows, &clock).await,
+            () = tokio::time::sleep(EVERY) => look(&hospital, &rows, log.head(), &clock).await,
         }
     }
 }
 
-async fn look(hospital: &Hospital, rows: &Rows, clock: &Clock) {
+async fn look(hospital: &Hospital, rows: &Rows, head: u64, clock: &Clock) {
+    // Rows that are far behind, as after a change of their form, know nothing yet: a figure of nought would be wrong.
+    if head.saturating_sub(rows.applied()) > BEHIND {
+        return;
+    }
     let open = rows.open_alerts();
     let waiting: Vec<&OpenAlert> = open.iter().filter(|open| open.alert.taken.is_none()).collect();
     let now = clock.now();

@@ -24,6 +24,11 @@ impl Bands for House {
     fn band(&self, mrn: &Mrn, number: u32) -> Option<Wristband> {
         let gsrn = Gsrn::issue(&self.prefix, self.rows.band_reference(mrn)?).ok()?;
         let records = self.rows.person_now(mrn);
+        // One that was replaced would be refused at the bedside.
+        let newest = records.iter().map(|(_, record)| record.wristband).max()?;
+        if newest != number {
+            return None;
+        }
         let mut known = records.iter().filter_map(|(_, record)| record.person.clone());
         let first = known.next()?;
         let Person { name, birth_date, sex, is_temporary, .. } = known.fold(first, |known, other| known.completed_by(&other));

@@ -161,7 +161,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let (watching, until) = (gate.clone(), stopping.clone());
     wired.tasks.spawn_on(async move { watching.watch(until).await }, desk);
     wired.tasks.spawn_on(live.certificates.watch(clock.clone(), stopping.clone()), desk);
-    wired.tasks.spawn_on(alerts::watch(hospital.clone(), rows.clone(), clock.clone(), stopping.clone()), desk);
+    wired.tasks.spawn_on(alerts::watch(hospital.clone(), (rows.clone(), shared.clone()), clock.clone(), stopping.clone()), desk);
     let api = Api {
         name: config.hospital.name.as_str().into(),
         facility: config.hospital.facility.as_str().into(),

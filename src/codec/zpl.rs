@@ -9,6 +9,9 @@ use crate::kernel::{Date, Gsrn};
 /// Asks the printer how it is (`~HS`).
 pub const ASK_STATUS: &[u8] = b"~HS";
 
+/// Has the printer forget all labels that it was given (`~JA`).
+pub const CANCEL_ALL: &[u8] = b"~JA";
+
 /// What stands on a wristband.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wristband {

@@ -21,6 +21,7 @@ pub mod rights;
 pub mod schedule;
 pub mod specimen;
 pub mod staff;
+pub mod subscriber;
 pub mod user;
 pub mod vitals;
 

@@ -218,7 +218,7 @@ fn acknowledgement_mode(device: &Device) -> Acknowledgement {
 /// The acknowledgements of a message: one, or in enhanced mode those that MSH-15 and MSH-16 ask for.
 fn answer(device: &Device, header: &Header, (code, fault): &(Code, Option<Fault>)) -> Vec<Vec<u8>> {
     let now = device.clock.now();
-    let write = |code: Code| ack::acknowledge(header, code, fault.as_ref(), &time(now), &control_id(now));
+    let write = |code: Code| ack::acknowledge(header, code, fault.as_ref(), &now.hl7(), &control_id(now));
     let is_wanted = |condition: &str| match condition {
         "AL" => true,
         "SU" => code.is_accept(),
@@ -237,13 +237,6 @@ fn answer(device: &Device, header: &Header, (code, fault): &(Code, Option<Fault>
         answers.push(write(*code));
     }
     answers
-}
-
-/// An instant as HL7 writes it: `YYYYMMDDHHMMSS+0000`.
-fn time(now: Timestamp) -> String {
-    let text = now.to_string();
-    let digits: String = text.chars().take(19).filter(char::is_ascii_digit).collect();
-    format!("{digits}+0000")
 }
 
 /// Our own control id: unique over restarts.

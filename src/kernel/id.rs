@@ -149,6 +149,12 @@ impl EncounterId {
 }
 
 impl BedId {
+    /// Ward, room and bed, as [`BedId::of`] takes them; the room is empty where none is named.
+    pub fn parts(&self) -> [&str; 3] {
+        let mut parts = self.0.split(':').map(|part| if part == "-" { "" } else { part });
+        std::array::from_fn(|_| parts.next().unwrap_or_default())
+    }
+
     /// The bed at ward, room and bed, the parts of HL7 v2 PL. Blanks are written as `_` and a room that is not named as `-`, since
     /// senders have both (`AE OMU^^Bed 03` is `AE_OMU:-:Bed_03`).
     pub fn of(ward: &str, room: &str, bed: &str) -> Result<Self, Invalid> {
@@ -253,11 +259,13 @@ pub enum StreamKind {
     Vitals,
     /// Sessions and appointments of a practitioner, a room or a device.
     Schedule,
+    /// Another system that is told what happens here.
+    Subscriber,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 14] = [
+    pub const ALL: [StreamKind; 15] = [
         StreamKind::Bed,
         StreamKind::Specimen,
         StreamKind::Cabinet,
@@ -272,6 +280,7 @@ impl StreamKind {
         StreamKind::Chart,
         StreamKind::Vitals,
         StreamKind::Schedule,
+        StreamKind::Subscriber,
     ];
 
     /// The word that stands before the slash of a stream id.
@@ -291,6 +300,7 @@ impl StreamKind {
             StreamKind::Chart => "chart",
             StreamKind::Vitals => "vitals",
             StreamKind::Schedule => "schedule",
+            StreamKind::Subscriber => "subscriber",
         }
     }
 }

@@ -57,6 +57,14 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As HL7 v2 writes it (DTM, v2.8.2 2A.3.22): `YYYYMMDDHHMMSS+0000`.
+    pub fn hl7(self) -> String {
+        let [year, month, day, hour, minute, second, _] = self.civil();
+        format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}+0000")
+    }
+}
+
 /// Characters of a printed instant of the years 0 to 9999.
 const PRINTED: usize = 27;
 

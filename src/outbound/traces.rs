@@ -160,6 +160,7 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Chart => "chart",
             StreamKind::Vitals => "vitals",
             StreamKind::Schedule => "schedule",
+            StreamKind::Subscriber => "subscriber",
         };
         format!("{part} {}", stored.event.kind)
     })

@@ -76,6 +76,21 @@ struct Pending {
     tried: Option<Instant>,
     is_under_way: bool,
     why: String,
+    /// It may lie inside of the printer: nothing more is tried.
+    is_lost: bool,
+}
+
+/// Why a band has not come out.
+struct Failure {
+    why: String,
+    /// Whether it may come out later by itself, when somebody else stands at the printer.
+    may_be_inside: bool,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Failure { why, may_be_inside: false }
+    }
 }
 
 /// Prints wristbands.
@@ -84,7 +99,7 @@ pub struct Wristbands {
     bands: Arc<dyn Bands>,
     clock: Clock,
     pending: BTreeMap<u64, Pending>,
-    tries: JoinSet<(u64, Result<(), String>)>,
+    tries: JoinSet<(u64, Result<(), Failure>)>,
     written: u64,
 }
 
@@ -127,8 +142,8 @@ impl Wristbands {
                 Err(_) => {}
             }
             self.settle();
-            self.print();
             self.give_up(log.as_ref()).await;
+            self.print();
             self.save(done, views.as_ref());
             telemetry::consumer_at(CONSUMER, done);
         }
@@ -144,7 +159,7 @@ impl Wristbands {
                         Ok(patient::Event::WristbandPrinted { number, printer, at }) => {
                             self.pending.retain(|_, pending| pending.mrn != mrn);
                             if let Some(printer) = printer.filter(|printer| self.printers.contains_key(printer)) {
-                                let pending = Pending { mrn, number, printer, since: at, tried: None, is_under_way: false, why: "it was not reached".to_owned() };
+                                let pending = Pending { mrn, number, printer, since: at, tried: None, is_under_way: false, why: "it was not reached".to_owned(), is_lost: false };
                                 self.pending.insert(event.sequence, pending);
                             }
                         }
@@ -163,22 +178,24 @@ impl Wristbands {
         while let Some(ended) = self.tries.try_join_next() {
             let Ok((sequence, result)) = ended else { continue };
             if let Some(pending) = self.pending.get_mut(&sequence) {
-                pending.is_under_way = false;
-                pending.why = result.err().unwrap_or_else(|| "it has printed, and that could not be recorded".to_owned());
+                (pending.is_under_way, pending.tried) = (false, Some(Instant::now()));
+                let failure = result.err().unwrap_or_else(|| "it has printed, and that could not be recorded".to_owned().into());
+                (pending.why, pending.is_lost) = (failure.why, failure.may_be_inside);
             }
         }
     }
 
     fn print(&mut self) {
         for (sequence, pending) in &mut self.pending {
-            if pending.is_under_way || pending.tried.is_some_and(|tried| tried.elapsed() < AGAIN) {
+            if pending.is_under_way || pending.is_lost || pending.tried.is_some_and(|tried| tried.elapsed() < AGAIN) {
                 continue;
             }
-            let (Some(printer), Some(band)) = (self.printers.get(&pending.printer).cloned(), self.bands.band(&pending.mrn, pending.number)) else { continue };
+            let Some(printer) = self.printers.get(&pending.printer).cloned() else { continue };
             (pending.is_under_way, pending.tried) = (true, Some(Instant::now()));
             let (bands, sequence, mrn, number, id) = (self.bands.clone(), *sequence, pending.mrn.clone(), pending.number, pending.printer.clone());
             self.tries.spawn(async move {
-                let printed = printer.print(&band).await;
+                // Looked up when it is this band's turn: by then another may have taken its place.
+                let printed = printer.print(|| bands.band(&mrn, number)).await;
                 // What has come out is told until it is recorded: else it would come out again.
                 while printed.is_ok() && !bands.delivered(&mrn, number, &id).await {
                     sleep(AGAIN).await;
@@ -188,16 +205,18 @@ impl Wristbands {
         }
     }
 
-    /// Nobody waits at the printer any more.
+    /// Nobody waits at the printer any more, or a band lies inside of it.
     async fn give_up(&mut self, log: &dyn Log) {
         let now = self.clock.now();
-        let late = self.pending.iter().filter(|(_, pending)| !pending.is_under_way && now.seconds_since(pending.since) > EXPIRES_SECONDS);
-        for sequence in late.map(|(sequence, _)| *sequence).collect::<Vec<_>>() {
+        let is_over = |pending: &Pending| !pending.is_under_way && (pending.is_lost || now.seconds_since(pending.since) > EXPIRES_SECONDS);
+        let over: Vec<u64> = self.pending.iter().filter(|(_, pending)| is_over(pending)).map(|(sequence, _)| *sequence).collect();
+        for sequence in over {
             let Some(pending) = self.pending.get(&sequence) else { continue };
-            let detail = format!(
-                "printer {}: band {} of {} did not come out ({}): see to the printer, then print the band again",
-                pending.printer, pending.number, pending.mrn, pending.why
-            );
+            let way_out = match pending.is_lost {
+                true => "it may still be inside and come out in front of the next one: see to the printer and destroy what comes out, then print the band again",
+                false => "see to the printer, then print the band again",
+            };
+            let detail = format!("printer {}: band {} of {} did not come out ({}): {way_out}", pending.printer, pending.number, pending.mrn, pending.why);
             let held = Held { by: CONSUMER, item: item_of(sequence), sequence, rule: "wristband_not_printed", detail, device: Some(pending.printer.clone()) };
             if held.store(log, now).await {
                 self.pending.remove(&sequence);
@@ -219,25 +238,39 @@ impl Wristbands {
 
 impl Printer {
     /// Prints a band and waits until it has come out; else the reason.
-    async fn print(&self, band: &Wristband) -> Result<(), String> {
+    async fn print(&self, band: impl Fn() -> Option<Wristband>) -> Result<(), Failure> {
         let mut line = self.0.lock().await;
-        let mut connection = line.connect().await.ok_or("it was not reached")?;
+        let mut connection = line.connect().await.ok_or_else(|| "it was not reached".to_owned())?;
         match ask(&mut connection).await? {
             Status::Idle => {}
-            Status::Busy => return Err("it is still printing something else".to_owned()),
-            Status::Stopped(why) => return Err(why.to_owned()),
+            Status::Busy => return Err("it is still printing something else".to_owned().into()),
+            Status::Stopped(why) => return Err(why.to_owned().into()),
         }
-        send(&mut connection, &band.label()).await?;
-        let deadline = Instant::now() + PRINTED;
-        loop {
-            match ask(&mut connection).await? {
-                Status::Idle => return Ok(()),
-                Status::Stopped(why) => return Err(format!("{why}, with the band inside")),
-                Status::Busy if Instant::now() >= deadline => return Err("it does not finish".to_owned()),
-                Status::Busy => sleep(Duration::from_millis(200)).await,
-            }
+        let band = band().ok_or_else(|| "another band has taken its place, or nobody knows yet what stands on it".to_owned())?;
+        match finish(&mut connection, &band.label()).await {
+            Ok(()) => Ok(()),
+            Err(why) => Err(Failure { why, may_be_inside: !is_emptied(&mut connection).await }),
         }
     }
+}
+
+/// Sends a label and waits until it has come out.
+async fn finish(connection: &mut Connection, label: &[u8]) -> Result<(), String> {
+    send(connection, label).await?;
+    let deadline = Instant::now() + PRINTED;
+    loop {
+        match ask(connection).await? {
+            Status::Idle => return Ok(()),
+            Status::Stopped(why) => return Err(format!("{why}, with the band inside")),
+            Status::Busy if Instant::now() >= deadline => return Err("it does not finish".to_owned()),
+            Status::Busy => sleep(Duration::from_millis(200)).await,
+        }
+    }
+}
+
+/// Has the printer forget what it was given; whether it says that it has nothing left.
+async fn is_emptied(connection: &mut Connection) -> bool {
+    send(connection, zpl::CANCEL_ALL).await.is_ok() && matches!(ask(connection).await, Ok(Status::Idle))
 }
 
 async fn send(connection: &mut Connection, bytes: &[u8]) -> Result<(), String> {

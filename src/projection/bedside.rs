@@ -51,8 +51,7 @@ pub struct Measurement {
     pub event: serde_json::Value,
 }
 
-pub(super) fn apply<A: Folded>(rows: &Rows, kind: &str, key: &str, sequence: u64, event: &A::Event) -> Option<A> {
-    let mut now = None;
+pub(super) fn apply<A: Folded>(rows: &Rows, kind: &str, key: &str, sequence: u64, event: &A::Event) {
     rows.update(kind, key, |row: Option<StateRow<A>>| {
         let mut row = row.unwrap_or_else(|| StateRow { sequence: 0, state: A::default() });
         if row.sequence >= sequence {
@@ -60,10 +59,8 @@ pub(super) fn apply<A: Folded>(rows: &Rows, kind: &str, key: &str, sequence: u64
         }
         row.state.apply(event);
         row.sequence = sequence;
-        now = Some(row.state.clone());
         Some(row)
     });
-    now
 }
 
 impl Rows {
@@ -82,9 +79,11 @@ impl Rows {
     }
 
     pub(super) fn vitals_changed(&self, key: &str, sequence: u64, event: &crate::domain::vitals::Event) {
-        let now = apply::<Vitals>(self, "vitals", key, sequence, event);
-        if let (Some(now), Ok(mrn)) = (now, key.parse()) {
-            self.alerting(&mrn, !now.alerts.is_empty());
+        apply::<Vitals>(self, "vitals", key, sequence, event);
+        // Also for an event that the row reflects already: a crash may have come between the row and the list of alerts.
+        if let Ok(mrn) = key.parse() {
+            let is_open = !self.vitals(&mrn).alerts.is_empty();
+            self.alerting(&mrn, is_open);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::domain::{Folded, device};
-use crate::journal::{JournalError, Log};
+use crate::journal::{JournalError, Log, Meta, StoredEvent};
 use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
 
 /// Events that are looked through for what a command did, newest first, and how many at a time.
@@ -92,6 +92,16 @@ impl History {
 
     /// A thing as it was at an instant, from its events up to then.
     pub fn at<A: Folded>(&self, key: &str, instant: Timestamp) -> Result<A, JournalError> {
+        self.folded(key, |meta, _| meta.recorded <= instant)
+    }
+
+    /// A thing as an event of the log left it, its own or another's.
+    pub fn after<A: Folded>(&self, key: &str, sequence: u64) -> Result<A, JournalError> {
+        self.folded(key, |_, stored| stored.sequence <= sequence)
+    }
+
+    /// The fold of a stream's first events, those that `counts`.
+    fn folded<A: Folded>(&self, key: &str, counts: impl Fn(&Meta, &StoredEvent) -> bool) -> Result<A, JournalError> {
         let stream = StreamId::new(A::KIND, key);
         let (mut state, mut from, newest) = (A::default(), 1, self.log.version(&stream));
         while from <= newest {
@@ -100,7 +110,7 @@ impl History {
                 break;
             }
             for (meta, stored) in &page {
-                if meta.recorded > instant {
+                if !counts(meta, stored) {
                     return Ok(state);
                 }
                 let event = serde_json::from_str(stored.event.payload.get());

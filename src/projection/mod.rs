@@ -18,7 +18,7 @@ mod trail;
 pub use bedside::{Measurement, OpenAlert};
 pub use entries::Entry;
 pub use history::{HeldItem, History};
-pub use people::Search;
+pub use people::{Search, fold};
 pub use person::{Whereabouts, person};
 pub use projector::Projector;
 pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};

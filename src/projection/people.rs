@@ -45,7 +45,7 @@ pub(super) struct People {
 }
 
 /// A word as it is compared: without case, and letters with marks as the letter.
-fn fold(text: &str) -> String {
+pub fn fold(text: &str) -> String {
     text.chars().flat_map(char::to_lowercase).map(plain).collect()
 }
 

@@ -109,14 +109,10 @@ impl Rows {
 impl Rows {
     /// A patient's first band gives them their service reference for ever: the number of its event, which nothing else has.
     pub(super) fn wristband_printed(&self, mrn: &Mrn, sequence: u64) {
-        let mut is_first = false;
-        self.update("band", mrn.as_str(), |reference: Option<u64>| {
-            is_first = reference.is_none();
-            reference.is_none().then_some(sequence)
-        });
-        if is_first {
-            self.update("tag-band", &sequence.to_string(), |_: Option<Mrn>| Some(mrn.clone()));
-        }
+        self.update("band", mrn.as_str(), |reference: Option<u64>| reference.is_none().then_some(sequence));
+        // Each time: a crash may have come between the two rows.
+        let reference = self.band_reference(mrn).unwrap_or(sequence);
+        self.update("tag-band", &reference.to_string(), |_: Option<Mrn>| Some(mrn.clone()));
     }
 
     /// The service reference on a patient's bands; none before the first.

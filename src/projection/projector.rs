@@ -113,7 +113,7 @@ impl Projector {
             StreamKind::Chart => read(payload).into_iter().for_each(|found| self.rows.chart_changed(key, event.sequence, &found)),
             StreamKind::Vitals => read(payload).into_iter().for_each(|found| self.rows.vitals_changed(key, event.sequence, &found)),
             StreamKind::Schedule => read(payload).into_iter().for_each(|found| self.rows.schedule_changed(key, event.sequence, &found)),
-            StreamKind::Device | StreamKind::Hospital | StreamKind::Access => {}
+            StreamKind::Device | StreamKind::Hospital | StreamKind::Access | StreamKind::Subscriber => {}
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rows::Rows;
 use crate::domain::user::{self, Emergency};
-use crate::domain::{cabinet, disclosure, encounter, schedule, specimen, staff};
+use crate::domain::{cabinet, disclosure, encounter, schedule, specimen, staff, subscriber};
 use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
 
@@ -77,6 +77,10 @@ fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
         },
         StreamKind::Schedule => match serde_json::from_str(payload) {
             Ok(schedule::Event::AppointmentBooked { patient, .. } | schedule::Event::WalkInTaken { patient, .. }) => vec![patient],
+            _ => Vec::new(),
+        },
+        StreamKind::Subscriber => match serde_json::from_str(payload) {
+            Ok(subscriber::Event::MessageTaken { patients, .. } | subscriber::Event::MessageRefused { patients, .. }) => patients,
             _ => Vec::new(),
         },
         _ => Vec::new(),

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::hl7::{Items, code_of, observation};
 use super::json::not_parsed;
 use super::{Routed, Understood, adt};
-use crate::codec::hl7::Message;
+use crate::codec::hl7::{Message, Segment};
 use crate::domain::census::{Command, Measured};
 use crate::domain::quarantine::Reason;
 use crate::domain::specimen::{ResultLine, ResultValue};
@@ -32,6 +32,14 @@ fn take(whom: &Measured, readings: Vec<Reading>, fluids: Vec<Amount>, measured: 
     Routed::Census(Command::Vitals { whom: whom.clone(), command: vitals::Command::Take { readings, fluids, measured: Some(measured) } })
 }
 
+/// What a monitor says of a value that is no patient's, or none at all (OBX-8 in IHE PCD technical framework 2, B.8.8).
+const NOT_MEASURED: [&str; 7] = ["INV", "NAV", "OFF", "CAL", "CALO", "TEST", "DEMO"];
+
+fn not_measured(obx: &Segment<'_>) -> Option<&'static str> {
+    let flags: Vec<String> = (1..=obx.repetitions(8)).filter_map(|at| obx.text_at(8, at, 1, 1)).map(|flag| flag.trim().to_owned()).collect();
+    NOT_MEASURED.into_iter().find(|known| flags.iter().any(|flag| flag == known))
+}
+
 /// A number with a unit is a reading; anything else a person must look at.
 fn reading(line: ResultLine) -> Result<(Timestamp, Reading), Reason> {
     let ResultLine { test: code, vendor_code, value, unit, measured, .. } = line;
@@ -47,7 +55,7 @@ pub(super) fn of_oru(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Ite
     let patient = match adt::patient(message) {
         Ok(patient) => Some(patient),
         // A monitor that was not told who lies before it says where it stands.
-        Err((Reason::Invalid { .. }, _)) if super::hl7::text(message, "PID-3.1").is_empty() => None,
+        Err((Reason::Invalid { .. }, _)) if super::hl7::text(message, "PID-3.1").is_empty() || super::hl7::text(message, "PID-3.1") == "\"\"" => None,
         Err(wrong) => return Err(wrong),
     };
     let whom = whose(patient, adt::bed(message, b"PV1", 3)?).map_err(|reason| (reason, None))?;
@@ -62,6 +70,11 @@ pub(super) fn of_oru(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Ite
                 let code = code_of(hl7, &segment);
                 // A device that only says that it is there has neither type nor value. A profile may pass over all that it does not map.
                 if (is_blank(2) && is_blank(5)) || (profile.test(&code).is_none() && is_listed(&profile.passed, &code)) {
+                    continue;
+                }
+                if let Some(flag) = not_measured(&segment) {
+                    let detail = format!("code {code:?} is marked {flag}: invalid, calibrating, a test or a demonstration, and no patient's value");
+                    held.push(Routed::Hold(Reason::NotPatient { detail }));
                     continue;
                 }
                 match observation(profile, hl7, &segment, ordered_at.as_deref()).and_then(reading) {
@@ -177,7 +190,12 @@ mod tests {
         assert_eq!(of("PID|1||77^^^H^MR\r"), [format!("signs of 77 {at}")]);
         assert_eq!(of("PID|1||\rPV1|1|I|ICU^1^A\r"), [format!("signs of whoever lies in ICU:1:A {at}")]);
         assert_eq!(of("PID|1||77^^^H^MR\rPV1|1|I|ICU^1^A\r"), [format!("signs of 77 in ICU:1:A {at}")]);
+        assert_eq!(of("PID|1||\"\"\rPV1|1|I|ICU^1^A\r"), [format!("signs of whoever lies in ICU:1:A {at}")], "the null value names nobody");
         assert!(of("PID|1||\r")[0].contains("nobody knows whose"));
+        for flag in ["DEMO", "INV", "N~CAL"] {
+            let marked = RATE.replace("MDC|||||F", &format!("MDC||{flag}|||F"));
+            assert!(oru(&format!("PID|1||77\r{obr}{marked}"))[0].contains("no patient's value"), "{flag}");
+        }
     }
 
     #[test]

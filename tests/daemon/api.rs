@@ -233,7 +233,8 @@ fn requests_made_up_from_the_document_find_no_error_of_the_server() {
     let address = daemon.connect("http").peer_addr().unwrap();
     let program = std::env::var("WARDD_PEERS").expect("run tests/run, which installs schemathesis") + "/bin/schemathesis";
     let document = format!("http://{address}/api/v1/openapi.json");
-    let arguments = ["--checks", "not_a_server_error", "--max-examples", "25", "--phases", "coverage,fuzzing", "--seed", "7", "--workers", "2", "--no-color"];
+    // One worker: CPython 3.11's syntax trees break when several threads make them at once, and the tool makes them.
+    let arguments = ["--checks", "not_a_server_error", "--max-examples", "25", "--phases", "coverage,fuzzing", "--seed", "7", "--workers", "1", "--no-color"];
     let output = std::process::Command::new(program).args(["run", &document]).args(arguments).current_dir(&site.folder).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}");

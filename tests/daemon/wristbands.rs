@@ -14,6 +14,8 @@ use crate::harness::{Daemon, Site, count, has};
 const READY: u8 = 0;
 const EMPTY: u8 = 1;
 const SILENT: u8 = 2;
+/// It takes a label and then says nothing more.
+const JAMMED: u8 = 3;
 
 /// A printer that keeps what it prints.
 #[derive(Clone, Default)]
@@ -32,7 +34,9 @@ impl Printer {
             loop {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 if let Some(end) = text.find("^XZ").filter(|end| !text[..*end].contains("~HS")) {
-                    self.printed.lock().unwrap().push(text[..end + 3].trim_start().to_owned());
+                    if self.state.compare_exchange(JAMMED, SILENT, Ordering::SeqCst, Ordering::SeqCst).is_err() {
+                        self.printed.lock().unwrap().push(text[..end + 3].trim_start().to_owned());
+                    }
                     is_busy = true;
                     bytes.drain(..end + 3);
                 } else if let Some(at) = text.find("~HS") {
@@ -170,6 +174,13 @@ fn a_printer_without_bands_is_waited_for_and_only_the_newest_band_comes_out() {
     printer.state.store(READY, Ordering::SeqCst);
     delivered(&daemon, "77", 2);
     assert!(printer.printed().len() == 1 && printer.printed()[0].contains("band 2"), "{:?}", printer.printed());
+    // A band that stays inside would come out in front of somebody else's: a person is told at once, and nothing is sent again.
+    printer.state.store(JAMMED, Ordering::SeqCst);
+    print(&daemon, "77", json!({}));
+    daemon.until("the item", |daemon| daemon.get("/api/v1/quarantine").to_string().contains("may still be inside"));
+    printer.state.store(READY, Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((printer.printed().len(), daemon.get("/api/v1/patients/77")["wristband_delivered"].as_u64()), (1, Some(2)));
     daemon.terminate();
     assert_eq!(count(&site.events(), "WristbandDelivered"), 1);
 }

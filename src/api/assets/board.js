@@ -7,6 +7,29 @@ source.addEventListener("board", (event) => {
   line.textContent = "live, " + new Date().toLocaleTimeString();
   line.className = "";
 });
+// Whoever goes to a patient says so here. What went wrong stays until the next try: the board is replaced each second.
+const trouble = document.getElementById("trouble");
+board.addEventListener("click", async (event) => {
+  const button = event.target.closest("button.take");
+  if (!button) {
+    return;
+  }
+  button.disabled = true;
+  const path = "/api/v1/patients/" + encodeURIComponent(button.dataset.patient) + "/chart/take-alert";
+  let why = "";
+  try {
+    const body = JSON.stringify({ number: Number(button.dataset.number) });
+    const answer = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body });
+    if (!answer.ok) {
+      why = (await answer.json()).detail;
+    }
+  } catch (error) {
+    why = "wardd was not reached, and nobody knows that you go: " + error.message;
+  }
+  trouble.textContent = why;
+  trouble.hidden = !why;
+  button.disabled = !why;
+});
 source.onerror = () => {
   line.textContent = "line to wardd lost: what you see is old";
   line.className = "lost";

@@ -24,7 +24,9 @@ fn resource(kind: Kind) -> Value {
         Compare::Reference => "reference",
     };
     let search = parameters(kind).iter().map(|parameter| json!({ "name": parameter.name, "type": compare(parameter.compare) }));
-    let common = [json!({ "name": "_id", "type": "token" }), json!({ "name": "_lastUpdated", "type": "date" })];
+    let has_meta = kind.has_versions() || kind == Kind::Observation;
+    let updated = has_meta.then(|| json!({ "name": "_lastUpdated", "type": "date" }));
+    let common = std::iter::once(json!({ "name": "_id", "type": "token" })).chain(updated);
     let include: Vec<String> =
         parameters(kind).iter().filter(|parameter| parameter.compare == Compare::Reference).map(|parameter| format!("{}:{}", kind.name(), parameter.name)).collect();
     let mut resource = json!({
@@ -32,7 +34,7 @@ fn resource(kind: Kind) -> Value {
         "interaction": interactions,
         "versioning": if kind.has_versions() { "versioned" } else { "no-version" },
         "readHistory": kind.has_versions(),
-        "searchParam": common.into_iter().chain(search).collect::<Value>(),
+        "searchParam": common.chain(search).collect::<Value>(),
     });
     if !include.is_empty() {
         resource["searchInclude"] = json!(include);

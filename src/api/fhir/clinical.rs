@@ -11,6 +11,9 @@ use crate::domain::vitals::Reading;
 use crate::kernel::{Mrn, Timestamp};
 use crate::projection::ResultRow;
 
+/// How the id ends of the resource that says that there are no allergies.
+pub(super) const NONE_KNOWN: &str = "none-known";
+
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
 
@@ -50,7 +53,7 @@ pub(super) fn allergies(mrn: &Mrn, allergies: &Allergies) -> Vec<Value> {
         Allergies::Known(all) => all.iter().map(known).collect(),
         Allergies::NoneKnown { at } => vec![full(json!({
             "resourceType": "AllergyIntolerance",
-            "id": of_patient(mrn.as_str(), "none-known"),
+            "id": of_patient(mrn.as_str(), NONE_KNOWN),
             "clinicalStatus": active(),
             "verificationStatus": confirmed(),
             "code": coded("http://snomed.info/sct", "716186003", "No known allergy"),
@@ -94,8 +97,8 @@ pub(super) struct Sign<'a> {
     pub(super) recorded: Timestamp,
     /// Who or what measured it.
     pub(super) source: String,
-    /// Whether somebody has said that it was another patient's, or wrong.
-    pub(super) is_withdrawn: bool,
+    /// When somebody said that it was another patient's, or wrong.
+    pub(super) withdrawn: Option<Timestamp>,
 }
 
 /// A vital sign.
@@ -109,8 +112,8 @@ pub(super) fn sign(mrn: &Mrn, sign: &Sign<'_>) -> Value {
     let mut resource = json!({
         "resourceType": "Observation",
         "id": of_patient(mrn.as_str(), &format!("v{sequence}-{place}")),
-        "meta": meta(Some(Version { number: 1 + u64::from(sign.is_withdrawn), at: *recorded })),
-        "status": if sign.is_withdrawn { "entered-in-error" } else { "final" },
+        "meta": meta(Some(Version { number: 1 + u64::from(sign.withdrawn.is_some()), at: sign.withdrawn.unwrap_or(*recorded) })),
+        "status": if sign.withdrawn.is_some() { "entered-in-error" } else { "final" },
         "category": [coded("http://terminology.hl7.org/CodeSystem/observation-category", "vital-signs", "Vital Signs")],
         "code": { "coding": [{ "system": LOINC, "code": reading.code.as_str() }], "text": sign.name },
         "subject": of(mrn),

@@ -1,6 +1,6 @@
 //! Which resources there are for somebody who asks: leave first, then states, then resources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -21,15 +21,17 @@ use crate::domain::rights::{Permission, Subject};
 use crate::domain::schedule::Schedule;
 use crate::domain::staff;
 use crate::domain::vitals::Reading;
-use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
+use crate::kernel::{BedId, Date, EncounterId, Loinc, Mrn, StreamId, StreamKind, Timestamp};
 use crate::projection::{BedRow, EncounterRow, PatientRow, Search, SpecimenRow};
 
-/// Measurements of vital signs that one search looks through, the newest first; older ones are in `/api/v1/patients/{mrn}/vitals`.
-const MEASUREMENTS: usize = 2_000;
+/// Measurements of vital signs that one search looks through; where there are more, it must be narrowed.
+const MEASUREMENTS: usize = 20_000;
 /// Slots are looked for until so long from now.
 const SLOTS_SECONDS: i64 = 28 * 24 * 3_600;
+/// Patients that one search looks through.
+const PATIENTS: usize = 5_000;
 /// Entries of an audit that one search looks through.
-const ENTRIES: usize = 2_000;
+const ENTRIES: usize = 10_000;
 
 /// What was found, and whose it is, for the record of what was shown.
 #[derive(Default)]
@@ -91,17 +93,25 @@ pub(super) fn whose(state: &Encounter) -> Option<Mrn> {
     }
 }
 
-/// The vital signs of one number, the newest first.
-fn signs(api: &Api, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
-    let (mut found, mut before, mut withdrawn) = (Vec::new(), None, BTreeSet::new());
-    while found.len() < MEASUREMENTS {
-        let (page, next) = api.history.measurements(mrn, before, (None, MEASUREMENTS)).map_err(|error| Problem::unreadable(&error))?;
+fn too_costly(text: String) -> Problem {
+    Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text)
+}
+
+/// The vital signs of one number, or one of them, the newest first.
+fn signs(api: &Api, mrn: &Mrn, code: Option<&Loinc>) -> Result<Vec<Value>, Problem> {
+    let (mut found, mut before, mut withdrawn) = (Vec::new(), None, BTreeMap::new());
+    loop {
+        // What is left out must not look like nothing.
+        if found.len() >= MEASUREMENTS {
+            return Err(too_costly(format!("{mrn} has more than {MEASUREMENTS} measurements: say which sign (code=), or read /api/v1/patients/{mrn}/vitals page by page")));
+        }
+        let (page, next) = api.history.measurements(mrn, before, (code, MEASUREMENTS)).map_err(|error| Problem::unreadable(&error))?;
         for measurement in page {
             let of_event = |name: &str| measurement.event.get(name).cloned().unwrap_or_default();
             let measured = || serde_json::from_value::<Timestamp>(of_event("measured")).ok();
             match of_event("event").as_str() {
                 // The newest comes first: what was withdrawn is met before what it was.
-                Some("ReadingWithdrawn") => drop(withdrawn.insert((of_event("code").as_str().unwrap_or_default().to_owned(), measured()))),
+                Some("ReadingWithdrawn") => drop(withdrawn.insert((of_event("code").as_str().unwrap_or_default().to_owned(), measured()), measurement.recorded)),
                 Some("VitalsTaken") => {
                     let readings: Vec<Reading> = serde_json::from_value(of_event("readings")).unwrap_or_default();
                     let Some(at) = measured() else { continue };
@@ -113,7 +123,7 @@ fn signs(api: &Api, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
                             measured: at,
                             recorded: measurement.recorded,
                             source: of_event("source").as_str().unwrap_or_default().to_owned(),
-                            is_withdrawn: withdrawn.contains(&(reading.code.to_string(), Some(at))),
+                            withdrawn: withdrawn.get(&(reading.code.to_string(), Some(at))).copied(),
                         };
                         clinical::sign(mrn, &sign)
                     }));
@@ -144,7 +154,7 @@ fn results(api: &Api, mrn: &Mrn) -> Vec<Value> {
 }
 
 /// What belongs to a patient, of one kind and under one number.
-fn of_number(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
+fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &Mrn) -> Result<Vec<Value>, Problem> {
     Ok(match kind {
         Kind::Patient => patient(api, mrn).into_iter().collect(),
         Kind::RelatedPerson => resources::related(mrn, &record(api, mrn)),
@@ -157,7 +167,7 @@ fn of_number(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Vec<Value>, 
             stays.iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect()
         }
         Kind::Observation => {
-            let mut found = signs(api, mrn)?;
+            let mut found = signs(api, mrn, code)?;
             // Results of the laboratory are for those who may see them.
             if who.rights.may(Permission::ViewSpecimens, &api.gate.patient(mrn)).is_ok() {
                 found.extend(results(api, mrn));
@@ -171,37 +181,56 @@ fn of_number(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Vec<Value>, 
 }
 
 /// What belongs to a person, of one kind, under all their numbers.
-pub(super) async fn of_person(api: &Api, who: &Who, kind: Kind, mrn: &Mrn) -> Result<Gathered, Problem> {
+pub(super) async fn of_person(api: &Api, who: &Who, kind: Kind, (mrn, code): (&Mrn, Option<&Loinc>)) -> Result<Gathered, Problem> {
     let allowed = api.may_patient(who, Permission::ViewPatient, mrn).await?;
     let numbers: Vec<Mrn> = now(api).person(mrn)?.into_iter().map(|(number, _)| number).collect();
     let mut found = Vec::new();
     for number in &numbers {
-        found.extend(of_number(api, who, kind, number)?);
+        found.extend(of_number(api, who, (kind, code), number)?);
+    }
+    if kind == Kind::AllergyIntolerance && found.len() > 1 {
+        // That one number knows of none does not contradict what another knows.
+        found.retain(|resource| !resource["id"].as_str().is_some_and(|id| id.ends_with(clinical::NONE_KNOWN)));
     }
     Ok(Gathered::of(allowed, found, numbers))
 }
 
-/// Patients who fit a search and are within reach.
+/// The parameters that the index of people answers, the one that leaves the fewest first.
+const INDEXED: [&str; 7] = ["identifier", "phone", "telecom", "birthdate", "family", "name", "given"];
+
+/// Whom the index knows by a value of a parameter.
+fn by_index(api: &Api, parameter: &str, value: &str) -> Vec<Mrn> {
+    let value = value.to_owned();
+    let search = match parameter {
+        "identifier" => Search { number: value.rsplit('|').next().unwrap_or_default().to_owned(), ..Search::default() },
+        "phone" | "telecom" => Search { phone: value, ..Search::default() },
+        "birthdate" => Search { born: value.trim_start_matches("eq").parse().ok(), ..Search::default() },
+        _ => Search { name: value, ..Search::default() },
+    };
+    if search.is_empty() { Vec::new() } else { api.rows.find_patients(&search, PATIENTS + 1) }
+}
+
+/// Patients who fit a search and are within reach. Each of several values is looked for, and what the search leaves out is not hidden.
 fn patients(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
     let allowed = api.may(who, Permission::FindPatients)?;
-    let value = |name: &str| asked.value(name).unwrap_or_default().to_owned();
-    let without_system = |text: String| text.rsplit('|').next().unwrap_or_default().to_owned();
-    let born = value("birthdate").parse().ok();
-    let phone = [value("phone"), value("telecom")].into_iter().find(|phone| !phone.is_empty()).unwrap_or_default();
-    let search = Search { name: [value("name"), value("family"), value("given")].join(" ").trim().to_owned(), born, phone, number: without_system(value("identifier")) };
-    let ids: Vec<Mrn> = asked.all("_id").filter_map(|id| number(id).ok()).collect();
-    let found: Vec<Mrn> = match (asked.value("_id"), search.is_empty()) {
-        (Some(_), _) => ids,
-        (_, false) => api.rows.find_patients(&search, limits::PAGE_ROWS),
-        (_, true) => {
-            let text = "say whom you look for: _id, identifier, name, family, given, birthdate (a whole date) or phone";
-            return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text));
-        }
+    if !api.rows.knows_people() {
+        let text = "wardd has just started and is still reading who is registered: try again in a moment";
+        return Err(Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
+    }
+    let is_whole_day = |value: &str| value.trim_start_matches("eq").parse::<Date>().is_ok();
+    let is_usable = |name: &str| asked.all(name).next().is_some() && (name != "birthdate" || asked.all(name).all(is_whole_day));
+    let found: BTreeSet<Mrn> = match (asked.value("_id"), INDEXED.into_iter().find(|name| is_usable(name))) {
+        (Some(_), _) => asked.all("_id").filter_map(|id| number(id).ok()).collect(),
+        (None, Some(parameter)) => asked.all(parameter).flat_map(|value| by_index(api, parameter, value)).collect(),
+        (None, None) => return Err(too_costly("say whom you look for: _id, identifier, name, family, given, birthdate (a whole date) or phone".to_owned())),
     };
+    if found.len() > PATIENTS {
+        return Err(too_costly(format!("more than {PATIENTS} patients could be meant: say more of whom you look for")));
+    }
     let within = |mrn: &Mrn| who.rights.may(Permission::ViewPatient, &api.gate.patient(mrn)).is_ok();
-    let found: Vec<Mrn> = found.into_iter().filter(within).collect();
-    let resources = found.iter().filter_map(|mrn| patient(api, mrn)).filter(|resource| asked.fits(resource)).collect();
-    Ok(Gathered::of(allowed, resources, found))
+    let fitting = found.into_iter().filter(within).filter_map(|mrn| Some((patient(api, &mrn)?, mrn))).filter(|(resource, _)| asked.fits(resource));
+    let (resources, shown): (Vec<Value>, Vec<Mrn>) = fitting.unzip();
+    Ok(Gathered::of(allowed, resources, shown))
 }
 
 fn locations(api: &Api, who: &Who) -> Result<Gathered, Problem> {
@@ -227,16 +256,20 @@ fn staff_of(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
     Ok(Gathered::of(allowed, found, []))
 }
 
-/// Who saw and did what of a patient, the newest first.
-fn audit_events(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
+/// Who saw and did what of patients, the newest first.
+async fn audit_events(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
     let allowed = api.may_with(who, Permission::ViewAudit, &Subject::House)?;
-    let Some(named) = asked.value("patient") else {
-        let text = "say whose: patient=… (what a user did is in /api/v1/audit?user=…)";
-        return Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text));
-    };
-    let mrn = number(named)?;
-    let numbers: Vec<Mrn> = api.rows.person_now(&mrn).into_iter().map(|(number, _)| number).collect();
-    let found = audit::newest_of(api, &numbers, ENTRIES)?;
+    let named = asked.all("patient").map(number).collect::<Result<Vec<_>, _>>()?;
+    if named.is_empty() {
+        return Err(too_costly("say whose: patient=… (what a user did is in /api/v1/audit?user=…)".to_owned()));
+    }
+    let numbers: Vec<Mrn> = named.iter().flat_map(|mrn| api.rows.person_now(mrn)).map(|(number, _)| number).collect();
+    let (reader, whose) = (api.clone(), numbers.clone());
+    // It reads much of the log: where it holds up nobody.
+    let found = tokio::task::spawn_blocking(move || audit::newest_of(&reader, &whose, ENTRIES)).await.map_err(|error| Problem::unreadable(&error))??;
+    if found.len() >= ENTRIES {
+        return Err(too_costly(format!("there are more than {ENTRIES} entries: read /api/v1/audit?patient=… with from, until and before")));
+    }
     let resources = found.iter().map(|entry| resources::audit_event(&house(api), entry, &numbers)).collect();
     Ok(Gathered::of(allowed, resources, numbers))
 }
@@ -281,17 +314,27 @@ pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) 
         Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Encounter | Kind::Observation => {
             let named: Vec<&str> = WHOSE.into_iter().flat_map(|name| asked.all(name)).collect();
             let mut found = Gathered::default();
+            let mut codes = asked.all("code");
+            // One sign is read without the others.
+            let code: Option<Loinc> = codes.next().filter(|_| codes.next().is_none()).and_then(|code| code.rsplit('|').next()?.parse().ok());
             for named in &named {
-                found = found.and(of_person(api, who, kind, &number(named)?).await?);
+                found = found.and(of_person(api, who, kind, (&number(named)?, code.as_ref())).await?);
             }
-            match asked.value("_id") {
-                _ if !named.is_empty() => Ok(found),
-                Some(id) => one(api, who, kind, id).await,
-                None => {
-                    let text = format!("say whose: patient=… (a search for {} of everybody is not answered)", kind.name());
-                    Err(Problem::new(axum::http::StatusCode::BAD_REQUEST, "too_costly", text))
+            if !named.is_empty() {
+                return Ok(found);
+            }
+            if asked.value("_id").is_none() {
+                return Err(too_costly(format!("say whose: patient=… (a search for {} of everybody is not answered)", kind.name())));
+            }
+            for id in asked.all("_id") {
+                match one(api, who, kind, id).await {
+                    Ok(other) => found = found.and(other),
+                    // A search says nothing of what is not there.
+                    Err(problem) if problem.status == 404 => {}
+                    Err(problem) => return Err(problem),
                 }
             }
+            Ok(found)
         }
         Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device => of_house(api, who, kind),
         Kind::Schedule | Kind::Slot => scheduled(api, who, kind, &[]),
@@ -301,7 +344,7 @@ pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) 
             }
             patients => scheduled(api, who, kind, &patients),
         },
-        Kind::AuditEvent => audit_events(api, who, asked),
+        Kind::AuditEvent => audit_events(api, who, asked).await,
     }
 }
 
@@ -323,7 +366,7 @@ pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Ga
         Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Observation => {
             let mrn: Mrn = patient_of(id).and_then(|mrn| mrn.parse().ok()).ok_or_else(missing)?;
             let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
-            Gathered::of(allowed, of_number(api, who, kind, &mrn)?, [mrn])
+            Gathered::of(allowed, of_number(api, who, (kind, None), &mrn)?, [mrn])
         }
         Kind::Schedule | Kind::Slot => scheduled(api, who, kind, &[])?,
         Kind::Appointment => {

@@ -140,7 +140,7 @@ pub(super) async fn everything(State(api): State<Api>, Asking(who): Asking, Path
     api.may_patient(&who, Permission::ViewSpecimens, &mrn).await?;
     let mut found = Gathered::default();
     for kind in [Kind::Patient, Kind::RelatedPerson, Kind::Coverage, Kind::Encounter, Kind::AllergyIntolerance, Kind::Condition, Kind::Observation] {
-        found = found.and(gather::of_person(&api, &who, kind, &mrn).await?);
+        found = found.and(gather::of_person(&api, &who, kind, (&mrn, None)).await?);
     }
     shown(&api, Kind::Patient, &found).await?;
     let total = found.resources.len();

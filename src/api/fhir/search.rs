@@ -5,10 +5,13 @@ use serde_json::Value;
 
 use super::Kind;
 use crate::api::problem::Problem;
+use crate::kernel::{Date as Day, Timestamp};
+use crate::projection::fold;
 
 /// Resources of one page, when the client does not say, and at most.
 const COUNT: usize = 50;
 const COUNT_MAX: usize = 500;
+const DAY_SECONDS: i64 = 24 * 3_600;
 
 /// How a parameter compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,8 +158,14 @@ pub(super) fn parameters(kind: Kind) -> &'static [Parameter] {
     }
 }
 
+/// All parameters of a kind; when something was changed last is known of what has versions.
+fn all(kind: Kind) -> impl Iterator<Item = &'static Parameter> {
+    let has_meta = kind.has_versions() || kind == Kind::Observation;
+    [&ID].into_iter().chain(has_meta.then_some(&UPDATED)).chain(parameters(kind))
+}
+
 fn find(kind: Kind, name: &str) -> Option<&'static Parameter> {
-    [&ID, &UPDATED].into_iter().chain(parameters(kind)).find(|known| known.name == name)
+    all(kind).find(|known| known.name == name)
 }
 
 /// One condition: any of the values.
@@ -272,7 +281,7 @@ fn included(kind: Kind, value: &str) -> Result<&'static Parameter, Problem> {
 
 fn condition(kind: Kind, key: &str, value: &str) -> Result<Condition, Problem> {
     let (name, modifier) = key.split_once(':').map_or((key, None), |(name, modifier)| (name, Some(modifier)));
-    let known = || [&ID, &UPDATED].into_iter().chain(parameters(kind)).map(|known| known.name).collect::<Vec<_>>().join(", ");
+    let known = || all(kind).map(|known| known.name).collect::<Vec<_>>().join(", ");
     let parameter = find(kind, name).ok_or_else(|| wrong(name, format!("{} has no search parameter {name:?} here (known: {})", kind.name(), known())))?;
     let modifier = match (modifier, parameter.compare) {
         (None, _) => Modifier::None,
@@ -289,7 +298,7 @@ fn condition(kind: Kind, key: &str, value: &str) -> Result<Condition, Problem> {
         return Err(wrong(name, format!("{name} has no value")));
     }
     if parameter.compare == Date && modifier == Modifier::None {
-        let is_date = |value: &String| is_date(split_prefix(value).1);
+        let is_date = |value: &String| range(split_prefix(value).1).is_some();
         if let Some(bad) = values.iter().find(|value| !is_date(value)) {
             return Err(wrong(name, format!("{name}: {bad:?} is no date: write 2026, 2026-11, 2026-11-21 or 2026-11-21T12:00:00Z, with eq, ne, lt, gt, le or ge in front")));
         }
@@ -332,7 +341,7 @@ impl Condition {
         match self.parameter.compare {
             Token => token(value, wanted),
             Text => value.as_str().is_some_and(|text| {
-                let (text_folded, wanted_folded) = (text.to_lowercase(), wanted.to_lowercase());
+                let (text_folded, wanted_folded) = (fold(text), fold(wanted));
                 match self.modifier {
                     Modifier::Exact => text == wanted,
                     Modifier::Contains => text_folded.contains(&wanted_folded),
@@ -374,40 +383,46 @@ fn split_prefix(text: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a text is a date, a part of one, or an instant.
-fn is_date(text: &str) -> bool {
-    let full = match text.len() {
-        4 => format!("{text}-01-01"),
-        7 => format!("{text}-01"),
-        _ => text.to_owned(),
-    };
-    full.parse::<crate::kernel::Date>().is_ok() || full.parse::<crate::kernel::Timestamp>().is_ok()
+/// The range of time that a text stands for, its end not included: a year, a month, a day, or an instant in any zone.
+fn range(text: &str) -> Option<(Timestamp, Timestamp)> {
+    let day = |text: &str| text.parse::<Day>().ok().and_then(|date| format!("{date}T00:00:00Z").parse::<Timestamp>().ok());
+    match text.len() {
+        4 => Some((day(&format!("{text}-01-01"))?, day(&format!("{:04}-01-01", text.parse::<i32>().ok()? + 1))?)),
+        7 => {
+            let (year, month) = text.split_once('-')?;
+            let (year, month): (i32, i32) = (year.parse().ok()?, month.parse().ok()?);
+            let (next_year, next_month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
+            Some((day(&format!("{text}-01"))?, day(&format!("{next_year:04}-{next_month:02}-01"))?))
+        }
+        10 => day(text).map(|start| (start, start.plus_seconds(DAY_SECONDS))),
+        _ => {
+            let start: Timestamp = text.parse().ok()?;
+            // What is written in whole seconds means the second.
+            let is_whole = !text.contains('.');
+            Some((start, if is_whole { start.plus_seconds(1) } else { Timestamp::from_micros(start.micros() + 1) }))
+        }
+    }
 }
 
-/// Compares in the precision of the less precise: `2026-11` holds all of its days.
+/// Compares ranges (FHIR R4, 3.1.1.5.4): `eq` when the wanted one holds the whole other.
 fn date(value: &Value, wanted: &str) -> bool {
     let (prefix, wanted) = split_prefix(wanted);
-    let wanted = wanted.trim_end_matches('Z');
-    let compare = |found: &str| {
-        let length = found.trim_end_matches('Z').len().min(wanted.len());
-        found.get(..length).unwrap_or(found).cmp(wanted.get(..length).unwrap_or(wanted))
+    let text = |name: &str| value.get(name).and_then(Value::as_str).and_then(range);
+    let found = match value {
+        Value::String(text) => range(text),
+        // A period without an end goes on.
+        other => text("start").map(|(start, _)| (start, other.get("end").and_then(Value::as_str).and_then(range).map_or(Timestamp::from_micros(i64::MAX), |(_, end)| end))),
     };
-    let (start, end) = match value {
-        Value::String(text) => (Some(text.as_str()), Some(text.as_str())),
-        other => (other.get("start").and_then(Value::as_str), other.get("end").and_then(Value::as_str)),
-    };
-    // A period without an end goes on.
-    let (starts, ends) = (start.map(compare), end.map_or(std::cmp::Ordering::Greater, compare));
-    let Some(starts) = starts else { return false };
+    let (Some((start, end)), Some((from, until))) = (found, range(wanted)) else { return false };
     match prefix {
-        "ne" => starts.is_gt() || ends.is_lt(),
-        "lt" => starts.is_lt(),
-        "le" => starts.is_le(),
-        "gt" => ends.is_gt(),
-        "ge" => ends.is_ge(),
-        "sa" => starts.is_gt(),
-        "eb" => ends.is_lt(),
-        _ => starts.is_le() && ends.is_ge(),
+        "ne" => !(from <= start && end <= until),
+        "lt" => start < from,
+        "le" => start < until,
+        "gt" => end > until,
+        "ge" => end > from,
+        "sa" => start >= until,
+        "eb" => end <= from,
+        _ => from <= start && end <= until,
     }
 }
 
@@ -447,6 +462,8 @@ mod tests {
             (&[("birthdate", "ge1980-01-03")], false),
             (&[("birthdate", "gt1979")], true),
             (&[("birthdate", "gt1980")], false),
+            (&[("birthdate", "1980-12")], false),
+            (&[("birthdate", "le1980-01")], true),
             (&[("birthdate", "ne1980-01-02")], false),
             (&[("gender", "female")], true),
             (&[("gender:not", "female")], false),
@@ -461,11 +478,15 @@ mod tests {
         let stay = json!({ "subject": { "reference": "Patient/77" }, "class": { "system": "urn:c", "code": "IMP" }, "period": { "start": "2026-11-21T12:00:00.000000Z" } });
         for (query, expected) in [
             (("class", "IMP"), true),
-            (("date", "2026-11-22"), true),
+            (("date", "2026-11-22"), false),
+            (("date", "ge2026-11-22"), true),
+            (("date", "gt2026-11-21T13:00:00+01:00"), true),
             (("date", "lt2026-11-21"), false),
             (("date", "ge2030"), true),
             (("date", "eb2030"), false),
             (("date", "sa2026-11-20"), true),
+            (("date", "sa2026-11-21T13:30:00+01:00"), false),
+            (("date", "sa2026-11-21T12:30:00+01:00"), true),
             (("date", "2026-11-20"), false),
         ] {
             assert_eq!(fits(Kind::Encounter, &[query], &stay), Ok(expected), "{query:?}");

@@ -2,6 +2,32 @@
 
 use super::{Delimiters, escape};
 
+/// A field: its repetitions, each of components.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Field(Vec<Vec<String>>);
+
+impl Field {
+    /// One repetition of these components.
+    pub fn parts<T: Into<String>, const N: usize>(parts: [T; N]) -> Self {
+        Self(vec![parts.into_iter().map(Into::into).collect()])
+    }
+
+    /// The repetitions of several fields, one after the other.
+    pub fn all(fields: impl IntoIterator<Item = Field>) -> Self {
+        Self(fields.into_iter().flat_map(|field| field.0).collect())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().flatten().all(String::is_empty)
+    }
+}
+
+impl<T: Into<String>> From<T> for Field {
+    fn from(text: T) -> Self {
+        Self::parts([text])
+    }
+}
+
 /// A message under construction, in the usual delimiters and UTF-8.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -36,6 +62,32 @@ impl Writer {
         self
     }
 
+    /// Adds a segment of which few fields are used: each with its number, in their order. For `MSH` they begin with 3.
+    pub fn fields(mut self, name: &str, fields: &[(u16, Field)]) -> Self {
+        let delimiters = Delimiters::USUAL;
+        self.bytes.extend_from_slice(name.as_bytes());
+        let mut at = 0;
+        if name == "MSH" {
+            self.bytes.push(delimiters.field);
+            self.bytes.extend_from_slice(&delimiters.declared());
+            at = 2;
+        }
+        for (number, field) in fields.iter().filter(|(_, field)| !field.is_empty()) {
+            self.bytes.extend(std::iter::repeat_n(delimiters.field, usize::from(number.saturating_sub(at))));
+            at = *number;
+            for (index, parts) in field.0.iter().enumerate() {
+                self.bytes.extend((index > 0).then_some(delimiters.repetition));
+                let used = parts.iter().rposition(|part| !part.is_empty()).map_or(0, |last| last + 1);
+                for (index, part) in parts[..used].iter().enumerate() {
+                    self.bytes.extend((index > 0).then_some(delimiters.component));
+                    escape::write(part, &delimiters, &mut self.bytes);
+                }
+            }
+        }
+        self.bytes.push(b'\r');
+        self
+    }
+
     /// The message's bytes.
     pub fn finish(self) -> Vec<u8> {
         self.bytes
@@ -46,6 +98,16 @@ impl Writer {
 mod tests {
     use super::super::Message;
     use super::*;
+
+    #[test]
+    fn fields_stand_at_their_numbers_and_repeat() {
+        let numbers = Field::all([Field::parts(["1001", "", "", "H", "MR"]), Field::parts(["N|9", "", "", "GOV", ""])]);
+        let bytes = Writer::new()
+            .fields("MSH", &[(3, "WARDD".into()), (9, Field::parts(["ADT", "A01"]))])
+            .fields("PID", &[(1, "1".into()), (3, numbers), (5, "".into()), (8, "F".into())])
+            .finish();
+        assert_eq!(String::from_utf8_lossy(&bytes), "MSH|^~\\&|WARDD||||||ADT^A01\rPID|1||1001^^^H^MR~N\\F\\9^^^GOV|||||F\r");
+    }
 
     #[test]
     fn what_is_written_is_read_back() {

@@ -41,9 +41,17 @@ impl<S: Scene> Desk<'_, S> {
 
     pub(super) fn measure(&mut self, whom: &Measured, command: &vitals::Command) -> Decision<S::Failure> {
         let patient = self.measured(whom, command)?;
-        let born = self.known(&patient)?.records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date);
+        let person = self.known(&patient)?;
+        let born = person.records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date);
         let state = self.scene.vitals(&patient).map_err(Stop::Failed)?;
-        let facts = vitals::Facts { catalogue: &self.policy.vitals, born };
+        // Limits that were set under another number of the person are the person's: those of the number that is written under come first.
+        let mut limits = state.limits.clone();
+        for number in person.numbers().iter().filter(|number| **number != patient) {
+            for (code, other) in self.scene.vitals(number).map_err(Stop::Failed)?.limits {
+                limits.entry(code).or_insert(other);
+            }
+        }
+        let facts = vitals::Facts { catalogue: &self.policy.vitals, born, limits: &limits };
         let events = vitals::decide(&state, facts, self.context, command).map_err(Rejection::from)?;
         Ok(events.into_iter().map(|event| Change::Vitals(patient.clone(), event)).collect())
     }

@@ -67,6 +67,11 @@ impl<S: Scene> Desk<'_, S> {
         let is_own = |mrn: &Mrn| own.contains(mrn);
         let mut changes =
             vec![Change::Patient(merged.clone(), Event::Unmerged { survivor: survivor.clone(), at }), Change::Patient(survivor, Event::Released { merged: merged.clone(), at })];
+        // A band that was printed while they were one may be on the wrong one of them: no band counts until each has a new one.
+        let newest = whole.records.iter().map(|(_, record)| record.wristband).max().unwrap_or(0);
+        if newest > 0 {
+            changes.extend([&whole.mrn, merged].map(|mrn| Change::Patient(mrn.clone(), Event::WristbandsVoided { number: newest + 1, at })));
+        }
         for (mrn, record) in &whole.records {
             let by_the_other = record.set_aside.iter().filter(|known| is_own(&known.under) != is_own(mrn));
             changes.extend(by_the_other.map(|known| Change::Patient(mrn.clone(), Event::AllergyRecorded { allergy: known.allergy.clone(), at })));

@@ -494,6 +494,10 @@ fn wristbands_are_numbered_and_records_restricted() {
     let confirm = |number| Command::ConfirmWristband { patient: mrn("1"), number, printer: "BANDS".parse().unwrap() };
     house.nothing(confirm(1)).done(confirm(2)).nothing(confirm(2));
     assert_eq!(house.patients[&mrn("1")].wristband_delivered, 2, "the one that was replaced is nobody's");
+    // Whoever is one with another for a while may wear the other's band: after an unmerge none counts.
+    house.done(register("2", "Roe", 0)).done(Command::Merge { survivor: mrn("2"), merged: mrn("1") }).done(print("1"));
+    house.done(Command::Unmerge { merged: mrn("1"), from: None });
+    assert_eq!([&house.patients[&mrn("1")], &house.patients[&mrn("2")]].map(|record| record.wristband), [4, 4]);
     house.nothing(restrict(None)).refused(restrict(Some("")), "missing").done(restrict(Some("staff"))).nothing(restrict(Some("staff"))).done(restrict(None));
 }
 
@@ -568,8 +572,15 @@ fn signs_belong_to_whoever_is_named_and_lies_there() {
     // Either number of one person.
     house.done(Command::Merge { survivor: mrn("3"), merged: mrn("1") }).done(spo2(both("3", "1"), 70, 0));
     assert_eq!((house.vitals[&mrn("3")].alerts.len(), house.vitals[&mrn("1")].latest.values().next().unwrap().value), (1, 96.into()), "written under the number that was said");
+    // Limits under one number are the person's.
+    let limits = vitals::Limits { low: Some(60.into()), high: None };
+    house.done(Command::Vitals { whom: Measured::Patient(mrn("3")), command: vitals::Command::SetLimits { code: "59408-5".parse().unwrap(), limits, reason: "shunt".to_owned() } });
+    house.done(spo2(both("1", "1"), 61, 5));
+    assert!(house.vitals[&mrn("1")].alerts.is_empty(), "within the limits that were set under the other number");
+    house.done(spo2(both("1", "1"), 59, 6));
+    assert_eq!(house.vitals[&mrn("1")].alerts.len(), 1);
     house.done(discharge("1"));
-    assert!(house.vitals[&mrn("3")].alerts.is_empty(), "nobody is called to a bed that the patient has left");
+    assert!([&mrn("1"), &mrn("3")].iter().all(|mrn| house.vitals[mrn].alerts.is_empty()), "nobody is called to a bed that the patient has left");
 }
 
 #[test]

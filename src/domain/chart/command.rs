@@ -10,7 +10,7 @@ use crate::kernel::{Date, EncounterId, Icd10};
 const NOTE_MAX: usize = 16_384;
 const TEXT_MAX: usize = 256;
 /// Most entries of one kind and most versions of a note: what is more is an error of a program.
-const ENTRIES_MAX: usize = 1_000;
+const ENTRIES_MAX: usize = 10_000;
 const VERSIONS_MAX: usize = 50;
 
 /// What may be asked of a chart.

@@ -182,6 +182,13 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// No band counts any more, and none was printed: two persons were taken for one, and each needs a new band.
+    WristbandsVoided {
+        /// The number up to which none counts.
+        number: u32,
+        /// When.
+        at: Timestamp,
+    },
     /// The printer says that it has come out.
     WristbandDelivered {
         /// Its number.
@@ -239,7 +246,7 @@ impl Folded for Patient {
             Event::RestrictionLifted { .. } => self.restricted = None,
             Event::Died { at } => self.died = Some(*at),
             Event::DeathWithdrawn { .. } => self.died = None,
-            Event::WristbandPrinted { number, .. } => self.wristband = *number,
+            Event::WristbandPrinted { number, .. } | Event::WristbandsVoided { number, .. } => self.wristband = *number,
             Event::WristbandDelivered { number, .. } => self.wristband_delivered = *number,
         }
     }
@@ -264,6 +271,7 @@ impl Folded for Patient {
             Event::Died { .. } => ("Died", 1),
             Event::DeathWithdrawn { .. } => ("DeathWithdrawn", 1),
             Event::WristbandPrinted { .. } => ("WristbandPrinted", 2),
+            Event::WristbandsVoided { .. } => ("WristbandsVoided", 1),
             Event::WristbandDelivered { .. } => ("WristbandDelivered", 1),
         }
     }

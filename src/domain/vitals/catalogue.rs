@@ -25,10 +25,11 @@ impl Limits {
         self.low.is_some_and(|low| value < low) || self.high.is_some_and(|high| value > high)
     }
 
-    /// Whether a value is further out than one that somebody has looked at, by more than a tenth of the limit.
-    pub fn are_passed_further_by(&self, value: Decimal, seen: Decimal) -> bool {
-        let tenth = |limit: Decimal| limit.abs() / Decimal::TEN;
-        self.low.is_some_and(|low| value < low && value < seen - tenth(low)) || self.high.is_some_and(|high| value > high && value > seen + tenth(high))
+    /// Whether a value is beyond them by more than a step further than another one, or on the other side.
+    pub fn are_passed_further_by(&self, value: Decimal, seen: Decimal, step: Decimal) -> bool {
+        let is_below = self.low.is_some_and(|low| value < low && (seen >= low || value < seen - step));
+        let is_above = self.high.is_some_and(|high| value > high && (seen <= high || value > seen + step));
+        is_below || is_above
     }
 
     /// Whether they are limits at all.
@@ -71,6 +72,9 @@ pub struct Sign {
     pub unit: Unit,
     /// The lowest and the highest value that a living patient can have and a sensor can mean.
     pub possible: [Decimal; 2],
+    /// Whoever has taken an alert is called again when the value is further out by more than this.
+    #[serde(default)]
+    pub step: Decimal,
     /// Limits by age; without any for an age, only a patient's own count.
     #[serde(default)]
     pub limits: Vec<AgeLimits>,
@@ -125,6 +129,9 @@ impl Catalogue {
             if sign.possible[0] >= sign.possible[1] {
                 return Err(format!("{}: possible goes from the lowest to the highest value", sign.code));
             }
+            if !sign.limits.is_empty() && sign.step <= Decimal::ZERO {
+                return Err(format!("{}: step is needed beside limits: how much worse it must be before somebody is called again", sign.code));
+            }
             for (at, limits) in sign.limits.iter().enumerate() {
                 let sides = Limits { low: limits.low, high: limits.high };
                 let is_possible = |limit: &Decimal| (sign.possible[0]..=sign.possible[1]).contains(limit);
@@ -140,6 +147,9 @@ impl Catalogue {
                     return Err(format!("{}: limits {} are for an age that has some already", sign.code, at + 1));
                 }
             }
+        }
+        if !self.signs.is_empty() && !(60..=86_400).contains(&self.remind_seconds) {
+            return Err("remind_seconds is 60 to 86400: an alert that somebody has taken must not be silent for good".to_owned());
         }
         match self.escalate_seconds.len() <= 5 && self.escalate_seconds.iter().all(|seconds| (1..=86_400).contains(seconds)) {
             true => Ok(()),

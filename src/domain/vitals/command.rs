@@ -1,5 +1,7 @@
 //! The rules of vital signs, fluids and alerts.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use serde::Serialize;
 
@@ -86,6 +88,8 @@ pub struct Facts<'a> {
     pub catalogue: &'a Catalogue,
     /// When the patient was born.
     pub born: Option<Date>,
+    /// The patient's own limits, under all numbers of the person.
+    pub limits: &'a BTreeMap<Loinc, Limits>,
 }
 
 /// Why something may not be recorded.
@@ -116,7 +120,7 @@ pub enum Rejection {
         what: &'static str,
     },
     /// There is no such value.
-    #[error("the newest {code} was not measured at {measured}, and only the newest of each sign is withdrawn here: check code and time")]
+    #[error("no {code} of this patient was measured at {measured} or later: check code and time")]
     UnknownReading {
         /// Which sign.
         code: Loinc,
@@ -144,11 +148,19 @@ pub fn decide(vitals: &Vitals, facts: Facts<'_>, context: &Context, command: &Co
         Command::Take { readings, fluids, measured } => take(vitals, facts, context, (readings, fluids, *measured)),
         Command::WithdrawReading { code, measured, reason } => {
             let reason = said(reason, "why the value does not count")?;
-            if vitals.latest.get(code).is_none_or(|latest| latest.measured != *measured) {
+            if vitals.newest.get(code).is_none_or(|newest| measured > newest) {
                 return Err(Rejection::UnknownReading { code: code.clone(), measured: *measured });
             }
-            let closed = vitals.alert_of(code).map(|(number, _)| Event::AlertClosed { number });
-            Ok([Event::ReadingWithdrawn { code: code.clone(), measured: *measured, reason, by }].into_iter().chain(closed).collect())
+            if vitals.is_withdrawn(code, *measured) {
+                return Ok(vec![]);
+            }
+            // An alert that another value raised stands, whatever the withdrawn one said.
+            let alert = vitals.alert_of(code).and_then(|(number, alert)| match alert.measured == *measured && !alert.is_back {
+                true => Some(Event::AlertClosed { number }),
+                false if alert.is_back => Some(Event::AlertChanged { number, value: alert.value, measured: alert.measured, is_back: false }),
+                false => None,
+            });
+            Ok([Event::ReadingWithdrawn { code: code.clone(), measured: *measured, reason, by }].into_iter().chain(alert).collect())
         }
         Command::WithdrawFluid { number, reason } => match vitals.fluids.iter().any(|known| known.number == *number) {
             true => Ok(vec![Event::FluidWithdrawn { number: *number, reason: said(reason, "why the amount does not count")?, by }]),
@@ -204,9 +216,9 @@ fn believable(catalogue: &Catalogue, reading: &Reading) -> Result<(), Rejection>
 }
 
 fn possible(amount: &Amount) -> Result<(), Rejection> {
-    match amount.millilitres > Decimal::ZERO && amount.millilitres <= Decimal::from(MILLILITRES_MAX) {
+    match amount.millilitres >= Decimal::ZERO && amount.millilitres <= Decimal::from(MILLILITRES_MAX) {
         true => Ok(()),
-        false => Err(Rejection::Impossible { why: format!("an amount is more than 0 and at most {MILLILITRES_MAX} mL, this one is {}", amount.millilitres) }),
+        false => Err(Rejection::Impossible { why: format!("an amount is 0 to {MILLILITRES_MAX} mL, this one is {}", amount.millilitres) }),
     }
 }
 
@@ -216,7 +228,6 @@ fn take(vitals: &Vitals, facts: Facts<'_>, context: &Context, (readings, fluids,
     if !(1..=READINGS_MAX).contains(&(readings.len() + fluids.len())) {
         return Err(Rejection::Count);
     }
-    fluids.iter().try_for_each(possible)?;
     // A clock that is ahead must not keep what comes later from counting.
     let measured = measured.unwrap_or(context.now).min(context.now);
     let source = context.principal.to_string();
@@ -231,47 +242,61 @@ fn take(vitals: &Vitals, facts: Facts<'_>, context: &Context, (readings, fluids,
             Err(rejection) => return Err(rejection),
         }
     }
-    // A device that repeats a measurement has measured once.
-    let is_known =
-        |reading: &Reading| vitals.latest.get(&reading.code).is_some_and(|latest| (latest.measured, latest.value) == (measured, reading.value) && latest.source == source);
-    sound.retain(|reading| !is_known(reading));
+    // A device that repeats a measurement has measured once, and what was withdrawn does not come back.
+    let is_repeated = |reading: &Reading| {
+        let known = vitals.latest.get(&reading.code);
+        known.is_some_and(|latest| (latest.measured, latest.value) == (measured, reading.value) && latest.source == source)
+    };
+    sound.retain(|reading| !is_repeated(reading) && !(is_device && vitals.is_withdrawn(&reading.code, measured)));
+    let mut amounts = Vec::new();
+    for amount in fluids {
+        match possible(amount) {
+            Ok(()) => amounts.push(amount.clone()),
+            Err(rejection) if is_device => {
+                events.push(Event::AmountDisregarded { amount: amount.clone(), measured, source: source.clone(), why: rejection.to_string() });
+            }
+            Err(rejection) => return Err(rejection),
+        }
+    }
     let mut number = vitals.alert_count;
     let alerts: Vec<Event> =
-        sound.iter().filter(|reading| vitals.is_newest(&reading.code, measured)).flat_map(|reading| judge(vitals, facts, context, reading, &mut number)).collect();
+        sound.iter().filter(|reading| vitals.is_newest(&reading.code, measured)).flat_map(|reading| judge(vitals, facts, context, (reading, measured), &mut number)).collect();
     if !sound.is_empty() {
         events.push(Event::VitalsTaken { readings: sound, measured, source: source.clone() });
     }
     events.extend(alerts);
-    let numbered = fluids.iter().zip(vitals.fluid_count + 1..);
-    events.extend(numbered.map(|(amount, number)| Event::FluidRecorded { fluid: Fluid { number, amount: amount.clone(), measured, source: source.clone() } }));
+    let numbered = amounts.into_iter().zip(vitals.fluid_count + 1..);
+    events.extend(numbered.map(|(amount, number)| Event::FluidRecorded { fluid: Fluid { number, amount, measured, source: source.clone() } }));
     Ok(events)
 }
 
 /// What a sign's newest value means for its alert.
-fn judge(vitals: &Vitals, facts: Facts<'_>, context: &Context, reading: &Reading, number: &mut u32) -> Vec<Event> {
-    let house = || facts.catalogue.sign(&reading.code).and_then(|sign| sign.limits_for(facts.born, context.now.date()));
-    let limits = vitals.limits.get(&reading.code).copied().or_else(house);
+fn judge(vitals: &Vitals, facts: Facts<'_>, context: &Context, (reading, measured): (&Reading, Timestamp), number: &mut u32) -> Vec<Event> {
+    let sign = facts.catalogue.sign(&reading.code);
+    let house = || sign.and_then(|sign| sign.limits_for(facts.born, context.now.date()));
+    let limits = facts.limits.get(&reading.code).copied().or_else(house);
     let passed = limits.filter(|limits| limits.are_passed_by(reading.value));
+    let value = reading.value;
     let mut raise = |limits: Limits| {
         *number += 1;
-        Event::AlertRaised { number: *number, code: reading.code.clone(), value: reading.value, unit: reading.unit.clone(), limits, at: context.now }
+        Event::AlertRaised { number: *number, code: reading.code.clone(), value, unit: reading.unit.clone(), measured, limits, at: context.now }
     };
+    let change = |number: u32, is_back: bool| Event::AlertChanged { number, value, measured, is_back };
     match (vitals.alert_of(&reading.code), passed) {
         (None, None) => vec![],
         (None, Some(limits)) => vec![raise(limits)],
-        (Some((open, alert)), None) if !alert.is_back => vec![Event::AlertChanged { number: open, value: reading.value, is_back: true }],
+        (Some((open, alert)), None) if !alert.is_back => vec![change(open, true)],
         (Some(_), None) => vec![],
         (Some((open, alert)), Some(limits)) => match &alert.taken {
-            Some((_, at)) if needs_a_new_look(facts.catalogue, alert, (limits, reading.value), (*at, context.now)) => vec![Event::AlertClosed { number: open }, raise(limits)],
-            Some(_) => vec![],
-            None if alert.is_back => vec![Event::AlertChanged { number: open, value: reading.value, is_back: false }],
+            Some((_, at)) => {
+                let is_long_ago = context.now.seconds_since(*at) >= i64::from(facts.catalogue.remind_seconds);
+                // Whoever has taken an alert is told again when it is much worse, or when it has not become better for long.
+                let is_worse = limits.are_passed_further_by(value, alert.value, sign.map_or(Decimal::ZERO, |sign| sign.step));
+                if is_long_ago || is_worse { vec![Event::AlertClosed { number: open }, raise(limits)] } else { vec![] }
+            }
+            // Whoever comes must see how bad it is, not how it began.
+            None if alert.is_back || limits.are_passed_further_by(value, alert.value, Decimal::ZERO) => vec![change(open, false)],
             None => vec![],
         },
     }
-}
-
-/// Whoever has taken an alert is told again when it is much worse, or when it has not become better for long.
-fn needs_a_new_look(catalogue: &Catalogue, alert: &Alert, (limits, value): (Limits, Decimal), (taken, now): (Timestamp, Timestamp)) -> bool {
-    let is_long_ago = catalogue.remind_seconds > 0 && now.seconds_since(taken) >= i64::from(catalogue.remind_seconds);
-    is_long_ago || limits.are_passed_further_by(value, alert.value)
 }

@@ -21,6 +21,8 @@ use crate::kernel::{Loinc, StreamKind, Timestamp, Unit};
 
 /// Fluids are kept in memory for so long before the newest; older ones stand in the log.
 const FLUIDS_SECONDS: i64 = 48 * 3_600;
+/// Withdrawn values that are remembered.
+const WITHDRAWN: usize = 100;
 
 /// One value of one sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,8 @@ pub struct Alert {
     pub value: Decimal,
     /// Its unit.
     pub unit: Unit,
+    /// When that value was measured.
+    pub measured: Timestamp,
     /// The limits that it passed.
     pub limits: Limits,
     /// When it was raised.
@@ -73,6 +77,12 @@ pub struct Alert {
 pub struct Vitals {
     /// The newest value of each sign.
     pub latest: BTreeMap<Loinc, Latest>,
+    /// When each sign was measured last, also when that value was withdrawn: nothing older is new.
+    pub newest: BTreeMap<Loinc, Timestamp>,
+    /// Values that were withdrawn, the latest last: a device that sends them again is not believed.
+    pub withdrawn: Vec<(Loinc, Timestamp)>,
+    /// What a device sent last of a sign and cannot be used, and why, until something that can.
+    pub unusable: BTreeMap<Loinc, String>,
     /// Limits of this patient's own.
     pub limits: BTreeMap<Loinc, Limits>,
     /// Alerts that are open, by their numbers.
@@ -102,6 +112,17 @@ pub enum Event {
     ReadingDisregarded {
         /// What.
         reading: Reading,
+        /// When.
+        measured: Timestamp,
+        /// Which device.
+        source: String,
+        /// Why.
+        why: String,
+    },
+    /// A device sent an amount that cannot be.
+    AmountDisregarded {
+        /// What.
+        amount: Amount,
         /// When.
         measured: Timestamp,
         /// Which device.
@@ -163,17 +184,21 @@ pub enum Event {
         value: Decimal,
         /// Its unit.
         unit: Unit,
+        /// When that was measured.
+        measured: Timestamp,
         /// The limits.
         limits: Limits,
         /// When.
         at: Timestamp,
     },
-    /// The value is within its limits again, or not any more.
+    /// The value is within its limits again, or not any more, or further out.
     AlertChanged {
         /// Which.
         number: u32,
         /// The value.
         value: Decimal,
+        /// When it was measured.
+        measured: Timestamp,
         /// Whether it is within.
         is_back: bool,
     },
@@ -205,7 +230,11 @@ pub enum Event {
 impl Vitals {
     /// Whether a measurement of a sign at an instant is no older than the newest that is known.
     fn is_newest(&self, code: &Loinc, measured: Timestamp) -> bool {
-        self.latest.get(code).is_none_or(|latest| measured >= latest.measured)
+        self.newest.get(code).is_none_or(|newest| measured >= *newest)
+    }
+
+    fn is_withdrawn(&self, code: &Loinc, measured: Timestamp) -> bool {
+        self.withdrawn.iter().any(|(known, at)| known == code && *at == measured)
     }
 
     /// The open alert of a sign.
@@ -227,14 +256,21 @@ impl Folded for Vitals {
                         continue;
                     }
                     let latest = Latest { value: reading.value, unit: reading.unit.clone(), measured: *measured, source: source.clone() };
+                    self.newest.insert(reading.code.clone(), *measured);
+                    self.unusable.remove(&reading.code);
                     self.latest.insert(reading.code.clone(), latest);
                 }
             }
-            Event::ReadingDisregarded { .. } => {}
+            Event::ReadingDisregarded { reading, why, .. } => drop(self.unusable.insert(reading.code.clone(), why.clone())),
+            Event::AmountDisregarded { .. } => {}
             Event::ReadingWithdrawn { code, measured, .. } => {
                 if self.latest.get(code).is_some_and(|latest| latest.measured == *measured) {
                     self.latest.remove(code);
                 }
+                if self.withdrawn.len() >= WITHDRAWN {
+                    self.withdrawn.remove(0);
+                }
+                self.withdrawn.push((code.clone(), *measured));
             }
             Event::FluidRecorded { fluid } => {
                 self.fluid_count = fluid.number;
@@ -245,14 +281,15 @@ impl Folded for Vitals {
             Event::FluidWithdrawn { number, .. } => self.fluids.retain(|known| known.number != *number),
             Event::LimitsSet { code, limits, .. } => drop(self.limits.insert(code.clone(), *limits)),
             Event::LimitsLifted { code, .. } => drop(self.limits.remove(code)),
-            Event::AlertRaised { number, code, value, unit, limits, at } => {
+            Event::AlertRaised { number, code, value, unit, measured, limits, at } => {
                 self.alert_count = *number;
-                let alert = Alert { code: code.clone(), value: *value, unit: unit.clone(), limits: *limits, raised: *at, level: 0, taken: None, is_back: false };
+                let alert =
+                    Alert { code: code.clone(), value: *value, unit: unit.clone(), measured: *measured, limits: *limits, raised: *at, level: 0, taken: None, is_back: false };
                 self.alerts.insert(*number, alert);
             }
-            Event::AlertChanged { number, value, is_back } => {
+            Event::AlertChanged { number, value, measured, is_back } => {
                 if let Some(alert) = self.alerts.get_mut(number) {
-                    (alert.value, alert.is_back) = (*value, *is_back);
+                    (alert.value, alert.measured, alert.is_back) = (*value, *measured, *is_back);
                     if *is_back && alert.taken.is_some() {
                         self.alerts.remove(number);
                     }
@@ -279,6 +316,7 @@ impl Folded for Vitals {
         match event {
             Event::VitalsTaken { .. } => ("VitalsTaken", 1),
             Event::ReadingDisregarded { .. } => ("ReadingDisregarded", 1),
+            Event::AmountDisregarded { .. } => ("AmountDisregarded", 1),
             Event::ReadingWithdrawn { .. } => ("ReadingWithdrawn", 1),
             Event::FluidRecorded { .. } => ("FluidRecorded", 1),
             Event::FluidWithdrawn { .. } => ("FluidWithdrawn", 1),

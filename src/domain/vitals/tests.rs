@@ -13,12 +13,14 @@ code = "59408-5"
 name = "SpO2"
 unit = "%"
 possible = [0, 100]
+step = 9
 limits = [{ from_years = 16, low = 92 }]
 [[signs]]
 code = "8867-4"
 name = "Heart rate"
 unit = "/min"
 possible = [0, 350]
+step = 20
 limits = [{ from_years = 16, low = 41, high = 130 }, { from_years = 1, until_years = 16, low = 60, high = 160 }]
 "#;
 
@@ -50,7 +52,7 @@ struct Patient {
 impl Patient {
     fn ask(&self, context: &Context, command: &Command) -> Result<Vec<Event>, String> {
         let catalogue = catalogue();
-        decide(&self.vitals, Facts { catalogue: &catalogue, born: self.born }, context, command).map_err(|rejection| Refusal::of(&rejection).rule)
+        decide(&self.vitals, Facts { catalogue: &catalogue, born: self.born, limits: &self.vitals.limits }, context, command).map_err(|rejection| Refusal::of(&rejection).rule)
     }
 
     /// The names of what happens.
@@ -67,7 +69,10 @@ fn an_alert_stays_until_somebody_has_taken_it_and_the_value_is_back() {
     let nurse = |seconds| Context { now: now().plus_seconds(seconds), ..context(None) };
     assert_eq!(patient.after(&monitor(0), &spo2("92")), ["VitalsTaken"], "on the limit is within");
     assert_eq!(patient.after(&monitor(10), &spo2("91")), ["VitalsTaken", "AlertRaised"]);
-    assert_eq!(patient.after(&monitor(20), &spo2("90")), ["VitalsTaken"], "raised already");
+    assert_eq!(patient.after(&monitor(15), &spo2("91")), ["VitalsTaken"], "raised already");
+    assert_eq!(patient.after(&monitor(20), &spo2("58")), ["VitalsTaken", "AlertChanged"], "whoever comes sees how bad it is");
+    assert_eq!(patient.vitals.alerts[&1].value, 58.into());
+    assert_eq!(patient.after(&monitor(25), &spo2("90")), ["VitalsTaken"]);
     assert_eq!(patient.after(&monitor(30), &spo2("95")), ["VitalsTaken", "AlertChanged"]);
     assert_eq!(patient.vitals.alerts.len(), 1, "nobody has looked");
     assert_eq!(patient.after(&monitor(40), &spo2("89")), ["VitalsTaken", "AlertChanged"]);
@@ -156,17 +161,42 @@ fn a_person_is_told_what_cannot_be_and_a_device_s_other_values_count() {
         assert_eq!(found, ["ReadingDisregarded", "VitalsTaken", "AlertRaised"]);
     }
     assert_eq!(patient.ask(&context(None), &take(vec![])).unwrap_err(), "count");
+    // Neither does an amount that cannot be: an hour without urine is an observation, less than none is not.
+    let urine = |amount: i64| Amount { route: Route::Urine, millilitres: amount.into() };
+    let both = Command::Take { readings: vec![reading("59408-5", "70", "%")], fluids: vec![urine(0), urine(-5)], measured: None };
+    let found: Vec<&str> = patient.ask(&monitor(0), &both).unwrap().iter().map(|event| Vitals::name(event).0).collect();
+    assert_eq!(found, ["AmountDisregarded", "VitalsTaken", "AlertRaised", "FluidRecorded"]);
+    // What cannot be used is seen until something can.
+    let mut patient = Patient::default();
+    patient.after(&monitor(0), &take(vec![reading("59408-5", "0.95", "1")]));
+    assert!(patient.vitals.unusable.values().next().unwrap().contains("measured in %"));
+    patient.after(&monitor(1), &spo2("95"));
+    assert!(patient.vitals.unusable.is_empty());
 }
 
 #[test]
-fn a_wrong_value_is_withdrawn_with_its_alert() {
+fn a_wrong_value_is_withdrawn_with_the_alert_that_it_raised_and_does_not_come_back() {
+    let withdraw = |seconds, reason: &str| Command::WithdrawReading { code: "59408-5".parse().unwrap(), measured: now().plus_seconds(seconds), reason: reason.to_owned() };
+    let again = |value: &str, seconds| Command::Take { readings: vec![reading("59408-5", value, "%")], fluids: vec![], measured: Some(now().plus_seconds(seconds)) };
     let mut patient = Patient::default();
     patient.after(&monitor(0), &spo2("70"));
-    let withdraw = |seconds, reason: &str| Command::WithdrawReading { code: "59408-5".parse().unwrap(), measured: now().plus_seconds(seconds), reason: reason.to_owned() };
     assert_eq!(patient.ask(&context(None), &withdraw(0, "")).unwrap_err(), "no_reason");
     assert_eq!(patient.ask(&context(None), &withdraw(1, "x")).unwrap_err(), "unknown_reading");
     assert_eq!(patient.after(&context(None), &withdraw(0, "probe on another patient")), ["ReadingWithdrawn", "AlertClosed"]);
     assert!(patient.vitals.latest.is_empty() && patient.vitals.alerts.is_empty());
+    assert_eq!(patient.after(&context(None), &withdraw(0, "again")), [] as [&str; 0]);
+    assert_eq!(patient.after(&monitor(60), &again("70", 0)), [] as [&str; 0], "the monitor sends its last value with each message");
+    assert_eq!(patient.after(&monitor(61), &again("60", -3_600)), ["VitalsTaken"], "older than what was withdrawn: kept, and new to nobody");
+    assert!(patient.vitals.latest.is_empty());
+    // An alert that another value raised stands.
+    for stray in ["99", "60"] {
+        let mut patient = Patient::default();
+        patient.after(&monitor(0), &spo2("80"));
+        patient.after(&monitor(60), &spo2(stray));
+        patient.after(&monitor(120), &withdraw(60, "moved"));
+        let alert = &patient.vitals.alerts.values().next();
+        assert!(stray == "60" || alert.is_some_and(|alert| !alert.is_back), "{stray}: {alert:?}");
+    }
 }
 
 #[test]
@@ -185,7 +215,7 @@ fn fluids_add_up_over_a_day() {
     patient.after(&at(49), &record(Route::Oral, 1));
     assert_eq!(patient.vitals.fluids.iter().map(|fluid| fluid.number).collect::<Vec<_>>(), [2, 3, 5], "what is older than two days stands in the log");
     for (command, rule) in [
-        (record(Route::Oral, 0), "impossible"),
+        (record(Route::Oral, -1), "impossible"),
         (record(Route::Oral, 20_001), "impossible"),
         (Command::WithdrawFluid { number: 9, reason: "x".to_owned() }, "unknown_fluid"),
         (Command::WithdrawFluid { number: 2, reason: String::new() }, "no_reason"),
@@ -204,6 +234,8 @@ fn a_catalogue_that_cannot_be_meant_is_refused() {
         (FILE.replace("until_years = 16", "until_years = 1"), "end before they begin"),
         (FILE.replace("until_years = 16", "until_years = 17"), "has some already"),
         (FILE.replace("[300, 600]", "[0]"), "1 to 86400"),
+        (FILE.replace("remind_seconds = 1800", ""), "silent for good"),
+        (FILE.replace("step = 9", ""), "step is needed"),
     ];
     for (text, why) in cases {
         let error = toml::from_str::<Catalogue>(&text).unwrap().check().unwrap_err();
