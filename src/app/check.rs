@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::{profiles, wiring};
 use crate::config::{Config, Device, Link};
 use crate::kernel::DeviceId;
+use crate::outbound;
 use crate::profile::{Codec, Framing, Profile};
 
 /// Every fault, each with the thing and the way out; none when wardd can start with it.
@@ -24,6 +25,7 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
     }
     faults.extend(drawers(config, &known));
     faults.extend(super::certificates::Read::new(config).err().map(|error| error.to_string()));
+    faults.extend(unknown_events(config));
     faults.extend(wiring::policy(config).err().map(|error| error.to_string()));
     faults.extend(wiring::roles(config).err().map(|error| error.to_string()));
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
@@ -32,6 +34,13 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
     faults.extend(password.and_then(|path| unreadable(path)));
     faults.extend(config.mqtt.as_ref().filter(|_| password.is_none_or(|path| path.exists())).and_then(|mqtt| wiring::broker(mqtt, None).err()).map(|error| error.to_string()));
     faults
+}
+
+/// Events that no subscriber can be told.
+fn unknown_events(config: &Config) -> Vec<String> {
+    let known = || outbound::TRIGGERS.map(|trigger| trigger.event).join(", ");
+    let named = config.subscribers.iter().flat_map(|subscriber| subscriber.events.iter().map(move |event| (&subscriber.id, event)));
+    named.filter(|(_, event)| outbound::trigger(event).is_none()).map(|(id, event)| format!("subscriber {id}: {event:?} is no event that is told: there are {}", known())).collect()
 }
 
 fn unreadable(path: &Path) -> Option<String> {

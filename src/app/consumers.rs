@@ -14,7 +14,7 @@ use crate::domain::account::PriceList;
 use crate::journal::Log;
 use crate::journal::views::SledViews;
 use crate::kernel::{CabinetId, Clock, DeviceId};
-use crate::outbound::{Bands, Drawers, Forwarding, Line, Opener, Wristbands};
+use crate::outbound::{Bands, Drawers, Feed, Forwarding, Line, Opener, Wristbands};
 use crate::projection::{Projector, Rows};
 use crate::telemetry;
 
@@ -33,6 +33,8 @@ pub(super) struct Consumers {
     pub(super) printers: Box<dyn Fn() -> Vec<(DeviceId, Line)> + Send + Sync>,
     /// How to the collector of the audit, anew at each start; none where there is none.
     pub(super) forwarding: Box<dyn Fn() -> Option<Forwarding> + Send + Sync>,
+    /// How to each system that is told what happens, anew at each start.
+    pub(super) feeds: Box<dyn Fn() -> Vec<Feed> + Send + Sync>,
     /// What the house knows of bands, where it prints any.
     pub(super) bands: Option<Arc<dyn Bands>>,
     pub(super) clock: Clock,
@@ -74,6 +76,9 @@ impl Consumers {
         tasks.spawn(async move { hospital.charge(charging, log, views, move || clock.now()).await });
         if let Some(forwarding) = (self.forwarding)() {
             tasks.spawn_on(forwarding.run(self.log.clone(), self.views.clone()), &self.desk);
+        }
+        for feed in (self.feeds)() {
+            tasks.spawn_on(feed.run(), &self.desk);
         }
         if let Some(bands) = &self.bands {
             tasks.spawn_on(Wristbands::new((self.printers)(), bands.clone(), self.clock.clone()).run(self.log.clone(), self.views.clone()), &self.desk);

@@ -133,6 +133,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         openers: std::mem::take(&mut wired.openers),
         printers: wiring::printers(config, &live.certificates),
         forwarding: wiring::forwarding(config, &live.certificates),
+        feeds: wiring::feeds(config, &live.certificates, shared.clone(), clock.clone()),
         bands: config.wristbands.as_ref().map(|bands| {
             let bands = bands::House { prefix: bands.company_prefix.clone(), hospital: hospital.clone(), rows: rows.clone(), clock: clock.clone() };
             Arc::new(bands) as Arc<dyn Bands>

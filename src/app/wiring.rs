@@ -10,21 +10,22 @@ use super::{AppError, profiles};
 use crate::access::{House, Station};
 use crate::actor::Layout;
 use crate::api;
-use crate::config::{Config, Device, Link, Mqtt, Printer, ScanPurpose};
+use crate::config::{Config, Device, Link, Mqtt, Printer, ScanPurpose, Subscriber};
 use crate::domain::account::{Price, PriceList};
 use crate::domain::census::Policy;
 use crate::domain::encounter::Clearance;
 use crate::domain::rights::Roles;
 use crate::domain::vitals::Catalogue;
 use crate::gateway::Serving;
-use crate::journal::KeyRing;
-use crate::kernel::DeviceId;
+use crate::journal::{KeyRing, Log};
+use crate::kernel::{Clock, DeviceId};
 use crate::link::mqtt::Broker;
 use crate::link::serial::{LineFlow, LineParity, Parameters};
 use crate::link::tls::{Connecting, Listening};
 use crate::link::{SerialLink, TcpConnector, TcpServer};
-use crate::outbound::{Forwarding, Line};
+use crate::outbound::{Feed, Forwarding, Line, Subscription};
 use crate::profile::{Flow, Parity, Profile};
+use crate::projection::History;
 use crate::routing::Purpose;
 use crate::telemetry;
 
@@ -212,6 +213,31 @@ pub(super) fn forwarding(config: &Config, certificates: &Certificates) -> Box<dy
         let (audit, config) = audit.clone().zip(connecting.clone())?;
         let tls = Connecting { config, name: audit.certificate };
         Some(Forwarding::new(TcpConnector::new(audit.address, Some(tls), telemetry::device("audit")), facility.clone()))
+    })
+}
+
+/// How to each system that is told what happens.
+pub(super) fn feeds(config: &Config, certificates: &Certificates, log: Arc<dyn Log>, clock: Clock) -> Box<dyn Fn() -> Vec<Feed> + Send + Sync> {
+    let subscribers = config.subscribers.clone();
+    let connecting = certificates.connecting.as_ref().map(tokio::sync::watch::Sender::subscribe);
+    let facility = config.hospital.facility.clone();
+    Box::new(move || {
+        let feed = |subscriber: &Subscriber| {
+            // Another link is refused by the check of the configuration.
+            let Link::TcpConnect { address, certificate } = &subscriber.link else { return None };
+            let tls = certificate.clone().zip(connecting.clone()).map(|(name, config)| Connecting { config, name });
+            telemetry::subscriber(subscriber.id.as_str());
+            let subscription = Subscription {
+                id: subscriber.id.clone(),
+                receiver: [subscriber.application.clone(), subscriber.facility.clone()],
+                events: subscriber.events.iter().cloned().collect(),
+                not_from: subscriber.not_from.iter().cloned().collect(),
+                facility: facility.clone(),
+            };
+            let connector = TcpConnector::new(address.clone(), tls, telemetry::device(subscriber.id.as_str()));
+            Some(Feed::new(subscription, connector, History::new(log.clone()), clock.clone()))
+        };
+        subscribers.iter().filter_map(feed).collect()
     })
 }
 

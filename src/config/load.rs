@@ -152,6 +152,7 @@ impl Config {
         self.place_faults(&mut faults);
         self.device_faults(&mut faults);
         self.printer_faults(&mut faults);
+        self.subscriber_faults(&mut faults);
         if let Some(audit) = &self.audit {
             if self.tls.is_none() {
                 faults.push("audit needs [tls] with our certificate, its key and the authorities: the audit is never sent in the clear".to_owned());
@@ -261,6 +262,28 @@ impl Config {
         }
     }
 
+    fn subscriber_faults(&self, faults: &mut Vec<String>) {
+        let mut ids = BTreeSet::new();
+        for subscriber in &self.subscribers {
+            let id = &subscriber.id;
+            if !ids.insert(id) || self.printers.iter().any(|printer| printer.id == *id) {
+                faults.push(format!("subscriber {id} stands twice, or is a printer's name"));
+            }
+            match &subscriber.link {
+                Link::TcpConnect { address, .. } if !address.contains(':') => faults.push(format!("subscriber {id}: link.address {address:?} is host:port")),
+                Link::TcpConnect { address, certificate: None } if !is_pinned(address) => faults.push(format!(
+                    "WD-0302 subscriber {id}: {address} is a name and the line is not encrypted: name its certificate in link.certificate, or its address in digits"
+                )),
+                Link::TcpConnect { certificate: Some(_), .. } if self.tls.is_none() => faults.push(format!("subscriber {id}: link.certificate needs [tls]")),
+                Link::TcpConnect { .. } => {}
+                Link::TcpListen { .. } | Link::Serial { .. } | Link::Mqtt => faults.push(format!("subscriber {id}: its link is tcp-connect: wardd calls it")),
+            }
+            if let Some(unknown) = subscriber.not_from.iter().find(|named| !self.devices.iter().any(|device| device.id == **named)) {
+                faults.push(format!("subscriber {id}: not_from names {unknown}, which is no device of the configuration"));
+            }
+        }
+    }
+
     fn device_faults(&self, faults: &mut Vec<String>) {
         let mut ids = BTreeSet::new();
         let mut binds = BTreeSet::new();
@@ -268,6 +291,9 @@ impl Config {
         for device in &self.devices {
             if !ids.insert(&device.id) {
                 faults.push(format!("device {} stands twice", device.id));
+            }
+            if self.subscribers.iter().any(|subscriber| subscriber.id == device.id) {
+                faults.push(format!("subscriber {}: a device has this name: give the subscriber another", device.id));
             }
             if ["broker", "audit"].contains(&device.id.as_str()) {
                 faults.push(format!("device {}: this name stands for the MQTT broker or the collector of the audit in metrics: give the device another", device.id));

@@ -55,6 +55,9 @@ pub struct Config {
     /// Printers of wristbands.
     #[serde(default)]
     pub printers: Vec<Printer>,
+    /// Other systems that are told what happens here.
+    #[serde(default)]
+    pub subscribers: Vec<Subscriber>,
     /// Tests that can be ordered.
     #[serde(default)]
     pub tests: Vec<CatalogueTest>,
@@ -335,6 +338,28 @@ pub struct Printer {
     pub ward: Option<WardId>,
     /// How it is connected: `tcp-connect` (port 9100 on most) or `serial`.
     pub link: Link,
+}
+
+/// Another system that is told what happens here, by HL7 v2.5.1 over MLLP.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriber {
+    /// Its name here.
+    pub id: DeviceId,
+    /// How it is reached: `tcp-connect`.
+    pub link: Link,
+    /// What it calls itself (MSH-5).
+    #[serde(default)]
+    pub application: String,
+    /// Where it stands (MSH-6).
+    #[serde(default)]
+    pub facility: String,
+    /// The events that it wants, such as `A01` and `S12`; all of them when there are none here.
+    #[serde(default)]
+    pub events: Vec<String>,
+    /// What these devices said is not told to it: mostly its own feed.
+    #[serde(default)]
+    pub not_from: Vec<DeviceId>,
 }
 
 /// A pocket.

@@ -136,6 +136,11 @@ impl EncounterId {
         format!("enc_{number}").parse()
     }
 
+    /// The visit number: that of the hospital's own system, or one of ours.
+    pub fn visit(&self) -> &str {
+        self.0.strip_prefix("enc_").unwrap_or(&self.0)
+    }
+
     /// Whether it is a number of ours, given to a stay that came without one.
     pub fn is_ours(&self) -> bool {
         self.0.strip_prefix("enc_w").is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()))

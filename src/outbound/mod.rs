@@ -5,11 +5,13 @@
 
 mod audit;
 mod drawers;
+mod feed;
 mod held;
 mod traces;
 mod wristbands;
 
 pub use audit::Forwarding;
 pub use drawers::{Drawers, Opener, Opening};
+pub use feed::{Feed, Subscription, TRIGGERS, Trigger, trigger};
 pub use traces::{Traces, TracesError};
 pub use wristbands::{Bands, Doing, Line, Wristbands};

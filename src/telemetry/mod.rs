@@ -10,6 +10,7 @@ mod device;
 mod journal;
 mod logging;
 mod registry;
+mod subscribers;
 
 pub use access::*;
 pub use actor::*;
@@ -18,3 +19,4 @@ pub use device::*;
 pub use journal::*;
 pub use logging::{LogTarget, start as start_logging};
 pub use registry::render;
+pub use subscribers::*;

@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod bedside;
 mod broker;
+mod feed;
 mod fhir;
 mod formats;
 mod harness;

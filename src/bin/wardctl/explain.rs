@@ -118,6 +118,16 @@ const CODES: &[(&str, &str, &str)] = &[
         "Look at /beds or GET /api/v1/alerts, go to the patient, and take the alert (take-alert). escalate_seconds in config/vitals.toml says how long it waits.",
     ),
     (
+        "WD-0701",
+        "Another system would not take a message of what happened here ([[subscribers]]).",
+        "Its answer stands in the quarantine (`wardctl quarantine list`). Tell them by hand what the message says, or mend it there; what came after was sent.",
+    ),
+    (
+        "WD-0702",
+        "The line to another system that is told what happens here has broken, or nobody answers on it.",
+        "Nothing is lost: the log is the buffer, and what it missed is sent in its order when it answers again. See to that system and the network.",
+    ),
+    (
         "WD-0507",
         "The collector of the audit (syslog over TLS) is not there.",
         "Nothing is lost: the log is the buffer. See to the collector and its certificate ([audit] in wardd.toml); what it missed is sent by itself.",

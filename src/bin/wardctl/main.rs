@@ -12,6 +12,7 @@ mod login;
 mod out;
 mod profile;
 mod quarantine;
+mod sim;
 mod top;
 mod user;
 
@@ -89,6 +90,9 @@ enum Command {
     /// Measures a running wardd.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Fills a hospital of its own and measures it.
+    #[command(subcommand)]
+    Sim(sim::Command),
 }
 
 #[derive(Subcommand)]
@@ -137,6 +141,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Quarantine(arguments) => quarantine::run(arguments),
         Command::Top(arguments) => top::run(&arguments),
         Command::Bench(command) => bench::run(command),
+        Command::Sim(command) => sim::run(command),
         Command::Keyring(Keyring::New { file }) => {
             wardd::journal::KeyRing::create(&file).map_err(|error| error.to_string())?;
             out::line(&format!("{}: created; keep a copy where the data is not", file.display()));

@@ -18,4 +18,4 @@ pub use delimiters::Delimiters;
 pub use message::{Message, ParseError, Segment};
 pub use path::{Path, PathError};
 pub use tree::tree;
-pub use write::Writer;
+pub use write::{Field, Writer};

@@ -42,6 +42,17 @@ pub enum Command {
         /// Whether nobody may be registered under the number yet.
         is_new: bool,
     },
+    /// A registration is as this says and no more, by somebody who has looked at the one before.
+    Replace {
+        /// The number.
+        patient: Mrn,
+        /// Who it is.
+        person: Box<Person>,
+        /// As of when the registration is that they looked at: another one in between must not be lost.
+        known: Option<Timestamp>,
+    },
+    /// All of these, one after the other, or none.
+    All(Vec<Command>),
     /// Two numbers are one person.
     Merge {
         /// The number to use from now on.

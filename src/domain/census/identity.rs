@@ -29,6 +29,23 @@ impl<S: Scene> Desk<'_, S> {
         }
     }
 
+    /// A registration in place of the one that somebody has looked at.
+    pub(super) fn replace(&mut self, patient: &Mrn, person: &Person, known: Option<Timestamp>) -> Decision<S::Failure> {
+        if let Err(error) = person.check(self.context.now.date()) {
+            return Err(Rejection::InvalidPerson { why: error.to_string() }.into());
+        }
+        let record = self.patient(patient)?;
+        match &record.person {
+            None => Err(Rejection::NotRegistered { patient: patient.clone() }.into()),
+            Some(_) if known.is_some() && record.as_of != known => Err(Rejection::ChangedMeanwhile { patient: patient.clone() }.into()),
+            Some(before) if before == person => Ok(vec![]),
+            Some(_) => {
+                let as_of = record.as_of.unwrap_or(self.context.now).max(self.context.now);
+                Ok(vec![Change::Patient(patient.clone(), Event::PersonRecorded { person: Box::new(person.clone()), as_of })])
+            }
+        }
+    }
+
     /// Refused for a number and itself, for one that was merged before (so that there are no circles), for two stays at once, and by
     /// hand for a number that nobody knows: a slip of the hand would make the next who gets it somebody else.
     pub(super) fn merge(&mut self, survivor: &Mrn, merged: &Mrn) -> Decision<S::Failure> {

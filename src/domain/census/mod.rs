@@ -11,6 +11,7 @@ mod command;
 mod identity;
 mod needs;
 mod rejection;
+mod several;
 mod stays;
 
 pub use bedside::Measured;
@@ -92,7 +93,10 @@ type Decision<F> = Result<Vec<Change>, Stop<F>>;
 
 /// What happens when a command meets the scene. No changes: it has happened already.
 pub fn decide<S: Scene>(scene: &mut S, policy: &Policy, context: &Context, command: &Command) -> Decision<S::Failure> {
-    Desk { scene, policy, context }.decide(command)
+    match command {
+        Command::All(commands) => several::decide_all(scene, policy, context, commands),
+        command => Desk { scene, policy, context }.decide(command),
+    }
 }
 
 impl<S: Scene> Desk<'_, S> {
@@ -100,6 +104,9 @@ impl<S: Scene> Desk<'_, S> {
         let desk = self;
         match command {
             Command::Register { patient, person, as_of, is_new } => desk.register(patient, person, *as_of, *is_new),
+            Command::Replace { patient, person, known } => desk.replace(patient, person, *known),
+            // Several within several would be a program's error: they are decided above.
+            Command::All(commands) => Err(Rejection::TooMany { count: commands.len(), most: 1 }.into()),
             Command::Merge { survivor, merged } => desk.merge(survivor, merged),
             Command::Unmerge { merged, from } => desk.unmerge(merged, from.as_ref()),
             Command::RecordAllergy { patient, allergy } => desk.record_allergy(patient, allergy),

@@ -36,7 +36,9 @@ impl Command {
     /// The permission that it needs.
     pub fn needs(&self) -> Permission {
         match self {
-            Command::Register { .. } => Permission::RegisterPatient,
+            Command::Register { .. } | Command::Replace { .. } => Permission::RegisterPatient,
+            // Leave is asked for each of them; this is where the request begins.
+            Command::All(commands) => commands.first().map_or(Permission::RegisterPatient, Command::needs),
             Command::Merge { .. } | Command::Unmerge { .. } => Permission::MergePatients,
             Command::RecordAllergy { .. } | Command::RefuteAllergy { .. } | Command::NoKnownAllergies { .. } => Permission::RecordAllergies,
             Command::Restrict { .. } => Permission::RestrictPatient,
@@ -97,8 +99,10 @@ impl Command {
             Command::Vitals { whom: Measured::Patient(patient), .. } => About::Patient(patient),
             Command::AcceptTransfer { patient } => About::Receiver(patient),
             Command::OfVisit { command, .. } => command.about(),
+            Command::All(commands) => commands.first().map_or(About::Anybody, Command::about),
             Command::Unmerge { merged, .. } => About::Patient(merged),
             Command::Register { patient, .. }
+            | Command::Replace { patient, .. }
             | Command::RecordAllergy { patient, .. }
             | Command::RefuteAllergy { patient, .. }
             | Command::NoKnownAllergies { patient }

@@ -28,6 +28,29 @@ pub enum Rejection {
         /// Which number.
         patient: Mrn,
     },
+    /// Somebody else has changed the registration since it was looked at.
+    #[error("the registration of {patient} was changed in between: read it again, and then change it")]
+    ChangedMeanwhile {
+        /// Whose.
+        patient: Mrn,
+    },
+    /// One of several things that were asked at once may not happen, so none did.
+    #[error("part {part}: {why}")]
+    OfSeveral {
+        /// Which, from 1.
+        part: u32,
+        /// Why.
+        #[serde(skip)]
+        why: Box<Rejection>,
+    },
+    /// More was asked at once than is decided at once.
+    #[error("{count} things were asked at once, {most} at most: send them in parts")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// The sender speaks of another stay than the one that is open.
     #[error("{patient} is here under {open}, and this is about {named}: check the visit number")]
     OtherVisit {

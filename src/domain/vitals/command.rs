@@ -247,7 +247,9 @@ fn take(vitals: &Vitals, facts: Facts<'_>, context: &Context, (readings, fluids,
         let known = vitals.latest.get(&reading.code);
         known.is_some_and(|latest| (latest.measured, latest.value) == (measured, reading.value) && latest.source == source)
     };
-    sound.retain(|reading| !is_repeated(reading) && !(is_device && vitals.is_withdrawn(&reading.code, measured)));
+    // A device says again what it has said before; a person who writes a withdrawn value again means it.
+    let is_withdrawn = |reading: &Reading| is_device && vitals.is_withdrawn(&reading.code, measured);
+    sound.retain(|reading| !is_repeated(reading) && !is_withdrawn(reading));
     let mut amounts = Vec::new();
     for amount in fluids {
         match possible(amount) {

@@ -1,0 +1,88 @@
+//! Several commands as one: all of them happen in one batch, or none. What an earlier one changes is so for the later ones.
+
+use super::{Change, Command, Decision, Desk, Policy, Rejection, Scene, Stop};
+use crate::domain::Context;
+use crate::domain::Folded;
+use crate::domain::bed::Bed;
+use crate::domain::chart::Chart;
+use crate::domain::encounter::Encounter;
+use crate::domain::patient::Patient;
+use crate::domain::vitals::Vitals;
+use crate::kernel::{BedId, EncounterId, Mrn};
+
+/// Commands of one request at most.
+const COMMANDS: usize = 100;
+
+/// The scene as it will be.
+struct Ahead<'a, S> {
+    scene: &'a mut S,
+    changes: &'a [Change],
+}
+
+/// A state with those changes that are its own.
+fn with<'c, A: Folded>(mut state: A, events: impl Iterator<Item = &'c A::Event>) -> A {
+    events.for_each(|event| state.apply(event));
+    state
+}
+
+impl<S: Scene> Scene for Ahead<'_, S> {
+    type Failure = S::Failure;
+
+    fn patient(&mut self, mrn: &Mrn) -> Result<Patient, S::Failure> {
+        let own = |change| match change {
+            &Change::Patient(ref of, ref event) if of == mrn => Some(event),
+            _ => None,
+        };
+        Ok(with(self.scene.patient(mrn)?, self.changes.iter().filter_map(own)))
+    }
+
+    fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, S::Failure> {
+        let own = |change| match change {
+            &Change::Encounter(ref of, ref event) if of == encounter => Some(event),
+            _ => None,
+        };
+        Ok(with(self.scene.encounter(encounter)?, self.changes.iter().filter_map(own)))
+    }
+
+    fn bed(&mut self, bed: &BedId) -> Result<Bed, S::Failure> {
+        let own = |change| match change {
+            &Change::Bed(ref of, ref event) if of == bed => Some(event),
+            _ => None,
+        };
+        Ok(with(self.scene.bed(bed)?, self.changes.iter().filter_map(own)))
+    }
+
+    fn chart(&mut self, mrn: &Mrn) -> Result<Chart, S::Failure> {
+        let own = |change| match change {
+            &Change::Chart(ref of, ref event) if of == mrn => Some(event),
+            _ => None,
+        };
+        Ok(with(self.scene.chart(mrn)?, self.changes.iter().filter_map(own)))
+    }
+
+    fn vitals(&mut self, mrn: &Mrn) -> Result<Vitals, S::Failure> {
+        let own = |change| match change {
+            &Change::Vitals(ref of, ref event) if of == mrn => Some(event),
+            _ => None,
+        };
+        Ok(with(self.scene.vitals(mrn)?, self.changes.iter().filter_map(own)))
+    }
+}
+
+/// What happens when all meet the scene, one after the other. The n-th has the identity of the n-th part of the request.
+pub(super) fn decide_all<S: Scene>(scene: &mut S, policy: &Policy, context: &Context, commands: &[Command]) -> Decision<S::Failure> {
+    if commands.len() > COMMANDS {
+        return Err(Rejection::TooMany { count: commands.len(), most: COMMANDS }.into());
+    }
+    let mut changes: Vec<Change> = Vec::new();
+    for (at, command) in (1..).zip(commands) {
+        let part = Context { command: context.command.part(at), ..context.clone() };
+        let mut ahead = Ahead { scene, changes: &changes };
+        let more = Desk { scene: &mut ahead, policy, context: &part }.decide(command).map_err(|stop| match stop {
+            Stop::Rejected(why) => Stop::Rejected(Rejection::OfSeveral { part: at, why: Box::new(why) }),
+            Stop::Failed(failure) => Stop::Failed(failure),
+        })?;
+        changes.extend(more);
+    }
+    Ok(changes)
+}
