@@ -82,6 +82,9 @@ impl Api {
     pub(super) async fn caught_up(&self) -> bool {
         let head = self.history.head();
         let mut changes = self.rows.changes();
+        if self.rows.applied() < head {
+            self.rows.hurry();
+        }
         let waited = tokio::time::timeout(std::time::Duration::from_millis(500), changes.wait_for(|applied| *applied >= head)).await;
         waited.is_ok()
     }

@@ -179,6 +179,8 @@ pub struct Rows {
     /// One write at a time, and none while rows are read anew.
     writes: Mutex<()>,
     changed: tokio::sync::watch::Sender<u64>,
+    /// Somebody waits for the rows to be as the log is.
+    waited_for: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for Rows {
@@ -192,7 +194,17 @@ impl Rows {
     pub fn open(views: Arc<dyn Views>, head: u64) -> Result<Self, ViewsError> {
         let cache = Self::read(views.as_ref(), head)?;
         let changed = tokio::sync::watch::channel(cache.applied).0;
-        Ok(Self { views, cache: RwLock::new(cache), writes: Mutex::new(()), changed })
+        Ok(Self { views, cache: RwLock::new(cache), writes: Mutex::new(()), changed, waited_for: tokio::sync::Notify::new() })
+    }
+
+    /// Somebody waits for the rows: what follows the log makes no pause before the next burst.
+    pub fn hurry(&self) {
+        self.waited_for.notify_one();
+    }
+
+    /// Until somebody waits.
+    pub(super) async fn hurried(&self) {
+        self.waited_for.notified().await;
     }
 
     /// Has the store opened again, forgets what is in memory and begins where the store stands then; nobody may be applying

@@ -283,7 +283,8 @@ impl std::fmt::Display for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = |bed: &Option<BedId>| bed.as_ref().map_or_else(|| "no bed".to_owned(), ToString::to_string);
         match self {
-            Command::Register { patient, .. } => write!(f, "register {patient}"),
+            Command::Register { patient, .. } | Command::Replace { patient, .. } => write!(f, "register {patient}"),
+            Command::All(commands) => commands.iter().try_for_each(|command| write!(f, "{command}; ")),
             Command::Merge { survivor, merged } => write!(f, "merge {merged} into {survivor}"),
             Command::Unmerge { merged, .. } => write!(f, "unmerge {merged}"),
             Command::RecordAllergy { patient, .. } => write!(f, "allergy of {patient}"),
@@ -326,6 +327,7 @@ impl Command {
     pub fn beds(&self) -> impl Iterator<Item = &BedId> {
         let bed = match self {
             Command::OfVisit { command, .. } => return command.beds().collect::<Vec<_>>().into_iter(),
+            Command::All(commands) => return commands.iter().flat_map(Command::beds).collect::<Vec<_>>().into_iter(),
             Command::MoveBack { to, .. } | Command::Swap { to, .. } => to.as_ref(),
             Command::Plan { admission, .. } | Command::Admit(admission) => admission.bed.as_ref(),
             Command::ChangeClass { bed, .. } | Command::CancelAdmission { bed, .. } | Command::Discharge { bed, .. } | Command::CancelDischarge { bed, .. } => bed.as_ref(),
@@ -337,6 +339,7 @@ impl Command {
             | Command::Isolate { bed, .. }
             | Command::Vitals { whom: Measured::InBed(bed) | Measured::PatientInBed(_, bed), .. } => Some(bed),
             Command::Register { .. }
+            | Command::Replace { .. }
             | Command::Merge { .. }
             | Command::Unmerge { .. }
             | Command::RecordAllergy { .. }
