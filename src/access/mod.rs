@@ -10,6 +10,7 @@ mod audit;
 mod credentials;
 pub mod gate;
 mod pending;
+mod provider;
 mod sessions;
 mod signing;
 mod throttle;
@@ -18,6 +19,7 @@ mod witnesses;
 
 pub use credentials::{Secret, WeakSecret};
 pub use gate::{Allowed, Duty, Gate, House, Refused, Station, Who};
+pub use provider::{Begun, Provider, ProviderError, ProviderSettings, Vouched};
 pub use signing::{Act, Denied, Proof, SignIn, SignedIn};
 pub use users::{FirstRunError, make_first_run};
 

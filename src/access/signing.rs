@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::credentials::{self, Secret, WeakSecret};
 use super::gate::{Duty, Gate, Refused, Who};
+use super::provider::Vouched;
 use super::sessions::{Gone, Session};
 pub use super::witnesses::Act;
 use super::witnesses::Statement;
@@ -260,6 +261,45 @@ impl Gate {
         let gone = self.sessions().begin(credentials::fingerprint(&token), session);
         self.note_gone(gone).await;
         Ok(SignedIn { token: Secret::new(token), user: proven.user, name: user.name.clone(), duty, idle_seconds: idle_ms / 1_000 })
+    }
+
+    /// Signs somebody in whom the house's identity provider has vouched for. Who they are there must be a user here: nobody is made by it.
+    pub async fn sign_in_by(&self, vouched: &Vouched, from: IpAddr) -> Result<SignedIn, Denied> {
+        self.throttle().take(from, self.clock.tick()).map_err(|seconds| Denied::TooMany { seconds })?;
+        let result = self.try_sign_in_by(vouched, from).await;
+        telemetry::sign_in(if result.is_ok() { "done" } else { "wrong" });
+        result
+    }
+
+    async fn try_sign_in_by(&self, vouched: &Vouched, from: IpAddr) -> Result<SignedIn, Denied> {
+        let known = vouched.station.as_ref().and_then(|station| self.house.stations.get(station)).filter(|known| known.is_at(from));
+        let idle_ms = known.map_or(self.house.idle_ms, |station| station.idle_ms);
+        let station = vouched.station.clone().filter(|_| known.is_some());
+        let place = station.as_ref().map_or_else(|| from.to_string(), |station| format!("{station} {from}"));
+        let staff = self.staff();
+        let is_person = |user: &&staff::User| user.disabled.is_none() && user.kind == staff::Kind::Person;
+        let found = vouched.user.parse::<UserId>().ok().and_then(|id| staff.get(&id).filter(is_person).map(|user| (id, user)));
+        let Some((id, user)) = found else {
+            self.stranger(&place).await;
+            return Err(Denied::Wrong);
+        };
+        let roles = self.roles();
+        if !vouched.has_second_factor && user.roles.iter().any(|grant| roles.get(&grant.role).is_some_and(|role| role.second_factor)) {
+            let message = "one of your roles needs a second factor, and the identity provider did not ask for one: sign in there with one, or here by password and code";
+            return Err(Denied::Refused(Refusal { rule: "second_factor".to_owned(), message: message.to_owned() }));
+        }
+        self.throttle().give_back(from);
+        let (token, session) = (credentials::token()?, credentials::id()?);
+        let factors = vec![Factor::Provider];
+        self.tell(&id, Some(&place), Command::SignIn { factors: factors.clone(), step: None, session: session.clone() }).await?;
+        // Who was disabled meanwhile stays out.
+        let staff = self.staff();
+        let user = staff.get(&id).filter(is_person).ok_or(Denied::Wrong)?;
+        let now = self.clock.tick();
+        let begun = Session { id: session, user: id.clone(), station, factors, began: now, used: now, idle_ms };
+        let gone = self.sessions().begin(credentials::fingerprint(&token), begun);
+        self.note_gone(gone).await;
+        Ok(SignedIn { token: Secret::new(token), user: id, name: user.name.clone(), duty: None, idle_seconds: idle_ms / 1_000 })
     }
 
     /// Signs somebody out.

@@ -26,6 +26,8 @@ pub(super) const OPEN: &[(&str, &str)] = &[
     ("GET", "/style.css"),
     ("GET", "/login"),
     ("POST", "/login"),
+    ("GET", "/login/provider"),
+    ("GET", super::provider::PROVIDER_BACK),
     ("GET", "/api/v1/openapi.json"),
     ("GET", "/fhir/R4/metadata"),
     ("POST", "/api/v1/session"),

@@ -23,6 +23,8 @@ struct Login<'a> {
     problem: &'a str,
     stations: Vec<&'a str>,
     station: &'a str,
+    /// What people call the identity provider; empty without one.
+    provider: &'a str,
 }
 
 /// What the form sends.
@@ -39,7 +41,7 @@ pub(super) struct Sent {
 
 fn page(api: &Api, status: StatusCode, problem: &str, station: &str) -> Response {
     let stations = api.gate.house().stations.keys().map(String::as_str).collect();
-    match (Login { name: &api.name, problem, stations, station }).render() {
+    match (Login { name: &api.name, problem, stations, station, provider: api.provider.as_ref().map_or("", |provider| provider.name()) }).render() {
         Ok(html) => (status, [(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -48,6 +50,11 @@ fn page(api: &Api, status: StatusCode, problem: &str, station: &str) -> Response
 /// The page.
 pub(super) async fn show(State(api): State<Api>, from: Peer) -> Response {
     page(&api, StatusCode::OK, "", api.gate.station_at(from.0).unwrap_or_default())
+}
+
+/// The page with what went wrong elsewhere.
+pub(super) fn refused(api: &Api, from: Peer, status: StatusCode, problem: &str) -> Response {
+    page(api, status, problem, api.gate.station_at(from.0).unwrap_or_default())
 }
 
 /// Signs in and leads to the board, or to what must be done first; what went wrong is said on the page.

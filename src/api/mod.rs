@@ -26,6 +26,7 @@ mod own;
 mod page;
 mod patients;
 mod problem;
+mod provider;
 mod quarantine;
 mod router;
 mod schedules;
@@ -35,6 +36,7 @@ mod state;
 mod users;
 mod wristbands;
 
+pub use provider::PROVIDER_BACK;
 pub use quarantine::{Replay, Replayed};
 pub use router::router;
 pub use server::{BoundServer, ServerError, bind};

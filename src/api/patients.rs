@@ -13,8 +13,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::wristbands;
-use crate::access::Who;
-use crate::actor::{Outcome, RECORD_NUMBERS};
+use crate::access::{Allowed, Who};
+use crate::actor::{Origin, Outcome, RECORD_NUMBERS};
 use crate::domain::census::{Admission, Command};
 use crate::domain::disclosure::Record;
 use crate::domain::encounter::{Class, Clearance, Encounter};
@@ -292,6 +292,39 @@ fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
     Ok(found)
 }
 
+/// The record number that a request was given, if it was here before.
+fn issued(api: &Api, key: Identity) -> Result<Option<Mrn>, Problem> {
+    let events = api.done_before(&StreamId::new(StreamKind::Hospital, RECORD_NUMBERS), key)?;
+    Ok(events.first().and_then(|event| event.get("mrn")?.as_str()?.parse().ok()))
+}
+
+/// A record number of our own, the same for the same request.
+pub(super) async fn issue(api: &Api, key: Identity, origin: Origin) -> Result<Mrn, Problem> {
+    match api.hospital.record_number(origin).await {
+        Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => {}
+        Outcome::Refused(refusal) => return Err(Problem::refused(&refusal)),
+        Outcome::Held(_, reason) => return Err(Problem::new(StatusCode::ACCEPTED, reason.word(), reason.sentence())),
+        Outcome::Failed(failure) => return Err(Problem::failed(&failure)),
+    }
+    let text = "the medical record number is not readable yet: send the request again with the same Idempotency-Key";
+    issued(api, key)?.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text))
+}
+
+/// That nobody who is known may be this person; else who it may be, by their numbers.
+pub(super) async fn nobody_alike(api: &Api, allowed: &Allowed, person: &Person) -> Result<(), Problem> {
+    knows_people(api)?;
+    let candidates = alike(api, person)?;
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<Mrn> = candidates.iter().map(|alike| alike.patient.mrn.clone()).collect();
+    let names = numbers.iter().map(|mrn| format!("Patient/{mrn}")).collect::<Vec<_>>().join(", ");
+    api.shown_list(allowed, Record::Search, numbers).await?;
+    let text =
+        format!("somebody who is known may be the same person ({names}): look at them, and send what is new to that one by PUT, or send this again with X-Confirm-New: true");
+    Err(Problem::new(StatusCode::CONFLICT, "possible_duplicate", text))
+}
+
 /// Registers a patient. When somebody who is known may be the same person, the answer is 409 with the candidates and the reasons;
 /// `confirm_new` registers all the same.
 #[utoipa::path(post, path = "/api/v1/patients", request_body = Registration, responses((status = 201), (status = 409, body = Problem)))]
@@ -299,9 +332,7 @@ pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(ke
     let allowed = api.may(&who, Permission::RegisterPatient)?;
     // Whoever was registered a moment ago at another desk is compared too.
     let _ = api.caught_up().await;
-    let numbers = StreamId::new(StreamKind::Hospital, RECORD_NUMBERS);
-    let was_issued = || api.done_before(&numbers, key).map(|events| events.first().and_then(|event| event.get("mrn")?.as_str()?.parse::<Mrn>().ok()));
-    let before = if body.mrn.is_none() && key.is_keyed() { was_issued()? } else { None };
+    let before = if body.mrn.is_none() && key.is_keyed() { issued(&api, key)? } else { None };
     // A request that is repeated is answered as the first time.
     let is_repeated = match body.mrn.as_ref().filter(|_| key.is_keyed()) {
         Some(mrn) => !api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1))?.is_empty(),
@@ -319,14 +350,7 @@ pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(ke
     }
     let mrn = match (body.mrn, before) {
         (Some(mrn), _) | (None, Some(mrn)) => mrn,
-        (None, None) => {
-            match api.hospital.record_number(api.origin(key, &allowed, body.user.as_deref())?).await {
-                Outcome::Done(_) | Outcome::Repeated => {}
-                other => return Ok(api.answer(&numbers, key, &other, StatusCode::CREATED)),
-            }
-            let text = "the medical record number is not readable yet: send the request again with the same Idempotency-Key";
-            was_issued()?.ok_or_else(|| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text))?
-        }
+        (None, None) => issue(&api, key, api.origin(key, &allowed, body.user.as_deref())?).await?,
     };
     let command = Command::Register { patient: mrn.clone(), person: Box::new(body.person), as_of: None, is_new: true };
     match api.hospital.census(command, api.origin(key.part(1), &allowed, body.user.as_deref())?).await {

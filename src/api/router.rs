@@ -11,8 +11,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, lab, ledger, login, openapi, own, page, patients, quarantine, schedules, session, users,
-    wristbands,
+    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, lab, ledger, login, openapi, own, page, patients, provider, quarantine, schedules,
+    session, users, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -68,12 +68,16 @@ pub fn router(api: Api) -> Router {
         .route("/openapi.json", get(openapi::document))
         .layer(middleware::from_fn(command::fingerprint))
         .layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
-    let fhir = fhir::routes().layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
+    let fhir = fhir::routes().layer(middleware::from_fn(command::fingerprint)).layer(middleware::from_fn_with_state(api.clone(), guard::fresh));
+    let base = fhir::base().layer(middleware::from_fn(command::fingerprint));
     Router::new()
         .nest("/api/v1", v1)
         .nest("/fhir/R4", fhir)
+        .merge(base)
         .route("/", get(page::board))
         .route("/login", get(login::show).post(login::sign_in))
+        .route("/login/provider", get(provider::begin))
+        .route(provider::PROVIDER_BACK, get(provider::back))
         .route("/logout", post(login::sign_out))
         .route("/password", get(own::password_page).post(own::password))
         .route("/second-factor", get(own::factor_page).post(own::factor))

@@ -209,6 +209,21 @@ pub(super) struct ScheduleAction {
 }
 
 impl ScheduleAction {
+    /// To book.
+    pub(super) fn book(patient: Mrn, start: Timestamp, reason: String) -> Self {
+        Self { patient: Some(patient), start: Some(start), reason: Some(reason).filter(|reason| !reason.is_empty()), ..Self::default() }
+    }
+
+    /// To move.
+    pub(super) fn move_to(number: u32, start: Timestamp) -> (&'static str, Self) {
+        ("move", Self { number: Some(number), start: Some(start), ..Self::default() })
+    }
+
+    /// Another action, with its reason.
+    pub(super) fn of(action: &'static str, number: u32, reason: String) -> (&'static str, Self) {
+        (action, Self { number: Some(number), reason: Some(reason).filter(|reason| !reason.is_empty()), ..Self::default() })
+    }
+
     fn said(&self) -> String {
         self.reason.clone().unwrap_or_default()
     }

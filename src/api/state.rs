@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::quarantine::Replay;
-use crate::access::Gate;
+use crate::access::{Gate, Provider};
 use crate::actor::Hospital;
 use crate::kernel::{Clock, CompanyPrefix, DeviceId, WardId};
 use crate::projection::{History, Rows};
@@ -43,6 +43,8 @@ pub struct Api {
     pub is_tls: bool,
     /// How wristbands are printed.
     pub wristbands: Arc<Wristbands>,
+    /// Where people may sign in besides here.
+    pub provider: Option<Arc<Provider>>,
     /// Handles a message of the quarantine again.
     pub replay: Arc<dyn Replay>,
     /// Becomes true when wardd stops.

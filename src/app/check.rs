@@ -27,6 +27,7 @@ pub fn check(config: &Config, source: &profiles::Source) -> Vec<String> {
     faults.extend(super::certificates::Read::new(config).err().map(|error| error.to_string()));
     faults.extend(unknown_events(config));
     faults.extend(wiring::policy(config).err().map(|error| error.to_string()));
+    faults.extend(wiring::provider(config, super::real_clock()).err().map(|error| error.to_string()));
     faults.extend(wiring::roles(config).err().map(|error| error.to_string()));
     faults.extend(wiring::prices(config).err().map(|error| error.to_string()));
     faults.extend(wiring::keys(config).err().map(|error| error.to_string()));

@@ -174,6 +174,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         gate,
         is_tls,
         wristbands: Arc::new(wiring::wristbands(config)),
+        provider: wiring::provider(config, real_clock())?,
         replay: Arc::new(Replays { devices: wired.devices }),
         stop: stopping.clone(),
     };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::certificates::Certificates;
 use super::{AppError, profiles};
-use crate::access::{House, Station};
+use crate::access::{House, Provider, ProviderSettings, Secret, Station};
 use crate::actor::Layout;
 use crate::api;
 use crate::config::{Config, Device, Link, Mqtt, Printer, ScanPurpose, Subscriber};
@@ -91,6 +91,33 @@ pub(super) fn house(config: &Config) -> House {
         is_open: access.open,
         first_run: config.data.directory.join("first-run"),
     }
+}
+
+/// The identity provider, where there is one.
+pub(super) fn provider(config: &Config, clock: Clock) -> Result<Option<Arc<Provider>>, AppError> {
+    let Some(provider) = &config.access.provider else { return Ok(None) };
+    let wrong = |text: String| AppError::Setting(format!("access.provider: {text}"));
+    if !provider.issuer.starts_with("http") || !provider.public_url.starts_with("http") {
+        return Err(wrong("issuer and public_url are addresses, such as https://login.hospital.example".to_owned()));
+    }
+    if provider.issuer.starts_with("https:") && provider.authorities.is_none() {
+        return Err(wrong("authorities is needed: the file of the authorities that sign the provider's certificate".to_owned()));
+    }
+    let client_secret = match &provider.client_secret_file {
+        None => None,
+        Some(path) => Some(Secret::new(std::fs::read_to_string(path).map_err(|source| AppError::File { path: path.clone(), source })?.trim().to_owned())),
+    };
+    let settings = ProviderSettings {
+        name: provider.name.clone(),
+        issuer: provider.issuer.clone(),
+        client_id: provider.client_id.clone(),
+        client_secret,
+        redirect: format!("{}{}", provider.public_url.trim_end_matches('/'), api::PROVIDER_BACK),
+        claim: provider.claim.clone(),
+        second_factors: provider.second_factors.clone(),
+        authorities: provider.authorities.clone(),
+    };
+    Provider::new(settings, clock).map(|provider| Some(Arc::new(provider))).map_err(|error| wrong(error.to_string()))
 }
 
 /// What the house has decided about admissions, discharges and vital signs.

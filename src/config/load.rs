@@ -122,6 +122,9 @@ impl Config {
         if let Some(path) = self.mqtt.as_mut().and_then(|mqtt| mqtt.password_file.as_mut()) {
             rebase(path);
         }
+        if let Some(provider) = &mut self.access.provider {
+            [&mut provider.client_secret_file, &mut provider.authorities].into_iter().flatten().for_each(rebase);
+        }
     }
 
     /// Everything that does not fit together.

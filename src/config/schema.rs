@@ -103,11 +103,47 @@ pub struct Access {
     pub idle_minutes: u32,
     /// Places where people sign in.
     pub stations: Vec<Station>,
+    /// The hospital's identity provider, where people may sign in at one.
+    pub provider: Option<IdentityProvider>,
+}
+
+/// An identity provider (OpenID Connect).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdentityProvider {
+    /// What people call it.
+    pub name: String,
+    /// Its issuer, as it writes it itself.
+    pub issuer: String,
+    /// Our name there.
+    pub client_id: String,
+    /// The file with our secret there, relative to this file.
+    #[serde(default)]
+    pub client_secret_file: Option<PathBuf>,
+    /// Where browsers reach wardd, such as `https://wardd.hospital.example`.
+    pub public_url: String,
+    /// The claim that holds the name of the user.
+    #[serde(default = "claim")]
+    pub claim: String,
+    /// Words of the claim `amr` that stand for a second factor.
+    #[serde(default = "second_factors")]
+    pub second_factors: Vec<String>,
+    /// The authorities that sign its certificate, PEM, relative to this file.
+    #[serde(default)]
+    pub authorities: Option<PathBuf>,
+}
+
+fn claim() -> String {
+    "preferred_username".to_owned()
+}
+
+fn second_factors() -> Vec<String> {
+    ["mfa", "otp", "hwk", "sc", "fpt", "face"].map(str::to_owned).to_vec()
 }
 
 impl Default for Access {
     fn default() -> Self {
-        Self { roles: None, open: false, idle_minutes: 10, stations: Vec::new() }
+        Self { roles: None, open: false, idle_minutes: 10, stations: Vec::new(), provider: None }
     }
 }
 

@@ -46,6 +46,32 @@ pub struct HeldItem {
     pub part: Option<Part>,
 }
 
+/// An event, for whoever wants to know what became of a request.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Its place in the log.
+    pub sequence: u64,
+    /// Its stream.
+    pub stream: StreamId,
+    /// Its type.
+    pub kind: String,
+    /// Its payload.
+    pub payload: serde_json::Value,
+}
+
+/// Who made a version of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Which version.
+    pub version: u64,
+    /// When.
+    pub recorded: Timestamp,
+    /// Who: `person:NAME`, `device:NAME` …
+    pub who: String,
+    /// A second person.
+    pub witness: Option<String>,
+}
+
 /// The log, for reading.
 #[derive(Clone)]
 pub struct History {
@@ -151,6 +177,28 @@ impl History {
             Some(value)
         };
         events.filter_map(|event| named(&event)).collect()
+    }
+
+    /// Who made each version of a stream, the oldest first.
+    pub fn authors(&self, stream: &StreamId) -> Result<Vec<Author>, JournalError> {
+        let author = |(meta, stored): &(Arc<Meta>, StoredEvent)| Author {
+            version: stored.stream_version,
+            recorded: meta.recorded,
+            who: meta.principal.to_string(),
+            witness: meta.witness.clone(),
+        };
+        Ok(self.log.read_stream(stream, 1, usize::MAX)?.iter().map(author).collect())
+    }
+
+    /// The events of a batch, by one of them.
+    pub fn told_at(&self, sequence: u64) -> Result<Vec<Told>, JournalError> {
+        let batches = self.log.read_all(sequence, 1)?;
+        let events = batches.iter().flat_map(|batch| &batch.events);
+        let told = |event: &StoredEvent| {
+            let payload = serde_json::from_str(event.event.payload.get()).map_err(|error| JournalError::Unreadable(format!("event {}: {error}", event.sequence)))?;
+            Ok(Told { sequence: event.sequence, stream: event.event.stream.clone(), kind: event.event.kind.to_string(), payload })
+        };
+        events.map(told).collect()
     }
 
     /// What a command caused in a stream; none when nothing of it is found.

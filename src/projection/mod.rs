@@ -17,7 +17,7 @@ mod trail;
 
 pub use bedside::{Measurement, OpenAlert};
 pub use entries::Entry;
-pub use history::{HeldItem, History};
+pub use history::{Author, HeldItem, History, Told};
 pub use people::{Search, fold};
 pub use person::{Whereabouts, person};
 pub use projector::Projector;

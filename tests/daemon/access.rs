@@ -21,7 +21,7 @@ print('%06d' % ((struct.unpack('>I', digest[at:at + 4])[0] & 0x7fffffff) % 10000
 }
 
 /// Somebody at a desk.
-struct Desk<'a> {
+pub struct Desk<'a> {
     daemon: &'a Daemon,
     token: String,
 }
@@ -31,13 +31,13 @@ impl Desk<'_> {
         self.daemon.ask(method, path, body.as_ref(), &format!("Authorization: Bearer {}\r\n", self.token))
     }
 
-    fn get(&self, path: &str) -> Value {
+    pub fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask("GET", path, None);
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     }
 
-    fn done(&self, path: &str, body: Value) -> Value {
+    pub fn done(&self, path: &str, body: Value) -> Value {
         let (status, answer) = self.ask("POST", path, Some(body));
         assert!(status < 300, "{path}: {status} {answer}");
         answer
@@ -61,7 +61,7 @@ fn with_password<'a>(daemon: &'a Daemon, user: &str, password: &str) -> Result<D
 }
 
 /// The first user, with a second factor; the code that they signed in with.
-fn found<'a>(site: &Site, daemon: &'a Daemon) -> (Desk<'a>, String) {
+pub fn found<'a>(site: &Site, daemon: &'a Daemon) -> (Desk<'a>, String) {
     let config = site.folder.join("wardd.toml");
     let output = wardctl_as(&site.folder, &["init", "--config", config.to_str().unwrap()], "");
     let said = String::from_utf8(output.stdout).unwrap();
@@ -79,7 +79,7 @@ fn found<'a>(site: &Site, daemon: &'a Daemon) -> (Desk<'a>, String) {
 }
 
 /// Adds somebody with a role, who sets their own password and is signed in.
-fn staff<'a>(boss: &Desk<'a>, name: &str, roles: &[(&str, &str)]) -> Desk<'a> {
+pub fn staff<'a>(boss: &Desk<'a>, name: &str, roles: &[(&str, &str)]) -> Desk<'a> {
     boss.done("/api/v1/users", json!({ "user": name, "name": name.to_uppercase() }));
     boss.done(&format!("/api/v1/users/{name}/set-password"), json!({ "password": "a first password" }));
     for (role, scope) in roles {

@@ -245,3 +245,170 @@ fn errors_are_outcomes_that_name_the_place_and_nobody_reads_what_is_not_theirs()
         assert!(status == 401 && body.contains("\"code\":\"login\""), "{path}: {status} {body}");
     }
 }
+
+/// Sends a resource or a bundle.
+fn send(daemon: &Daemon, method: &str, path: &str, headers: &[(&str, &str)], body: &Value) -> (u16, String, Value) {
+    let extra: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (status, head, answer) = daemon.raw(method, &format!("/fhir/R4/{path}"), Some(body), &extra);
+    (status, head, serde_json::from_str(&answer).unwrap_or_default())
+}
+
+fn jane(family: &str) -> Value {
+    json!({ "resourceType": "Patient", "name": [{ "use": "official", "family": family, "given": ["Jane"] }], "gender": "female", "birthDate": "1980-01-02",
+        "identifier": [{ "system": "urn:oid:1.2.3", "value": "N-7" }], "telecom": [{ "system": "phone", "value": "+43 1 7" }] })
+}
+
+fn coded(system: &str, code: &str) -> Value {
+    json!({ "coding": [{ "system": system, "code": code }] })
+}
+
+#[test]
+fn what_is_written_is_read_back_changed_by_version_and_never_given_to_another() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    let (status, head, made) = send(&daemon, "POST", "Patient", &[("If-None-Exist", "identifier=urn:oid:1.2.3|N-7")], &jane("Doe"));
+    assert_eq!(status, 201, "{made}");
+    let id = made["id"].as_str().unwrap().to_owned();
+    assert!(head.to_lowercase().contains(&format!("location: /fhir/r4/patient/{}", id.to_lowercase())), "{head}");
+    assert_eq!(made["identifier"][1]["system"], "urn:oid:1.2.3");
+    // The same again finds the one that is there; without the condition the clerk would have to look.
+    let (status, _, again) = send(&daemon, "POST", "Patient", &[("If-None-Exist", "identifier=urn:oid:1.2.3|N-7")], &jane("Doe"));
+    assert_eq!((status, again["id"].as_str()), (200, Some(id.as_str())));
+    let (status, _, alike) = send(&daemon, "POST", "Patient", &[], &jane("Doe"));
+    assert_eq!((status, alike["issue"][0]["code"].as_str()), (409, Some("duplicate")), "{alike}");
+    let (status, _, other) = send(&daemon, "POST", "Patient", &[("X-Confirm-New", "true")], &jane("Doe"));
+    assert_eq!(status, 201, "{other}");
+    // Two fit: nobody guesses which.
+    let (status, _, many) = send(&daemon, "PUT", "Patient?identifier=urn:oid:1.2.3|N-7", &[], &jane("Doe"));
+    assert_eq!((status, many["issue"][0]["code"].as_str()), (412, Some("multiple-matches")), "{many}");
+    // By version: whoever read an older one is told.
+    let version = made["meta"]["versionId"].as_str().unwrap();
+    let mut roe = jane("Roe");
+    roe["id"] = id.as_str().into();
+    let tag = format!("W/\"{version}\"");
+    let (status, head, changed) = send(&daemon, "PUT", &format!("Patient/{id}"), &[("If-Match", &tag)], &roe);
+    assert_eq!((status, changed["name"][0]["family"].as_str()), (200, Some("Roe")), "{changed}");
+    assert!(head.to_lowercase().contains("etag: w/\"2\""), "{head}");
+    assert_eq!(send(&daemon, "PUT", &format!("Patient/{id}"), &[("If-Match", &tag)], &roe).0, 412);
+    assert_eq!(get(&daemon, &format!("Patient/{id}/_history"))["total"], 2);
+    // What is not kept is named with its place; the client may allow that it is left out.
+    let mut more = roe.clone();
+    more["maritalStatus"] = coded("http://terminology.hl7.org/CodeSystem/v3-MaritalStatus", "M");
+    let (status, _, refused) = send(&daemon, "PUT", &format!("Patient/{id}"), &[], &more);
+    assert_eq!((status, refused["issue"][0]["expression"][0].as_str()), (422, Some("Patient.maritalStatus")), "{refused}");
+    assert_eq!(send(&daemon, "PUT", &format!("Patient/{id}"), &[("Prefer", "handling=lenient")], &more).0, 200);
+    // Somebody under a number of their own.
+    assert_eq!(send(&daemon, "PUT", "Patient/P77", &[("X-Confirm-New", "true")], &jane("Poe")).0, 201);
+
+    let subject = json!({ "reference": format!("Patient/{id}") });
+    let allergy = json!({ "resourceType": "AllergyIntolerance", "patient": subject, "code": { "text": "Penicillin" }, "criticality": "high", "category": ["medication"],
+        "clinicalStatus": coded("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active") });
+    let (status, _, made) = send(&daemon, "POST", "AllergyIntolerance", &[], &allergy);
+    assert_eq!((status, made["code"]["text"].as_str()), (201, Some("Penicillin")), "{made}");
+    let mut stranger = made.clone();
+    stranger["patient"] = json!({ "reference": "Patient/P77" });
+    assert_eq!(send(&daemon, "PUT", &format!("AllergyIntolerance/{}", made["id"].as_str().unwrap()), &[], &stranger).0, 422);
+    let problem =
+        json!({ "resourceType": "Condition", "subject": subject, "code": { "coding": [{ "system": "http://hl7.org/fhir/sid/icd-10", "code": "E11.9" }], "text": "Diabetes" } });
+    let (status, _, mut made) = send(&daemon, "POST", "Condition", &[], &problem);
+    assert_eq!(status, 201, "{made}");
+    made["clinicalStatus"] = coded("http://terminology.hl7.org/CodeSystem/condition-clinical", "resolved");
+    let (status, _, made) = send(&daemon, "PUT", &format!("Condition/{}", made["id"].as_str().unwrap()), &[], &made);
+    assert_eq!((status, made["clinicalStatus"]["coding"][0]["code"].as_str()), (200, Some("resolved")), "{made}");
+    let stay = json!({ "resourceType": "Encounter", "status": "in-progress", "class": { "code": "IMP" }, "subject": subject, "location": [{ "location": { "reference": "Location/ICU.3a1.3aA" } }] });
+    let (status, _, mut made) = send(&daemon, "POST", "Encounter", &[], &stay);
+    assert_eq!(status, 201, "{made}");
+    let stay_id = made["id"].as_str().unwrap().to_owned();
+    made["location"][0]["location"]["reference"] = "Location/ICU.3a1.3aB".into();
+    let (status, _, mut made) = send(&daemon, "PUT", &format!("Encounter/{stay_id}"), &[], &made);
+    assert_eq!((status, made["location"][0]["location"]["reference"].as_str()), (200, Some("Location/ICU.3a1.3aB")), "{made}");
+    assert_eq!(daemon.get("/api/v1/beds/ICU:1:B")["patient"].as_str().map(str::len), Some(id.len()));
+    let sign = json!({ "resourceType": "Observation", "status": "final", "subject": subject, "code": coded("http://loinc.org", "8867-4"),
+        "valueQuantity": { "value": 71, "unit": "/min", "system": "http://unitsofmeasure.org", "code": "/min" } });
+    let (status, _, taken) = send(&daemon, "POST", "Observation", &[], &sign);
+    assert_eq!((status, taken["valueQuantity"]["value"].as_f64()), (201, Some(71.0)), "{taken}");
+    let coverage = json!({ "resourceType": "Coverage", "status": "active", "beneficiary": subject, "payor": [{ "display": "ACME" }], "subscriberId": "M1" });
+    let (status, _, payer) = send(&daemon, "POST", "Coverage", &[], &coverage);
+    assert_eq!((status, payer["payor"][0]["display"].as_str()), (201, Some("ACME")), "{payer}");
+    made["status"] = "finished".into();
+    assert_eq!(send(&daemon, "PUT", &format!("Encounter/{stay_id}"), &[], &made).2["status"], "finished");
+    // Appointments by their schedule.
+    done(&daemon, "schedules", json!({ "schedule": "DR-A", "name": "Dr A", "of": "practitioner" }));
+    let soon = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() / 3_600 * 3_600 + 7_200).unwrap();
+    done(
+        &daemon,
+        "schedules/DR-A/open",
+        json!({ "sessions": [{ "from": soon.to_string(), "until": (soon + jiff::Span::new().hours(1)).to_string(), "slot_minutes": 30, "places": 1, "overbooking": 0, "walk_ins": 0 }] }),
+    );
+    let slots = found(&daemon, "Slot?status=free");
+    let slot = json!([{ "reference": format!("Slot/{}", slots[0]["id"].as_str().unwrap()) }]);
+    let participant = json!([{ "actor": subject, "status": "accepted" }]);
+    let (status, _, mut booked) =
+        send(&daemon, "POST", "Appointment", &[], &json!({ "resourceType": "Appointment", "status": "booked", "slot": slot, "participant": participant }));
+    assert_eq!((status, booked["status"].as_str()), (201, Some("booked")), "{booked}");
+    let other = json!([{ "actor": { "reference": "Patient/P77" }, "status": "accepted" }]);
+    assert_eq!(
+        send(&daemon, "POST", "Appointment", &[], &json!({ "resourceType": "Appointment", "status": "booked", "slot": slot, "participant": other })).0,
+        409,
+        "the slot is full"
+    );
+    (booked["status"], booked["cancelationReason"]) = ("cancelled".into(), json!({ "text": "ill" }));
+    let (status, _, booked) = send(&daemon, "PUT", &format!("Appointment/{}", booked["id"].as_str().unwrap()), &[], &booked);
+    assert_eq!((status, booked["status"].as_str()), (200, Some("cancelled")), "{booked}");
+    for (method, path, body, expected) in [
+        ("POST", "Location", json!({ "resourceType": "Location" }), 405),
+        ("DELETE", "Patient/P77", json!({}), 405),
+        ("POST", "Patient", json!({ "resourceType": "Group" }), 400),
+        ("POST", "Condition", json!({ "resourceType": "Condition", "subject": { "reference": "Patient/nobody" }, "code": coded("http://hl7.org/fhir/sid/icd-10", "E11.9") }), 422),
+    ] {
+        let (status, _, answer) = send(&daemon, method, path, &[], &body);
+        assert_eq!((status, answer["resourceType"].as_str()), (expected, Some("OperationOutcome")), "{method} {path}: {answer}");
+    }
+    assert_eq!(faults(&[get(&daemon, &format!("Patient/{id}")), taken, payer, booked, get(&daemon, "metadata")]), Vec::<String>::new());
+}
+
+#[test]
+fn a_transaction_happens_as_a_whole_or_not_at_all() {
+    let site = Site::with("", WARD);
+    let daemon = site.start();
+    let entry = |url: &str, kind: &str, resource: Value| json!({ "fullUrl": url, "resource": resource, "request": { "method": "POST", "url": kind } });
+    let stay = |subject: &str, bed: &str| json!({ "resourceType": "Encounter", "status": "in-progress", "class": { "code": "IMP" }, "subject": { "reference": subject }, "location": [{ "location": { "reference": format!("Location/ICU.3a1.3a{bed}") } }] });
+    let problem = |subject: &str| json!({ "resourceType": "Condition", "subject": { "reference": subject }, "encounter": { "reference": "urn:uuid:s" }, "code": { "coding": [{ "system": "http://hl7.org/fhir/sid/icd-10", "code": "I10" }], "text": "Hypertension" } });
+    // Given in any order: who is referred to comes first.
+    let bundle = |bed: &str, second: Value| {
+        json!({ "resourceType": "Bundle", "type": "transaction", "entry": [
+            entry("urn:uuid:c", "Condition", problem("urn:uuid:p")), entry("urn:uuid:s", "Encounter", stay("urn:uuid:p", bed)), entry("urn:uuid:p", "Patient", jane("Doe")), second,
+        ] })
+    };
+    let search = json!({ "request": { "method": "GET", "url": "Patient?family=Doe" } });
+    let (status, _, answer) = send(&daemon, "POST", "", &[], &bundle("A", search.clone()));
+    assert_eq!((status, answer["type"].as_str()), (200, Some("transaction-response")), "{answer}");
+    let location = |at: usize| answer["entry"][at]["response"]["location"].as_str().unwrap_or_default().to_owned();
+    assert!(location(0).starts_with("Condition/") && location(1).starts_with("Encounter/") && location(2).starts_with("Patient/"), "{answer}");
+    assert_eq!(answer["entry"][3]["resource"]["total"], 1, "what is read is read after what is written");
+    assert_eq!(get(&daemon, &location(0))["encounter"]["reference"].as_str(), location(1).split("/_history").next());
+    assert_eq!(faults(&[answer.clone()]), Vec::<String>::new());
+    // A second patient for the same bed: refused, and neither patient nor problem is there.
+    let mut roe = bundle("A", search);
+    roe["entry"][2]["resource"] = json!({ "resourceType": "Patient", "name": [{ "family": "Roe" }] });
+    let (status, _, refused) = send(&daemon, "POST", "", &[], &roe);
+    assert_eq!((status, refused["issue"][0]["expression"][0].as_str()), (409, Some("Bundle.entry[1]")), "{refused}");
+    assert!(refused["issue"][0]["details"]["text"].as_str().unwrap().contains("nothing of the transaction was done"));
+    assert_eq!(found(&daemon, "Patient?family=Roe"), Vec::<Value>::new());
+    // A batch does what it can, each for itself.
+    let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [
+        { "resource": { "resourceType": "Patient", "name": [{ "family": "Poe" }] }, "request": { "method": "POST", "url": "Patient", "ifNoneExist": "family=Poe" } },
+        { "resource": { "resourceType": "Patient", "gender": "x" }, "request": { "method": "POST", "url": "Patient" } },
+        { "request": { "method": "GET", "url": "Patient/nobody" } },
+    ] });
+    let (status, _, answer) = send(&daemon, "POST", "", &[], &batch);
+    let statuses: Vec<&str> = answer["entry"].as_array().unwrap().iter().map(|entry| &entry["response"]["status"].as_str().unwrap()[..3]).collect();
+    assert_eq!((status, statuses), (200, vec!["201", "422", "404"]), "{answer}");
+    assert_eq!(answer["entry"][1]["response"]["outcome"]["resourceType"], "OperationOutcome");
+    // The same request again, by its key, is answered and not done twice.
+    let key = [("Idempotency-Key", "b1")];
+    let smith = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry("urn:uuid:p", "Patient", json!({ "resourceType": "Patient", "name": [{ "family": "Smith" }] }))] });
+    let (first, again) = (send(&daemon, "POST", "", &key, &smith), send(&daemon, "POST", "", &key, &smith));
+    assert_eq!((first.0, again.0), (200, 200), "{} {}", first.2, again.2);
+    assert_eq!(found(&daemon, "Patient?family=Smith").len(), 1);
+}

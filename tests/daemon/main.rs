@@ -16,6 +16,7 @@ mod monitoring;
 mod operator;
 mod patients;
 mod peers;
+mod provider;
 mod schedules;
 mod serial;
 mod simulation;

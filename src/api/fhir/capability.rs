@@ -10,10 +10,13 @@ use super::{Kind, reply};
 use crate::api::state::Api;
 
 /// The day on which what is said here last changed.
-const DATE: &str = "2026-11-22";
+const DATE: &str = "2026-11-23";
 
 fn resource(kind: Kind) -> Value {
     let mut interactions = vec![json!({ "code": "read" }), json!({ "code": "search-type" })];
+    if kind.is_written() {
+        interactions.extend([json!({ "code": "create" }), json!({ "code": "update" })]);
+    }
     if kind.has_versions() {
         interactions.extend([json!({ "code": "vread" }), json!({ "code": "history-instance" })]);
     }
@@ -34,6 +37,10 @@ fn resource(kind: Kind) -> Value {
         "interaction": interactions,
         "versioning": if kind.has_versions() { "versioned" } else { "no-version" },
         "readHistory": kind.has_versions(),
+        "updateCreate": kind == Kind::Patient,
+        "conditionalCreate": kind.is_written(),
+        "conditionalUpdate": kind.is_written(),
+        "conditionalDelete": "not-supported",
         "searchParam": common.chain(search).collect::<Value>(),
     });
     if !include.is_empty() {
@@ -57,7 +64,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         "implementation": { "description": api.name.as_ref() },
         "fhirVersion": "4.0.1",
         "format": ["json"],
-        "rest": [{ "mode": "server", "security": { "description": security }, "resource": Kind::ALL.map(resource).to_vec() }],
+        "rest": [{ "mode": "server", "security": { "description": security }, "resource": Kind::ALL.map(resource).to_vec(), "interaction": [{ "code": "transaction" }, { "code": "batch" }] }],
     });
     reply(StatusCode::OK, &statement)
 }

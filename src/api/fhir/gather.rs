@@ -153,6 +153,26 @@ fn results(api: &Api, mrn: &Mrn) -> Vec<Value> {
     found
 }
 
+/// The stays that are written under a number.
+fn stays_of(api: &Api, mrn: &Mrn) -> Vec<EncounterId> {
+    api.rows.streams_of(mrn).iter().filter(|stream| stream.kind() == StreamKind::Encounter).filter_map(|stream| stream.key().parse().ok()).collect()
+}
+
+/// Who made each version of a record and of its stays what it is.
+fn authors(api: &Api, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
+    let house = house(api);
+    let of = |kind: StreamKind, key: &str, target: &str, what: &str| -> Result<Vec<Value>, Problem> {
+        let known = api.history.authors(&StreamId::new(kind, key)).map_err(|error| Problem::unreadable(&error))?;
+        Ok(known.iter().map(|author| resources::provenance(&house, mrn, (target, what), author)).collect())
+    };
+    let mut found = of(StreamKind::Patient, mrn.as_str(), &format!("Patient/{}", super::id::escape(mrn.as_str())), "")?;
+    for stay in stays_of(api, mrn) {
+        let id = resources::encounter_id(&stay);
+        found.extend(of(StreamKind::Encounter, stay.as_str(), &format!("Encounter/{id}"), &id)?);
+    }
+    Ok(found)
+}
+
 /// What belongs to a patient, of one kind and under one number.
 fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &Mrn) -> Result<Vec<Value>, Problem> {
     Ok(match kind {
@@ -162,10 +182,13 @@ fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &M
         Kind::AllergyIntolerance => clinical::allergies(mrn, &record(api, mrn).allergies),
         Kind::Condition => api.rows.chart(mrn).problems.iter().map(|problem| clinical::condition(mrn, problem)).collect(),
         Kind::Encounter => {
-            let stays: Vec<EncounterId> =
-                api.rows.streams_of(mrn).iter().filter(|stream| stream.kind() == StreamKind::Encounter).filter_map(|stream| stream.key().parse().ok()).collect();
-            stays.iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect()
+            stays_of(api, mrn).iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect()
         }
+        Kind::EpisodeOfCare => {
+            let states: Vec<Encounter> = stays_of(api, mrn).iter().map(|stay| api.rows.get::<EncounterRow>("encounter", stay.as_str()).unwrap_or_default().encounter).collect();
+            resources::episode(&house(api), mrn, &states).into_iter().collect()
+        }
+        Kind::Provenance => authors(api, mrn)?,
         Kind::Observation => {
             let mut found = signs(api, mrn, code)?;
             // Results of the laboratory are for those who may see them.
@@ -311,7 +334,14 @@ fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathe
 pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) -> Result<Gathered, Problem> {
     match kind {
         Kind::Patient => patients(api, who, asked),
-        Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Encounter | Kind::Observation => {
+        Kind::RelatedPerson
+        | Kind::Coverage
+        | Kind::AllergyIntolerance
+        | Kind::Condition
+        | Kind::Encounter
+        | Kind::EpisodeOfCare
+        | Kind::Provenance
+        | Kind::Observation => {
             let named: Vec<&str> = WHOSE.into_iter().flat_map(|name| asked.all(name)).collect();
             let mut found = Gathered::default();
             let mut codes = asked.all("code");
@@ -363,7 +393,13 @@ pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Ga
             let (resource, mrn) = encounter(api, &stay).ok_or_else(missing)?;
             Gathered::of(api.may_patient(who, Permission::ViewPatient, &mrn).await?, vec![resource], [mrn])
         }
-        Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Observation => {
+        Kind::RelatedPerson
+        | Kind::Coverage
+        | Kind::AllergyIntolerance
+        | Kind::Condition
+        | Kind::EpisodeOfCare
+        | Kind::Provenance
+        | Kind::Observation => {
             let mrn: Mrn = patient_of(id).and_then(|mrn| mrn.parse().ok()).ok_or_else(missing)?;
             let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
             Gathered::of(allowed, of_number(api, who, (kind, None), &mrn)?, [mrn])

@@ -20,15 +20,15 @@ use crate::kernel::Mrn;
 /// Resources that a search includes at most besides its matches.
 const INCLUDED: usize = 500;
 
-type Pairs = Vec<(String, String)>;
+pub(super) type Pairs = Vec<(String, String)>;
 
-fn kind(name: &str) -> Result<Kind, Problem> {
+pub(super) fn kind(name: &str) -> Result<Kind, Problem> {
     let known = || Kind::ALL.map(Kind::name).join(", ");
     Kind::of_name(name).ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "unknown", format!("there is no {name} here: /fhir/R4/metadata lists what there is ({})", known())))
 }
 
 /// Stores that resources are about to be shown, before they are.
-async fn shown(api: &Api, kind: Kind, found: &Gathered) -> Result<(), Problem> {
+pub(super) async fn shown(api: &Api, kind: Kind, found: &Gathered) -> Result<(), Problem> {
     let Some(allowed) = &found.allowed else { return Ok(()) };
     let patients: Vec<Mrn> = found.patients.iter().cloned().collect();
     // A search that found nobody of a patient showed that there is nothing: that is told too.

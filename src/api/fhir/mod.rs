@@ -1,6 +1,7 @@
 //! FHIR R4 (4.0.1) at `/fhir/R4`: what the house knows, as resources that others read and search.
 //!
-//! Flow: request → leave and candidates ([`gather`], which builds them by [`resources`]) → filter by search parameters ([`search`]) → bundle.
+//! Flow of what is asked: request → leave and candidates ([`gather`], which builds them by [`resources`]) → filter by search parameters ([`search`]) → bundle.
+//! What is written goes the other way ([`write`]).
 //! **Invariant**: nothing leaves that the same person could not see by `/api/v1`, and each look is stored before it is answered.
 //! Start reading at [`gather`].
 
@@ -13,6 +14,7 @@ mod outcome;
 mod resources;
 mod scheduling;
 mod search;
+mod write;
 
 use axum::Router;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -37,6 +39,7 @@ pub(super) enum Kind {
     Organization,
     Location,
     Encounter,
+    EpisodeOfCare,
     AllergyIntolerance,
     Condition,
     Observation,
@@ -46,10 +49,11 @@ pub(super) enum Kind {
     Slot,
     Appointment,
     AuditEvent,
+    Provenance,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 16] = [
+    pub(super) const ALL: [Kind; 18] = [
         Kind::Patient,
         Kind::RelatedPerson,
         Kind::Practitioner,
@@ -57,6 +61,7 @@ impl Kind {
         Kind::Organization,
         Kind::Location,
         Kind::Encounter,
+        Kind::EpisodeOfCare,
         Kind::AllergyIntolerance,
         Kind::Condition,
         Kind::Observation,
@@ -66,6 +71,7 @@ impl Kind {
         Kind::Slot,
         Kind::Appointment,
         Kind::AuditEvent,
+        Kind::Provenance,
     ];
 
     /// The name in the standard.
@@ -87,11 +93,18 @@ impl Kind {
             Kind::Slot => "Slot",
             Kind::Appointment => "Appointment",
             Kind::AuditEvent => "AuditEvent",
+            Kind::EpisodeOfCare => "EpisodeOfCare",
+            Kind::Provenance => "Provenance",
         }
     }
 
     fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether it can be written.
+    fn is_written(self) -> bool {
+        matches!(self, Kind::Patient | Kind::RelatedPerson | Kind::Coverage | Kind::Encounter | Kind::AllergyIntolerance | Kind::Condition | Kind::Observation | Kind::Appointment)
     }
 
     /// Whether it is a stream of its own, whose versions the log keeps.
@@ -104,12 +117,18 @@ impl Kind {
 pub(super) fn routes() -> Router<Api> {
     Router::new()
         .route("/metadata", get(capability::show))
-        .route("/{kind}", get(handlers::search))
+        .route("/", post(write::bundle))
+        .route("/{kind}", get(handlers::search).post(write::create).put(write::update_found))
         .route("/{kind}/_search", post(handlers::search_by_form))
-        .route("/{kind}/{id}", get(handlers::read))
+        .route("/{kind}/{id}", get(handlers::read).put(write::update).delete(write::delete).patch(write::delete))
         .route("/{kind}/{id}/_history", get(handlers::history))
         .route("/{kind}/{id}/_history/{version}", get(handlers::version))
         .route("/{kind}/{id}/$everything", get(handlers::everything))
+}
+
+/// The base with a slash at its end, as some clients write it.
+pub(super) fn base() -> Router<Api> {
+    Router::new().route("/fhir/R4/", post(write::bundle))
 }
 
 /// A resource as an answer, with its version where it has one.

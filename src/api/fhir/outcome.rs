@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::MEDIA_TYPE;
+use crate::api::problem::Problem;
 use crate::kernel::limits;
 
 /// The word of the standard for a problem (FHIR R4, IssueType).
@@ -18,6 +19,9 @@ fn issue_type(status: StatusCode, kind: &str) -> &'static str {
         (StatusCode::NOT_FOUND, _) => "not-found",
         (StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_ACCEPTABLE, _) => "not-supported",
         (_, "too_costly") => "too-costly",
+        (_, "several") => "multiple-matches",
+        (StatusCode::PRECONDITION_FAILED, _) => "conflict",
+        (_, "possible_duplicate") => "duplicate",
         (StatusCode::CONFLICT, _) => "business-rule",
         (StatusCode::SERVICE_UNAVAILABLE, _) => "transient",
         (status, _) if status.is_server_error() => "exception",
@@ -32,6 +36,12 @@ fn outcome(status: StatusCode, kind: &str, text: &str, place: Option<&str>) -> V
         issue["expression"] = json!([place]);
     }
     json!({ "resourceType": "OperationOutcome", "issue": [issue] })
+}
+
+/// A problem as an outcome.
+pub(super) fn of(problem: &Problem) -> Value {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    outcome(status, problem.kind.rsplit(':').next().unwrap_or_default(), &problem.detail, problem.place.as_deref())
 }
 
 /// Turns problems of FHIR's paths into outcomes.

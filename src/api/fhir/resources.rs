@@ -9,7 +9,7 @@ use crate::domain::encounter::{Class, Encounter, Ending, Stay};
 use crate::domain::patient::{Address, Coverage, Name, Patient, Sex};
 use crate::domain::staff::User;
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp, UserId};
-use crate::projection::Entry;
+use crate::projection::{Author, Entry};
 
 /// In front of a decimal that is to be written with all its digits: JSON values of the library would lose trailing zeros.
 const DECIMAL: char = '\u{1}';
@@ -95,7 +95,7 @@ pub(super) struct House {
 
 impl House {
     /// The name of a system of numbers of this house.
-    fn system(&self, what: &str) -> String {
+    pub(super) fn system(&self, what: &str) -> String {
         format!("urn:x-wardd:{}:{what}", escape(&self.facility))
     }
 
@@ -126,7 +126,11 @@ pub(super) fn patient(house: &House, mrn: &Mrn, record: &Patient, version: Optio
     let known = record.person.clone().unwrap_or_default();
     let own = json!({ "use": "usual", "type": coded("http://terminology.hl7.org/CodeSystem/v2-0203", "MR", "Medical record number"), "system": house.system("mrn"), "value": mrn.as_str() });
     let others = known.identifiers.iter().map(|identifier| {
-        json!({ "type": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": identifier.kind }] }, "value": identifier.value, "assigner": { "display": identifier.issuer } })
+        // An issuer that was given as the name of a system is that again.
+        let is_system = identifier.issuer.contains(':');
+        let (system, assigner) = if is_system { (identifier.issuer.as_str(), "") } else { ("", identifier.issuer.as_str()) };
+        let kind = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": identifier.kind }] });
+        json!({ "type": kind, "system": system, "value": identifier.value, "assigner": { "display": assigner } })
     });
     let contacts =
         known.contacts.iter().map(|contact| json!({ "relationship": [{ "text": contact.relationship }], "name": name(&contact.name, false), "telecom": phones([&contact.phone]) }));
@@ -215,6 +219,55 @@ fn class(class: Class) -> Value {
     json!({ "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code, "display": display })
 }
 
+fn care_id(mrn: &Mrn) -> String {
+    of_patient(mrn.as_str(), "care")
+}
+
+fn care(mrn: &Mrn) -> Value {
+    reference("EpisodeOfCare", &care_id(mrn))
+}
+
+/// The time in which the house looks after somebody: from their first stay on, until the last has ended.
+pub(super) fn episode(house: &House, mrn: &Mrn, stays: &[Encounter]) -> Option<Value> {
+    let open = stays.iter().filter_map(Encounter::stay);
+    let closed = || stays.iter().filter_map(|state| if let Encounter::Closed { stay, at, ending: Ending::Discharged | Ending::Died } = state { Some((stay, *at)) } else { None });
+    let is_planned = stays.iter().any(|state| matches!(state, Encounter::Planned { .. }));
+    let (mut status, mut end) = ("finished", closed().map(|(_, at)| at).max());
+    if let Some(stay) = open.clone().next() {
+        (status, end) = (if stay.on_leave.is_some() { "onhold" } else { "active" }, None);
+    } else if end.is_none() {
+        status = if is_planned { "planned" } else { "cancelled" };
+    }
+    let start = open.map(|stay| stay.admitted).chain(closed().map(|(stay, _)| stay.admitted)).min();
+    (!stays.is_empty()).then(|| {
+        full(json!({
+            "resourceType": "EpisodeOfCare",
+            "id": care_id(mrn),
+            "status": status,
+            "patient": of(mrn),
+            "managingOrganization": house.reference(),
+            "period": { "start": start.map(|at| at.to_string()), "end": end.map(|at| at.to_string()) },
+        }))
+    })
+}
+
+/// Who made a version of a resource what it is; `what` is how its id ends.
+pub(super) fn provenance(house: &House, mrn: &Mrn, (target, what): (&str, &str), author: &Author) -> Value {
+    let activity = if author.version == 1 { ("CREATE", "create") } else { ("UPDATE", "revise") };
+    let agent = |name: &str, role: (&str, &str)| {
+        json!({ "type": coded("http://terminology.hl7.org/CodeSystem/provenance-participant-type", role.0, role.1), "who": { "display": name }, "onBehalfOf": house.reference() })
+    };
+    let agents = std::iter::once(agent(&author.who, ("author", "Author"))).chain(author.witness.iter().map(|witness| agent(witness, ("verifier", "Verifier"))));
+    full(json!({
+        "resourceType": "Provenance",
+        "id": of_patient(mrn.as_str(), &format!("h{what}-{}", author.version)),
+        "target": [{ "reference": format!("{target}/_history/{}", author.version) }],
+        "recorded": author.recorded.to_string(),
+        "activity": coded("http://terminology.hl7.org/CodeSystem/v3-DataOperation", activity.0, activity.1),
+        "agent": agents.collect::<Value>(),
+    }))
+}
+
 /// A stay; none for a number without one.
 pub(super) fn encounter(house: &House, id: &EncounterId, state: &Encounter, version: Option<Version>) -> Option<Value> {
     let place = |bed: &BedId, status: &str| json!({ "location": reference("Location", &escape(bed.as_str())), "status": status });
@@ -224,6 +277,7 @@ pub(super) fn encounter(house: &House, id: &EncounterId, state: &Encounter, vers
             "status": status,
             "class": class(stay.class),
             "subject": of(&stay.patient),
+            "episodeOfCare": [care(&stay.patient)],
             "participant": part_of.map(|mother| json!([{ "individual": mother }])),
             "period": { "start": stay.admitted.to_string(), "end": end.map(|end| end.to_string()) },
             "location": stay.bed.iter().map(|bed| place(bed, location)).collect::<Value>(),

@@ -133,6 +133,18 @@ const AUDIT: &[Parameter] = &[
     parameter("agent-name", Text, &["agent.name"]),
 ];
 
+const EPISODE: &[Parameter] = &[
+    parameter("patient", Reference, &["patient"]),
+    parameter("status", Token, &["status"]),
+    parameter("date", Date, &["period"]),
+    parameter("organization", Reference, &["managingOrganization"]),
+];
+const PROVENANCE: &[Parameter] = &[
+    parameter("patient", Reference, &["target"]),
+    parameter("target", Reference, &["target"]),
+    parameter("recorded", Date, &["recorded"]),
+];
+
 /// The parameters that say whose something is.
 pub(super) const WHOSE: [&str; 3] = ["patient", "subject", "beneficiary"];
 
@@ -155,6 +167,8 @@ pub(super) fn parameters(kind: Kind) -> &'static [Parameter] {
         Kind::Slot => SLOT,
         Kind::Appointment => APPOINTMENT,
         Kind::AuditEvent => AUDIT,
+        Kind::EpisodeOfCare => EPISODE,
+        Kind::Provenance => PROVENANCE,
     }
 }
 

@@ -19,53 +19,67 @@ struct Ahead<'a, S> {
     changes: &'a [Change],
 }
 
-/// A state with those changes that are its own.
-fn with<'c, A: Folded>(mut state: A, events: impl Iterator<Item = &'c A::Event>) -> A {
-    events.for_each(|event| state.apply(event));
-    state
-}
-
 impl<S: Scene> Scene for Ahead<'_, S> {
     type Failure = S::Failure;
 
     fn patient(&mut self, mrn: &Mrn) -> Result<Patient, S::Failure> {
-        let own = |change| match change {
-            &Change::Patient(ref of, ref event) if of == mrn => Some(event),
-            _ => None,
-        };
-        Ok(with(self.scene.patient(mrn)?, self.changes.iter().filter_map(own)))
+        let mut state = self.scene.patient(mrn)?;
+        for change in self.changes {
+            if let Change::Patient(of, event) = change
+                && of == mrn
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
     }
 
     fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, S::Failure> {
-        let own = |change| match change {
-            &Change::Encounter(ref of, ref event) if of == encounter => Some(event),
-            _ => None,
-        };
-        Ok(with(self.scene.encounter(encounter)?, self.changes.iter().filter_map(own)))
+        let mut state = self.scene.encounter(encounter)?;
+        for change in self.changes {
+            if let Change::Encounter(of, event) = change
+                && of == encounter
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
     }
 
     fn bed(&mut self, bed: &BedId) -> Result<Bed, S::Failure> {
-        let own = |change| match change {
-            &Change::Bed(ref of, ref event) if of == bed => Some(event),
-            _ => None,
-        };
-        Ok(with(self.scene.bed(bed)?, self.changes.iter().filter_map(own)))
+        let mut state = self.scene.bed(bed)?;
+        for change in self.changes {
+            if let Change::Bed(of, event) = change
+                && of == bed
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
     }
 
     fn chart(&mut self, mrn: &Mrn) -> Result<Chart, S::Failure> {
-        let own = |change| match change {
-            &Change::Chart(ref of, ref event) if of == mrn => Some(event),
-            _ => None,
-        };
-        Ok(with(self.scene.chart(mrn)?, self.changes.iter().filter_map(own)))
+        let mut state = self.scene.chart(mrn)?;
+        for change in self.changes {
+            if let Change::Chart(of, event) = change
+                && of == mrn
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
     }
 
     fn vitals(&mut self, mrn: &Mrn) -> Result<Vitals, S::Failure> {
-        let own = |change| match change {
-            &Change::Vitals(ref of, ref event) if of == mrn => Some(event),
-            _ => None,
-        };
-        Ok(with(self.scene.vitals(mrn)?, self.changes.iter().filter_map(own)))
+        let mut state = self.scene.vitals(mrn)?;
+        for change in self.changes {
+            if let Change::Vitals(of, event) = change
+                && of == mrn
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
     }
 }
 

@@ -601,3 +601,46 @@ fn a_note_is_about_a_stay_of_the_very_patient() {
     house.done(discharge("1")).done(write("1", &own));
     assert_eq!(house.charts[&mrn("1")].notes.len(), 2, "what was done is written down afterwards");
 }
+
+#[test]
+fn several_commands_happen_as_one_or_not_at_all() {
+    let mrn: Mrn = "7".parse().unwrap();
+    let bed: BedId = "W1:1:A".parse().unwrap();
+    let person = |family: &str| Box::new(Person { name: Name { family: family.to_owned(), given: vec![] }, ..Person::default() });
+    let register = |number: &str| Command::Register { patient: number.parse().unwrap(), person: person(number), as_of: None, is_new: true };
+    let admit = |number: &str| Command::Admit(Admission { patient: number.parse().unwrap(), encounter: None, class: Class::Inpatient, bed: Some(bed.clone()), mother: None });
+    let allergy = Command::RecordAllergy {
+        patient: mrn.clone(),
+        allergy: Allergy { substance: "latex".to_owned(), category: Category::Environment, criticality: Criticality::High, reaction: String::new() },
+    };
+    let mut house = House::default();
+    // The second into the same bed: nothing of it happens, the one before neither.
+    house.refused(Command::All(vec![register("7"), admit("7"), register("8"), admit("8")]), "of_several");
+    assert_eq!(house.patients.len(), 0);
+    house.done(Command::All(vec![register("7"), admit("7"), allergy.clone()]));
+    assert_eq!(house.beds[&bed].occupant().map(|(patient, _)| patient), Some(&mrn));
+    assert!(house.patients[&mrn].allergies.against("latex").is_some());
+    // What an earlier one has done is not done again by a later one, and two stays of one request have different numbers.
+    house.nothing(Command::All(vec![allergy.clone(), allergy.clone()]));
+    house.refused(Command::All(vec![Command::All(vec![allergy.clone()])]), "of_several");
+    house.refused(Command::All(vec![allergy; 101]), "too_many");
+}
+
+#[test]
+fn a_registration_is_replaced_by_whoever_has_read_it() {
+    let patient: Mrn = "7".parse().unwrap();
+    let person = |family: &str, phones: &[&str]| {
+        Box::new(Person { name: Name { family: family.to_owned(), given: vec![] }, phones: phones.iter().map(|phone| (*phone).to_owned()).collect(), ..Person::default() })
+    };
+    let mut house = House::default();
+    let replace = |person: Box<Person>, known| Command::Replace { patient: "7".parse().unwrap(), person, known };
+    house.refused(replace(person("Doe", &[]), None), "not_registered");
+    house.done(Command::Register { patient: patient.clone(), person: person("Doe", &["1"]), as_of: None, is_new: true });
+    let read = house.patients[&patient].as_of;
+    assert_eq!(read, Some(now()));
+    house.refused(replace(person("Roe", &[]), Some(now().plus_seconds(-5))), "changed_meanwhile");
+    // What it does not say is not kept: that is what replacing means.
+    house.done(replace(person("Roe", &[]), read));
+    assert_eq!(house.patients[&patient].person, Some(*person("Roe", &[])));
+    house.nothing(replace(person("Roe", &[]), None));
+}

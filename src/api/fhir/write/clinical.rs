@@ -159,7 +159,9 @@ impl Sent {
                 let reason = self.why.ok_or_else(|| wrong("Condition.note", "is missing: say why it is taken back"))?;
                 chart::Command::RefuteProblem { number, reason }
             }
-            (Standing::Active, false, Some("active" | "recurrence" | "relapse") | None) | (Standing::Resolved { .. }, false, Some("resolved" | "remission" | "inactive")) => return Ok(None),
+            (Standing::Active, false, Some("active" | "recurrence" | "relapse") | None) | (Standing::Resolved { .. }, false, Some("resolved" | "remission" | "inactive")) => {
+                return Ok(None);
+            }
             (Standing::Active, false, Some("resolved" | "remission" | "inactive")) => chart::Command::ResolveProblem { number },
             (Standing::Resolved { .. }, false, Some("active" | "recurrence" | "relapse")) => chart::Command::ReopenProblem { number },
             _ => return Err(wrong("Condition.clinicalStatus", "active, resolved, or refuted by verificationStatus")),
@@ -194,9 +196,9 @@ pub(super) fn observation(value: &Value, is_lenient: bool) -> Result<Asked, Prob
     sent.end()?;
     match status {
         "final" | "amended" | "corrected" if readings.is_empty() => Err(sent.wrong("valueQuantity", "is missing: a value with its UCUM unit")),
-        "final" => Ok(asked(patient, move |patient| {
-            Command::Vitals { whom: Measured::Patient(patient), command: vitals::Command::Take { readings, fluids: Vec::new(), measured } }
-        })),
+        "final" => {
+            Ok(asked(patient, move |patient| Command::Vitals { whom: Measured::Patient(patient), command: vitals::Command::Take { readings, fluids: Vec::new(), measured } }))
+        }
         "entered-in-error" => {
             let measured = measured.ok_or_else(|| sent.wrong("effectiveDateTime", "is missing: which of them it was"))?;
             let (code, reason) = (sent.parsed("code", code)?, needed_why(&sent, why)?);
@@ -206,7 +208,7 @@ pub(super) fn observation(value: &Value, is_lenient: bool) -> Result<Asked, Prob
     }
 }
 
-/// Value and UCUM unit, digit by digit as they were sent.
+/// Value and UCUM unit.
 fn quantity<'v>(of: &Element<'v>) -> Result<Option<(Decimal, &'v str)>, Problem> {
     let Some(quantity) = of.object("valueQuantity")? else { return Ok(None) };
     let number = match quantity.get("value") {
@@ -256,18 +258,23 @@ mod tests {
             value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             command(allergy(&value, false))
         };
-        assert!(sent(json!({ "criticality": "high", "category": ["food"], "reaction": [{ "manifestation": [{ "text": "rash" }] }] })).contains("Food, criticality: High, reaction: \"rash\""));
+        assert!(
+            sent(json!({ "criticality": "high", "category": ["food"], "reaction": [{ "manifestation": [{ "text": "rash" }] }] }))
+                .contains("Food, criticality: High, reaction: \"rash\"")
+        );
         let refuted = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "code": "refuted" }] });
         assert_eq!(sent(json!({ "verificationStatus": refuted })), "refused at AllergyIntolerance.note");
         assert!(sent(json!({ "verificationStatus": refuted, "note": [{ "text": "tested" }] })).starts_with("RefuteAllergy"));
-        assert!(sent(json!({ "code": { "coding": [{ "system": "http://snomed.info/sct", "code": "716186003", "display": "No known allergy" }] } })).starts_with("NoKnownAllergies"));
+        assert!(
+            sent(json!({ "code": { "coding": [{ "system": "http://snomed.info/sct", "code": "716186003", "display": "No known allergy" }] } })).starts_with("NoKnownAllergies")
+        );
         let resolved = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "resolved" }] });
         assert_eq!(sent(json!({ "clinicalStatus": resolved })), "refused at AllergyIntolerance.clinicalStatus");
         assert_eq!(sent(json!({ "onsetString": "long ago" })), "refused at AllergyIntolerance.onsetString");
     }
 
     #[test]
-    fn signs_are_taken_digit_by_digit_in_ucum_alone() {
+    fn signs_are_taken_in_ucum_alone() {
         let sent = |quantity: Value, status: &str| {
             command(observation(
                 &json!({

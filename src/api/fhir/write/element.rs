@@ -22,6 +22,11 @@ pub(super) struct Element<'v> {
 }
 
 impl<'v> Element<'v> {
+    /// Whether what is not kept here may be left out.
+    pub(super) fn is_lenient(&self) -> bool {
+        self.is_lenient
+    }
+
     /// A whole resource.
     pub(super) fn resource(value: &'v Value, is_lenient: bool) -> Result<Self, Problem> {
         let kind = value.get("resourceType").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -173,7 +178,9 @@ impl<'v> Element<'v> {
     /// the others is never left out.
     pub(super) fn end(&self) -> Result<(), Problem> {
         let asked = self.asked.borrow();
-        let unknown = self.map.keys().find(|name| !asked.contains(*name) && !PASSED.contains(&name.trim_start_matches('_')) && (!self.is_lenient || name.contains("odifierExtension") || *name == "implicitRules"));
+        let unknown = self.map.keys().find(|name| {
+            !asked.contains(*name) && !PASSED.contains(&name.trim_start_matches('_')) && (!self.is_lenient || name.contains("odifierExtension") || *name == "implicitRules")
+        });
         match unknown {
             None => Ok(()),
             Some(name) => Err(self.wrong(name, "is not kept here: leave it out, or send Prefer: handling=lenient and it is left out")),

@@ -91,17 +91,13 @@ fn phones(sent: &Element<'_>) -> Result<Vec<String>, Problem> {
         let value = way.needed("value")?;
         match way.text("system")? {
             Some("phone" | "sms") => found.push(value.to_owned()),
-            _ => drop(way.get("system").map_or(Ok(()), |_| not_kept(&way))?),
+            _ if way.is_lenient() => {}
+            _ => return Err(way.wrong("system", "only phone numbers are kept here: leave the others out, or send Prefer: handling=lenient and they are")),
         }
         way.passed(&["use", "rank"]);
         way.end()?;
     }
     Ok(found)
-}
-
-fn not_kept(way: &Element<'_>) -> Result<(), Problem> {
-    // Asked as an element that nobody knows: left out where the client allows it.
-    if way.is_lenient() { Ok(()) } else { Err(way.wrong("system", "only phone numbers are kept here: leave the others out, or send Prefer: handling=lenient and they are")) }
 }
 
 fn address(home: &Element<'_>) -> Result<Address, Problem> {

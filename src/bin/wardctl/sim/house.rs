@@ -85,9 +85,14 @@ impl House {
         if answer.status().is_success() { Ok(text) } else { Err(format!("GET {path}: {text}")) }
     }
 
-    /// The same as JSON.
-    pub(super) fn json(&self, path: &str) -> Result<Value, String> {
-        serde_json::from_str(&self.get(path)?).map_err(|error| format!("GET {path}: {error}"))
+    /// The last event of the journal, and the last one that the read models know.
+    pub(super) fn head(&self) -> Result<(u64, u64), String> {
+        let failed = |error: ureq::Error| format!("GET /readyz: {error}");
+        // While the read models are far behind it answers 503, with the same figures.
+        let mut answer = self.agent.get(format!("http://{}/readyz", self.address("http")?)).call().map_err(failed)?;
+        let text = answer.body_mut().read_to_string().map_err(failed)?;
+        let ready: Value = serde_json::from_str(&text).map_err(|error| format!("GET /readyz: {error}: {text}"))?;
+        Ok((ready["journal"].as_u64().unwrap_or(0), ready["projection"].as_u64().unwrap_or(0)))
     }
 
     /// Has something done.
