@@ -14,7 +14,7 @@ use super::sessions::{Key, Sessions};
 use super::throttle::Throttle;
 use super::witnesses::Witnesses;
 use crate::actor::{Failure, Hospital};
-use crate::domain::rights::{Forbidden, Granted, Ground, PatientPlace, Permission, Rights, Roles, Scope, Subject, WardPlace};
+use crate::domain::rights::{Forbidden, Granted, Ground, PatientPlace, Permission, Rights, Roles, Scope, SmartScopes, Subject, WardPlace};
 use crate::domain::staff::{Staff, User};
 use crate::journal::Log;
 use crate::kernel::{BedId, CabinetId, Clock, Mrn, Principal, UserId, WardId};
@@ -111,6 +111,8 @@ pub struct Who {
     pub(super) session: Option<Key>,
     /// The id of the program's token.
     token: Option<String>,
+    /// What of FHIR the token may read and write, when it is good for FHIR alone.
+    pub scopes: Option<SmartScopes>,
 }
 
 impl Who {
@@ -118,7 +120,7 @@ impl Who {
     pub(super) fn anybody() -> Self {
         let all = Granted { permissions: Permission::ALL.iter().copied().collect(), scope: Scope::House };
         let rights = Rights { granted: vec![all], ..Rights::default() };
-        Self { principal: Principal::Person("api".to_owned()), user: None, station: None, rights, duty: None, session: None, token: None }
+        Self { principal: Principal::Person("api".to_owned()), user: None, station: None, rights, duty: None, session: None, token: None, scopes: None }
     }
 
     /// The user; an error when nobody is asked who they are.
@@ -264,7 +266,7 @@ impl Gate {
         let duty = self.duty(user, &session.factors);
         let rights = if duty.is_some() { Rights::default() } else { self.rights(user, emergencies) };
         let principal = Principal::Person(session.user.to_string());
-        Some(Who { principal, user: Some(session.user), station: session.station, rights, duty, session: Some(key), token: None })
+        Some(Who { principal, user: Some(session.user), station: session.station, rights, duty, session: Some(key), token: None, scopes: None })
     }
 
     /// A program's token is `wt_ID_SECRET`.
@@ -284,7 +286,8 @@ impl Gate {
             return None;
         }
         let rights = Rights { limited_to: known.permissions.clone(), ..self.rights(user, BTreeSet::new()) };
-        Some(Who { principal: Principal::Program(name.to_string()), user: Some(name.clone()), station: None, rights, duty: None, session: None, token: Some(id.to_owned()) })
+        let principal = Principal::Program(name.to_string());
+        Some(Who { principal, user: Some(name.clone()), station: None, rights, duty: None, session: None, token: Some(id.to_owned()), scopes: known.scopes.clone() })
     }
 
     pub(super) fn rights(&self, user: &User, emergencies: BTreeSet<Mrn>) -> Rights {

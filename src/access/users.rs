@@ -10,7 +10,7 @@ use super::gate::{Gate, Refused, Who};
 use super::sessions::Key;
 use crate::actor::{Failure, Origin, Outcome};
 use crate::domain::Folded;
-use crate::domain::rights::{Permission, Scope};
+use crate::domain::rights::{Permission, Scope, SmartScopes};
 use crate::domain::staff::{self, Command, Event, Staff, User};
 use crate::domain::user;
 use crate::kernel::{Mrn, StreamId, StreamKind, Timestamp, UserId};
@@ -157,9 +157,14 @@ impl Gate {
     }
 
     /// A token for a program: what is shown once, and the command that makes it count.
-    pub fn new_token(&self, user: UserId, permissions: Option<std::collections::BTreeSet<Permission>>, expires: Option<Timestamp>) -> Result<(Secret, Command), WeakSecret> {
+    pub fn new_token(
+        &self,
+        user: UserId,
+        (permissions, scopes): (Option<std::collections::BTreeSet<Permission>>, Option<SmartScopes>),
+        expires: Option<Timestamp>,
+    ) -> Result<(Secret, Command), WeakSecret> {
         let (id, secret) = (credentials::id()?, credentials::token()?);
-        let command = Command::IssueToken { user, id: id.clone(), hash: hex(&fingerprint(&secret)), permissions, expires };
+        let command = Command::IssueToken { user, id: id.clone(), hash: hex(&fingerprint(&secret)), permissions, scopes, expires };
         Ok((Secret::new(format!("wt_{id}_{secret}")), command))
     }
 

@@ -136,6 +136,10 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     };
     // A page that shows the newest by itself is no use of a session.
     match api.gate.who(token, !path.ends_with("/events")) {
+        Ok(who) if who.scopes.is_some() && !path.starts_with("/fhir/") => {
+            let text = "this token has scopes of FHIR and is good for /fhir/R4 alone: use another for this";
+            Problem::new(StatusCode::FORBIDDEN, "fhir_only", text).into_response()
+        }
         Ok(who) => {
             request.extensions_mut().insert(who);
             next.run(request).await

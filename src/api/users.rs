@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::state::Api;
 use crate::access::Secret;
 use crate::actor::Outcome;
-use crate::domain::rights::{Permission, Scope, Subject};
+use crate::domain::rights::{Permission, Scope, SmartScopes, Subject};
 use crate::domain::staff::{self, Command, Grant, Kind, User};
 use crate::domain::user;
 use crate::kernel::{StreamId, StreamKind, Timestamp, UserId};
@@ -134,6 +134,8 @@ pub(super) struct UserAction {
     /// To `issue-token`: what it is limited to.
     #[schema(value_type = Option<Vec<String>>)]
     permissions: Option<BTreeSet<Permission>>,
+    /// To `issue-token`: scopes of SMART between blanks, such as `system/Observation.read system/Patient.*`; the token is good for FHIR alone then.
+    scope_of_fhir: Option<String>,
     /// To `issue-token`: until when it counts.
     #[schema(value_type = Option<String>)]
     expires: Option<Timestamp>,
@@ -195,7 +197,8 @@ pub(super) async fn act(
             return Ok(api.answer(&StreamId::new(StreamKind::User, user.as_str()), key, &outcome, StatusCode::OK));
         }
         "issue-token" => {
-            let (token, command) = api.gate.new_token(user, body.permissions, body.expires).map_err(|weak| Problem::weak(&weak))?;
+            let scopes = body.scope_of_fhir.as_deref().map(SmartScopes::parse).transpose().map_err(|error| Problem::bad(error.to_string()))?;
+            let (token, command) = api.gate.new_token(user, (body.permissions, scopes), body.expires).map_err(|weak| Problem::weak(&weak))?;
             secret = Some(token);
             command
         }

@@ -27,7 +27,7 @@ pub struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
+    pub fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
         self.daemon.ask(method, path, body.as_ref(), &format!("Authorization: Bearer {}\r\n", self.token))
     }
 
@@ -92,7 +92,7 @@ pub fn staff<'a>(boss: &Desk<'a>, name: &str, roles: &[(&str, &str)]) -> Desk<'a
 }
 
 /// A program with a role.
-fn program<'a>(boss: &Desk<'a>, name: &str, role: &str, limits: Value) -> Desk<'a> {
+pub fn program<'a>(boss: &Desk<'a>, name: &str, role: &str, limits: Value) -> Desk<'a> {
     boss.done("/api/v1/users", json!({ "user": name, "name": name, "kind": "program" }));
     boss.done(&format!("/api/v1/users/{name}/grant"), json!({ "role": role }));
     let issued = boss.done(&format!("/api/v1/users/{name}/issue-token"), limits);

@@ -100,6 +100,10 @@ fn every_resource_is_valid_and_reads_as_it_was_searched() {
         "Coverage?patient=W.5f1",
         "Encounter?patient=Patient/W.5f1",
         "Encounter?patient=2",
+        "EpisodeOfCare?patient=W.5f1",
+        "EpisodeOfCare?patient=2",
+        "Provenance?patient=W.5f1",
+        "Provenance?patient=2&target=Patient/2/_history/1",
         "AllergyIntolerance?patient=W.5f1",
         "AllergyIntolerance?patient=2",
         "Condition?patient=W.5f1",
@@ -387,7 +391,7 @@ fn a_transaction_happens_as_a_whole_or_not_at_all() {
     assert!(location(0).starts_with("Condition/") && location(1).starts_with("Encounter/") && location(2).starts_with("Patient/"), "{answer}");
     assert_eq!(answer["entry"][3]["resource"]["total"], 1, "what is read is read after what is written");
     assert_eq!(get(&daemon, &location(0))["encounter"]["reference"].as_str(), location(1).split("/_history").next());
-    assert_eq!(faults(&[answer.clone()]), Vec::<String>::new());
+    assert_eq!(faults(std::slice::from_ref(&answer)), Vec::<String>::new());
     // A second patient for the same bed: refused, and neither patient nor problem is there.
     let mut roe = bundle("A", search);
     roe["entry"][2]["resource"] = json!({ "resourceType": "Patient", "name": [{ "family": "Roe" }] });
@@ -411,4 +415,42 @@ fn a_transaction_happens_as_a_whole_or_not_at_all() {
     let (first, again) = (send(&daemon, "POST", "", &key, &smith), send(&daemon, "POST", "", &key, &smith));
     assert_eq!((first.0, again.0), (200, 200), "{} {}", first.2, again.2);
     assert_eq!(found(&daemon, "Patient?family=Smith").len(), 1);
+}
+
+#[test]
+fn the_scopes_of_a_token_limit_what_of_fhir_it_reads_and_writes() {
+    use crate::access::{found, program};
+    let site = Site::with("", "[access]\n");
+    let daemon = site.start();
+    let (boss, _) = found(&site, &daemon);
+    let clerk = program(&boss, "clerk", "registration", json!({}));
+    let registered = json!({ "mrn": "77", "person": { "name": { "family": "Doe" } }, "confirm_new": true });
+    clerk.done("/api/v1/patients", registered);
+    clerk.done("/api/v1/patients/77/admit", json!({ "bed": "MED1:101:A" }));
+    let monitor = program(&boss, "monitor", "nurse", json!({ "scope_of_fhir": "system/Observation.* system/Patient.rs" }));
+    let sign = json!({ "resourceType": "Observation", "status": "final", "subject": { "reference": "Patient/77" }, "code": coded("http://loinc.org", "8867-4"),
+        "valueQuantity": { "value": 71, "system": "http://unitsofmeasure.org", "code": "/min" } });
+    let allergy = json!({ "resourceType": "AllergyIntolerance", "patient": { "reference": "Patient/77" }, "code": { "text": "latex" } });
+    for (method, path, body, status, text) in [
+        ("POST", "/fhir/R4/Observation", Some(sign.clone()), 201, "71"),
+        ("GET", "/fhir/R4/Observation?patient=77", None, 200, "71"),
+        ("GET", "/fhir/R4/Patient/77", None, 200, "Doe"),
+        // Its role would permit it, and its scopes do not.
+        ("POST", "/fhir/R4/AllergyIntolerance", Some(allergy), 403, "system/AllergyIntolerance.write"),
+        ("GET", "/fhir/R4/AllergyIntolerance?patient=77", None, 403, "system/AllergyIntolerance.read"),
+        ("GET", "/fhir/R4/Patient/77/$everything", None, 403, ""),
+        ("GET", "/api/v1/patients/77", None, 403, "good for /fhir/R4 alone"),
+        ("GET", "/beds", None, 403, "good for /fhir/R4 alone"),
+        ("PUT", "/fhir/R4/Patient/77", Some(json!({ "resourceType": "Patient", "name": [{ "family": "Roe" }] })), 403, "system/Patient.write"),
+    ] {
+        let (found, answer) = monitor.ask(method, path, body);
+        assert_eq!(found, status, "{method} {path}: {answer}");
+        assert!(answer.to_string().contains(text), "{method} {path}: {answer}");
+    }
+    // No scope gives what the role does not: a registration is not a nurse's.
+    let wide = program(&boss, "wide", "nurse", json!({ "scope_of_fhir": "system/*.*" }));
+    assert_eq!(wide.ask("PUT", "/fhir/R4/Patient/77", Some(json!({ "resourceType": "Patient", "name": [{ "family": "Roe" }] }))).0, 403);
+    let (status, refused) = boss.ask("POST", "/api/v1/users/wide/issue-token", Some(json!({ "scope_of_fhir": "patient/*.read" })));
+    assert_eq!(status, 400, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("no patient is chosen"), "{refused}");
 }

@@ -92,8 +92,10 @@ impl Provider {
         let modules = std::fs::canonicalize(modules).unwrap();
         let mut child = Command::new("node").args(["-e", PROVIDER]).env("MODULES", modules).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         // It says other things on its standard output too.
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines.map_while(Result::ok).find_map(|line| line.trim().parse().ok()).expect("the provider listens");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.by_ref().find_map(|line| line.trim().parse().ok()).expect("the provider listens");
+        // Node ends when nobody reads what it says.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { child, port }
     }
 }
@@ -137,7 +139,8 @@ fn whoever_the_provider_vouches_for_is_signed_in_when_there_is_such_a_user() {
     let (status, page, session) = browse(&daemon, "nina", "stolen");
     assert_eq!((status, session.as_str()), (403, "401"));
     assert!(page.contains("not begun in this browser"), "{page}");
-    let trail = boss.get("/api/v1/audit?user=nina").to_string();
+    let auditor = staff(&boss, "eyes", &[("auditor", "house")]);
+    let trail = auditor.get("/api/v1/audit?user=nina").to_string();
     assert!(trail.contains("SignedIn"), "{trail}");
     // Without the provider everybody still has badge and password.
     drop(provider);

@@ -33,6 +33,23 @@ const PATIENTS: usize = 5_000;
 /// Entries of an audit that one search looks through.
 const ENTRIES: usize = 10_000;
 
+/// Whether the scopes of a token let it read a kind of resource; most have none, and follow roles alone.
+fn may_read(who: &Who, kind: Kind) -> Result<(), Problem> {
+    let is_within = who.scopes.as_ref().is_none_or(|scopes| scopes.may_read(kind.name()));
+    if is_within { Ok(()) } else { Err(beyond(kind, "read")) }
+}
+
+/// The same for writing.
+pub(super) fn may_write(who: &Who, kind: Kind) -> Result<(), Problem> {
+    let is_within = who.scopes.as_ref().is_none_or(|scopes| scopes.may_write(kind.name()));
+    if is_within { Ok(()) } else { Err(beyond(kind, "write")) }
+}
+
+fn beyond(kind: Kind, access: &str) -> Problem {
+    let text = format!("the scopes of this token do not hold system/{}.{access}: have one issued that does", kind.name());
+    Problem::new(axum::http::StatusCode::FORBIDDEN, "beyond_scope", text)
+}
+
 /// What was found, and whose it is, for the record of what was shown.
 #[derive(Default)]
 pub(super) struct Gathered {
@@ -181,9 +198,7 @@ fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &M
         Kind::Coverage => resources::coverages(mrn, &record(api, mrn)),
         Kind::AllergyIntolerance => clinical::allergies(mrn, &record(api, mrn).allergies),
         Kind::Condition => api.rows.chart(mrn).problems.iter().map(|problem| clinical::condition(mrn, problem)).collect(),
-        Kind::Encounter => {
-            stays_of(api, mrn).iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect()
-        }
+        Kind::Encounter => stays_of(api, mrn).iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect(),
         Kind::EpisodeOfCare => {
             let states: Vec<Encounter> = stays_of(api, mrn).iter().map(|stay| api.rows.get::<EncounterRow>("encounter", stay.as_str()).unwrap_or_default().encounter).collect();
             resources::episode(&house(api), mrn, &states).into_iter().collect()
@@ -205,6 +220,7 @@ fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &M
 
 /// What belongs to a person, of one kind, under all their numbers.
 pub(super) async fn of_person(api: &Api, who: &Who, kind: Kind, (mrn, code): (&Mrn, Option<&Loinc>)) -> Result<Gathered, Problem> {
+    may_read(who, kind)?;
     let allowed = api.may_patient(who, Permission::ViewPatient, mrn).await?;
     let numbers: Vec<Mrn> = now(api).person(mrn)?.into_iter().map(|(number, _)| number).collect();
     let mut found = Vec::new();
@@ -332,16 +348,10 @@ fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathe
 
 /// Everything that a search may choose from.
 pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) -> Result<Gathered, Problem> {
+    may_read(who, kind)?;
     match kind {
         Kind::Patient => patients(api, who, asked),
-        Kind::RelatedPerson
-        | Kind::Coverage
-        | Kind::AllergyIntolerance
-        | Kind::Condition
-        | Kind::Encounter
-        | Kind::EpisodeOfCare
-        | Kind::Provenance
-        | Kind::Observation => {
+        Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Encounter | Kind::EpisodeOfCare | Kind::Provenance | Kind::Observation => {
             let named: Vec<&str> = WHOSE.into_iter().flat_map(|name| asked.all(name)).collect();
             let mut found = Gathered::default();
             let mut codes = asked.all("code");
@@ -380,6 +390,7 @@ pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) 
 
 /// The resource of an id; none of it when there is none.
 pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gathered, Problem> {
+    may_read(who, kind)?;
     let missing = || Problem::missing(kind.name(), id);
     let mut found = match kind {
         Kind::Patient => {
@@ -393,13 +404,7 @@ pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Ga
             let (resource, mrn) = encounter(api, &stay).ok_or_else(missing)?;
             Gathered::of(api.may_patient(who, Permission::ViewPatient, &mrn).await?, vec![resource], [mrn])
         }
-        Kind::RelatedPerson
-        | Kind::Coverage
-        | Kind::AllergyIntolerance
-        | Kind::Condition
-        | Kind::EpisodeOfCare
-        | Kind::Provenance
-        | Kind::Observation => {
+        Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::EpisodeOfCare | Kind::Provenance | Kind::Observation => {
             let mrn: Mrn = patient_of(id).and_then(|mrn| mrn.parse().ok()).ok_or_else(missing)?;
             let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
             Gathered::of(allowed, of_number(api, who, (kind, None), &mrn)?, [mrn])

@@ -254,9 +254,7 @@ pub(super) fn episode(house: &House, mrn: &Mrn, stays: &[Encounter]) -> Option<V
 /// Who made a version of a resource what it is; `what` is how its id ends.
 pub(super) fn provenance(house: &House, mrn: &Mrn, (target, what): (&str, &str), author: &Author) -> Value {
     let activity = if author.version == 1 { ("CREATE", "create") } else { ("UPDATE", "revise") };
-    let agent = |name: &str, role: (&str, &str)| {
-        json!({ "type": coded("http://terminology.hl7.org/CodeSystem/provenance-participant-type", role.0, role.1), "who": { "display": name }, "onBehalfOf": house.reference() })
-    };
+    let agent = |name: &str, role: (&str, &str)| json!({ "type": coded("http://terminology.hl7.org/CodeSystem/provenance-participant-type", role.0, role.1), "who": { "display": name }, "onBehalfOf": house.reference() });
     let agents = std::iter::once(agent(&author.who, ("author", "Author"))).chain(author.witness.iter().map(|witness| agent(witness, ("verifier", "Verifier"))));
     full(json!({
         "resourceType": "Provenance",

@@ -139,11 +139,7 @@ const EPISODE: &[Parameter] = &[
     parameter("date", Date, &["period"]),
     parameter("organization", Reference, &["managingOrganization"]),
 ];
-const PROVENANCE: &[Parameter] = &[
-    parameter("patient", Reference, &["target"]),
-    parameter("target", Reference, &["target"]),
-    parameter("recorded", Date, &["recorded"]),
-];
+const PROVENANCE: &[Parameter] = &[parameter("patient", Reference, &["target"]), parameter("target", Reference, &["target"]), parameter("recorded", Date, &["recorded"])];
 
 /// The parameters that say whose something is.
 pub(super) const WHOSE: [&str; 3] = ["patient", "subject", "beneficiary"];

@@ -41,6 +41,9 @@ enum Command {
         /// house, facility:CODE or ward:CODE.
         #[arg(long, default_value = "house")]
         scope: String,
+        /// Scopes of SMART between blanks, such as "system/Observation.read": the token is good for FHIR alone then.
+        #[arg(long)]
+        fhir: Option<String>,
     },
     /// Gives a role.
     Grant {
@@ -124,10 +127,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             act(user, "set-password", json!({ "password": password }))?;
             out::line(&format!("{user} is added and has no role yet: `wardctl user grant {user} ROLE SCOPE`"));
         }
-        Command::AddProgram { user, name, role, scope } => {
+        Command::AddProgram { user, name, role, scope, fhir } => {
             server.done("POST", "/api/v1/users", Some(&json!({ "user": user, "name": name, "kind": "program" })))?;
             act(user, "grant", json!({ "role": role, "scope": scope }))?;
-            let issued = act(user, "issue-token", json!({}))?;
+            let issued = act(user, "issue-token", json!({ "scope_of_fhir": fhir }))?;
             out::line(issued.get("token").and_then(Value::as_str).unwrap_or_default());
         }
         Command::Grant { user, role, scope } => drop(act(user, "grant", json!({ "role": role, "scope": scope }))?),

@@ -7,9 +7,11 @@
 
 mod permission;
 mod role;
+mod smart;
 
 pub use permission::Permission;
 pub use role::{Role, Roles, RolesError};
+pub use smart::{SmartScope, SmartScopes};
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::rights::{Permission, Scope};
+use super::rights::{Permission, Scope, SmartScopes};
 use super::{Aggregate, Context, Folded};
 use crate::kernel::{Principal, StreamKind, Timestamp, UserId};
 
@@ -44,6 +44,9 @@ pub struct Token {
     pub hash: String,
     /// What it is limited to; none for all that its user may.
     pub permissions: Option<BTreeSet<Permission>>,
+    /// What of FHIR it may read and write; then it is good for FHIR alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<SmartScopes>,
     /// Until when it counts.
     pub expires: Option<Timestamp>,
     /// When it was issued.
@@ -205,6 +208,8 @@ pub enum Command {
         hash: String,
         /// What it is limited to.
         permissions: Option<BTreeSet<Permission>>,
+        /// What of FHIR it may read and write; then it is good for FHIR alone.
+        scopes: Option<SmartScopes>,
         /// Until when it counts.
         expires: Option<Timestamp>,
     },
@@ -538,11 +543,11 @@ impl Aggregate for Staff {
                 let is_new = self.known(&user)?.disabled.is_some();
                 once(is_new, Event::UserEnabled { user })
             }
-            Command::IssueToken { user, id, hash, permissions, expires } => {
+            Command::IssueToken { user, id, hash, permissions, scopes, expires } => {
                 if self.of_kind(&user, Kind::Program)?.tokens.len() >= TOKENS {
                     return Err(Rejection::TooManyTokens { user });
                 }
-                vec![Event::TokenIssued { user, id, token: Token { hash, permissions, expires, issued: context.now } }]
+                vec![Event::TokenIssued { user, id, token: Token { hash, permissions, scopes, expires, issued: context.now } }]
             }
             Command::RevokeToken { user, id } => match self.known(&user)?.tokens.contains_key(&id) {
                 true => vec![Event::TokenRevoked { user, id }],

@@ -71,8 +71,8 @@ fn what_is_refused_and_what_is_not() {
         (&ada, Command::Disable { user: user("ada"), reason: "left".to_owned(), governing: governing() }, "yourself"),
         (&ada, Command::Disable { user: user("ben"), reason: "left".to_owned(), governing: governing() }, "1 events"),
         (&ada, Command::Enable { user: user("ben") }, "0 events"),
-        (&ada, Command::IssueToken { user: user("ben"), id: "t".to_owned(), hash: "h".to_owned(), permissions: None, expires: None }, "wrong_kind"),
-        (&ada, Command::IssueToken { user: user("prometheus"), id: "t".to_owned(), hash: "h".to_owned(), permissions: None, expires: None }, "1 events"),
+        (&ada, Command::IssueToken { user: user("ben"), id: "t".to_owned(), hash: "h".to_owned(), permissions: None, scopes: None, expires: None }, "wrong_kind"),
+        (&ada, Command::IssueToken { user: user("prometheus"), id: "t".to_owned(), hash: "h".to_owned(), permissions: None, scopes: None, expires: None }, "1 events"),
         (&ada, Command::RevokeToken { user: user("prometheus"), id: "t".to_owned() }, "no_such_token"),
     ];
     for (who, command, expected) in cases {
@@ -112,12 +112,12 @@ fn badges_and_tokens_lead_to_their_users_and_a_pin_goes_with_its_badge() {
     assert_eq!(house.of_badge("B-1").unwrap().0, &user("ben"));
     house.apply(&Event::BadgeSet { user: user("ben"), badge: None });
     assert_eq!((house.of_badge("B-1"), house.get(&user("ben")).unwrap().pin.clone()), (None, None));
-    let token = Token { hash: "h".to_owned(), permissions: None, expires: None, issued: crate::domain::check::now() };
+    let token = Token { hash: "h".to_owned(), permissions: None, scopes: None, expires: None, issued: crate::domain::check::now() };
     for number in 0..TOKENS {
         house.apply(&Event::TokenIssued { user: user("prometheus"), id: format!("t{number}"), token: token.clone() });
     }
     assert_eq!(house.of_token("t1").unwrap().0, &user("prometheus"));
-    let one_more = Command::IssueToken { user: user("prometheus"), id: "more".to_owned(), hash: "h".to_owned(), permissions: None, expires: None };
+    let one_more = Command::IssueToken { user: user("prometheus"), id: "more".to_owned(), hash: "h".to_owned(), permissions: None, scopes: None, expires: None };
     assert_eq!(rule(&house, &by("ada"), one_more), "too_many_tokens");
     house.apply(&Event::TokenRevoked { user: user("prometheus"), id: "t1".to_owned() });
     assert!(house.of_token("t1").is_none());

@@ -215,6 +215,7 @@ async fn create_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
         }
     }
     if kind == Kind::Appointment {
+        gather::may_write(who, kind)?;
         return book(api, who, key, value, wishes.is_lenient).await;
     }
     let mut planner = wishes.planner(api, who, key);
@@ -228,6 +229,7 @@ async fn update_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
         return Err(Problem::bad(format!("the path says {id}, and the resource another id")).at("id"));
     }
     if kind == Kind::Appointment {
+        gather::may_write(who, kind)?;
         return rebook(api, who, key, (id, value), wishes.is_lenient).await;
     }
     let mut planner = wishes.planner(api, who, key);

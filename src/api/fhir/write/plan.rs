@@ -104,6 +104,7 @@ impl<'a> Planner<'a> {
 
     /// What a new resource asks for; of a patient the number is issued at once, so that others can refer to it.
     pub(super) async fn create(&mut self, kind: Kind, value: &Value) -> Result<Plan, Problem> {
+        gather::may_write(self.who, kind)?;
         match kind {
             Kind::Patient => self.register(value, None).await,
             Kind::RelatedPerson => {
@@ -159,6 +160,7 @@ impl<'a> Planner<'a> {
 
     /// What a resource in place of one that is known asks for.
     pub(super) async fn update(&mut self, kind: Kind, id: &str, value: &Value, version: Option<u64>) -> Result<Plan, Problem> {
+        gather::may_write(self.who, kind)?;
         let missing = || Problem::missing(kind.name(), id);
         let of_patient = || patient_of(id).and_then(|mrn| mrn.parse::<Mrn>().ok()).ok_or_else(missing);
         let made = Made::Known(id.to_owned());
