@@ -54,6 +54,8 @@ struct Ward {
 
 struct Line {
     bed: String,
+    /// The whole name, where whoever looks may say that it is clean.
+    cleaned_by: Option<String>,
     state: &'static str,
     patient: String,
     since: String,
@@ -124,6 +126,7 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
     };
     let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, who, patient, is_private || name == "restricted")).unwrap_or_default();
     let line = Line {
+        cleaned_by: (state == "cleaning" && !is_private && api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::CleanBeds, &ward).is_ok())).then(|| bed.to_string()),
         bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),
         state,
         patient: name,

@@ -15,6 +15,7 @@ mod devices;
 mod emergencies;
 mod fhir;
 mod guard;
+mod housekeeping;
 mod lab;
 mod leave;
 mod ledger;

@@ -6,7 +6,7 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, patients, quarantine, schedules, session, users, wristbands};
+use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, lab, ledger, patients, quarantine, schedules, session, users, wristbands};
 
 /// The document's root.
 #[derive(OpenApi)]
@@ -24,6 +24,7 @@ use super::{audit, beds, cabinets, chart, devices, emergencies, lab, ledger, pat
         cabinets::show,
         cabinets::act,
         beds::list,
+        housekeeping::list,
         beds::show,
         beds::act,
         patients::find,

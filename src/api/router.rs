@@ -11,8 +11,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, lab, ledger, login, openapi, own, page, patients, provider, quarantine, schedules,
-    session, users, wristbands,
+    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, housekeeping, lab, ledger, login, openapi, own, page, patients, provider, quarantine,
+    schedules, session, users, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -29,6 +29,7 @@ pub fn router(api: Api) -> Router {
         .route("/cabinets/{cabinet}", get(cabinets::show))
         .route("/cabinets/{cabinet}/{action}", post(cabinets::act))
         .route("/beds", get(beds::list))
+        .route("/housekeeping", get(housekeeping::list))
         .route("/beds/{bed}", get(beds::show))
         .route("/beds/{bed}/{action}", post(beds::act))
         .route("/patients", get(patients::find).post(patients::register))

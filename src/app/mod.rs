@@ -14,6 +14,7 @@ mod error;
 mod openers;
 pub mod profiles;
 mod reload;
+mod reminders;
 mod run;
 mod runtimes;
 pub mod simulation;

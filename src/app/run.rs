@@ -16,7 +16,7 @@ use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, alerts, bands, check, endpoints, profiles, real_clock, sockets, wiring};
+use super::{AppError, alerts, bands, check, endpoints, profiles, real_clock, reminders, sockets, wiring};
 use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -26,7 +26,7 @@ use crate::gateway::{self, DrawerCommands, Pulse};
 use crate::journal::views::SledViews;
 use crate::journal::{self, FileLog, KeyRing, Log, Opened, Options};
 use crate::kernel::{Accession, CabinetId, Clock, CommandId, DeviceId, Principal, RawBytes};
-use crate::outbound::{Bands, Opener, Traces};
+use crate::outbound::{Bands, Opener, Reminders, Traces};
 use crate::profile::{Framing, Profile};
 use crate::projection::{HeldItem, History, Rows};
 use crate::{link, telemetry};
@@ -162,6 +162,18 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let (watching, until) = (gate.clone(), stopping.clone());
     wired.tasks.spawn_on(async move { watching.watch(until).await }, desk);
     wired.tasks.spawn_on(live.certificates.watch(clock.clone(), stopping.clone()), desk);
+    if let Some(reminders) = &config.reminders {
+        telemetry::begin_reminders();
+        let reminding = reminders::Reminding {
+            hospital: hospital.clone(),
+            rows: rows.clone(),
+            log: shared.clone(),
+            clock: clock.clone(),
+            gateway: Reminders::new(&reminders.endpoint),
+            minutes: reminders.hours_before.iter().map(|hours| hours * 60).collect(),
+        };
+        wired.tasks.spawn_on(reminding.watch(stopping.clone()), desk);
+    }
     wired.tasks.spawn_on(alerts::watch(hospital.clone(), (rows.clone(), shared.clone()), clock.clone(), stopping.clone()), desk);
     let api = Api {
         name: config.hospital.name.as_str().into(),

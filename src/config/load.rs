@@ -144,6 +144,17 @@ impl Config {
                 traces.endpoint
             ));
         }
+        if let Some(reminders) = &self.reminders {
+            if !is_on_this_machine(&reminders.endpoint) {
+                faults.push(format!(
+                    "WD-0310 reminders.endpoint is {:?}: names and phone numbers go to a gateway on this machine only, such as http://127.0.0.1:9000/remind",
+                    reminders.endpoint
+                ));
+            }
+            if reminders.hours_before.is_empty() || reminders.hours_before.iter().any(|hours| !(1..=24 * 60).contains(hours)) {
+                faults.push("reminders.hours_before names hours from 1 to 1440, such as [48, 2]".to_owned());
+            }
+        }
         if let Some(mqtt) = &self.mqtt {
             if mqtt.tls && self.tls.is_none() {
                 faults.push("mqtt.tls needs [tls] with our certificate, its key and the authorities".to_owned());

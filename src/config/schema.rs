@@ -55,6 +55,9 @@ pub struct Config {
     /// Printers of wristbands.
     #[serde(default)]
     pub printers: Vec<Printer>,
+    /// Reminders of appointments, where somebody sends them.
+    #[serde(default)]
+    pub reminders: Option<Reminders>,
     /// Other systems that are told what happens here.
     #[serde(default)]
     pub subscribers: Vec<Subscriber>,
@@ -374,6 +377,21 @@ pub struct Printer {
     pub ward: Option<WardId>,
     /// How it is connected: `tcp-connect` (port 9100 on most) or `serial`.
     pub link: Link,
+}
+
+/// Reminders of appointments.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reminders {
+    /// Where a gateway on this machine takes them as JSON: `http://127.0.0.1:9000/remind`.
+    pub endpoint: String,
+    /// How many hours before an appointment, each once.
+    #[serde(default = "hours_before")]
+    pub hours_before: Vec<u32>,
+}
+
+fn hours_before() -> Vec<u32> {
+    vec![48, 2]
 }
 
 /// Another system that is told what happens here, by HL7 v2.5.1 over MLLP.

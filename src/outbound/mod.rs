@@ -7,11 +7,13 @@ mod audit;
 mod drawers;
 mod feed;
 mod held;
+mod reminders;
 mod traces;
 mod wristbands;
 
 pub use audit::Forwarding;
 pub use drawers::{Drawers, Opener, Opening};
 pub use feed::{Feed, Subscription, TRIGGERS, Trigger, trigger};
+pub use reminders::{Reminder, Reminders};
 pub use traces::{Traces, TracesError};
 pub use wristbands::{Bands, Doing, Line, Wristbands};

@@ -10,6 +10,7 @@ mod device;
 mod journal;
 mod logging;
 mod registry;
+mod reminders;
 mod subscribers;
 
 pub use access::*;
@@ -19,4 +20,5 @@ pub use device::*;
 pub use journal::*;
 pub use logging::{LogTarget, start as start_logging};
 pub use registry::render;
+pub use reminders::*;
 pub use subscribers::*;

@@ -148,6 +148,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("/api/v1/cabinets/CAB1", "cabinet.view"),
         ("/api/v1/beds", "bed.view"),
         ("/api/v1/beds/ICU:1:A", "bed.view"),
+        ("/api/v1/housekeeping", "bed.clean"),
         ("/api/v1/patients?name=doe", "patient.find"),
         ("/api/v1/patients/77", "patient.view"),
         ("/api/v1/patients/77/chart", "patient.view"),

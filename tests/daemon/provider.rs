@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use crate::access::{found, staff};
+use crate::access::{found, program, staff};
 use crate::harness::{Daemon, Site, has};
 
 /// A provider whose users are whoever types a name, and whose login and consent are forms.
@@ -139,7 +139,7 @@ fn whoever_the_provider_vouches_for_is_signed_in_when_there_is_such_a_user() {
     let (status, page, session) = browse(&daemon, "nina", "stolen");
     assert_eq!((status, session.as_str()), (403, "401"));
     assert!(page.contains("not begun in this browser"), "{page}");
-    let auditor = staff(&boss, "eyes", &[("auditor", "house")]);
+    let auditor = program(&boss, "eyes", "auditor", serde_json::json!({}));
     let trail = auditor.get("/api/v1/audit?user=nina").to_string();
     assert!(trail.contains("SignedIn"), "{trail}");
     // Without the provider everybody still has badge and password.

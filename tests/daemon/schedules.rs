@@ -130,3 +130,78 @@ fn who_comes_has_a_visit_and_a_token_and_is_called_in_turn() {
     daemon
         .until("the place", |daemon| daemon.get("/api/v1/schedules/DR-A")["slots"].as_array().unwrap().iter().any(|slot| slot["start"] == slots[2].as_str() && slot["free"] == 1));
 }
+
+#[test]
+fn who_has_an_appointment_soon_is_reminded_once_and_nobody_else() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    // A gateway that is not ready at first.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, taken) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (at, stream) in listener.incoming().flatten().enumerate() {
+            let mut reader = BufReader::new(stream);
+            let (mut length, mut key) = (0, String::new());
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).is_err() || line.trim().is_empty() {
+                    break;
+                }
+                let (name, value) = line.split_once(':').map_or(("", ""), |(name, value)| (name, value.trim()));
+                match name.to_lowercase().as_str() {
+                    "content-length" => length = value.parse().unwrap(),
+                    "idempotency-key" => key = value.to_owned(),
+                    _ => {}
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let status = if at == 0 { "503 Service Unavailable" } else { "200 OK" };
+            let _ = write!(reader.get_mut(), "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let said: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(said["id"].as_str(), Some(key.as_str()));
+            sender.send((at, said)).unwrap();
+        }
+    });
+    let site = Site::with("", &format!("[reminders]\nendpoint = \"http://127.0.0.1:{port}/remind\"\nhours_before = [1]\n"));
+    let daemon = site.start();
+    for (mrn, more) in [
+        ("1", json!({ "phones": ["+43 1 7"], "language": "de" })),
+        ("2", json!({})),
+        ("3", json!({ "phones": ["9"], "consents": [{ "to": "reminders", "is_given": false }] })),
+        ("4", json!({ "phones": ["8"] })),
+    ] {
+        let mut person = json!({ "name": { "family": format!("Doe{mrn}"), "given": ["Jane"] } });
+        person.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        done(&daemon, "patients", json!({ "mrn": mrn, "person": person, "confirm_new": true }));
+    }
+    let slots = surgery(&daemon, 4);
+    // The first begins within the hour, the last one does not.
+    for mrn in ["1", "2", "3"] {
+        done(&daemon, "schedules/DR-A/book", json!({ "patient": mrn, "start": slots[1] }));
+    }
+    done(&daemon, "schedules/DR-A/book", json!({ "patient": "4", "start": slots[3] }));
+    // It looks at its start and every half minute; a restart is sooner.
+    daemon.terminate();
+    let daemon = site.start();
+    let (_, refused) = taken.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    assert_eq!(
+        (refused["patient"].as_str(), refused["phones"][0].as_str(), refused["language"].as_str(), refused["with"].as_str()),
+        (Some("1"), Some("+43 1 7"), Some("de"), Some("Dr Adams"))
+    );
+    assert!(refused.get("reason").is_none(), "what it is for is nobody's business");
+    daemon.until("told", |_| site.log().contains("WD-0703"));
+    daemon.terminate();
+    let daemon = site.start();
+    let (_, again) = taken.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    assert_eq!(again["id"], refused["id"]);
+    daemon.until("kept", |daemon| daemon.get("/api/v1/schedules/DR-A").to_string().contains("\"reminded\":60"));
+    daemon.terminate();
+    // Once: not again after the next start.
+    let daemon = site.start();
+    daemon.until("ready", |daemon| daemon.raw("GET", "/readyz", None, "").0 == 200);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(taken.try_recv().is_err(), "nobody is reminded twice, and nobody who has no phone, said no, or has time");
+    daemon.terminate();
+    assert_eq!(crate::harness::count(&site.events(), "PatientReminded"), 1);
+}

@@ -2,29 +2,49 @@
 const board = document.getElementById("board");
 const line = document.getElementById("line");
 const source = new EventSource(board.dataset.source);
+// While somebody presses a button nothing moves under the finger: the newest board waits until it is let go.
+let isPressed = false;
+let newest = null;
+const nameOf = (button) => button.dataset.bed || button.dataset.patient + " " + button.dataset.number;
+const show = () => {
+  if (newest === null || isPressed) {
+    return;
+  }
+  const held = board.contains(document.activeElement) && document.activeElement.tagName === "BUTTON" ? nameOf(document.activeElement) : null;
+  board.innerHTML = newest;
+  newest = null;
+  // Who works by keyboard stays where they were.
+  [...board.querySelectorAll("button")].find((button) => nameOf(button) === held)?.focus();
+};
+addEventListener("pointerdown", () => { isPressed = true; });
+for (const end of ["pointerup", "pointercancel", "blur"]) {
+  addEventListener(end, () => setTimeout(() => { isPressed = false; show(); }, 300));
+}
 source.addEventListener("board", (event) => {
-  board.innerHTML = event.data;
+  newest = event.data;
+  show();
   line.textContent = "live, " + new Date().toLocaleTimeString();
   line.className = "";
 });
-// Whoever goes to a patient says so here. What went wrong stays until the next try: the board is replaced each second.
+// Whoever goes to a patient, or has cleaned a bed, says so here. What went wrong stays until the next try: the board is replaced each second.
 const trouble = document.getElementById("trouble");
 board.addEventListener("click", async (event) => {
-  const button = event.target.closest("button.take");
+  const button = event.target.closest("button.take, button.clean");
   if (!button) {
     return;
   }
   button.disabled = true;
-  const path = "/api/v1/patients/" + encodeURIComponent(button.dataset.patient) + "/chart/take-alert";
+  const part = encodeURIComponent(button.dataset.bed || button.dataset.patient);
+  const path = button.dataset.bed ? "/api/v1/beds/" + part + "/clean" : "/api/v1/patients/" + part + "/chart/take-alert";
   let why = "";
   try {
-    const body = JSON.stringify({ number: Number(button.dataset.number) });
+    const body = JSON.stringify(button.dataset.bed ? {} : { number: Number(button.dataset.number) });
     const answer = await fetch(path, { method: "POST", headers: { "content-type": "application/json" }, body });
     if (!answer.ok) {
       why = (await answer.json()).detail;
     }
   } catch (error) {
-    why = "wardd was not reached, and nobody knows that you go: " + error.message;
+    why = "wardd was not reached, and nobody else knows of it: " + error.message;
   }
   trouble.textContent = why;
   trouble.hidden = !why;

@@ -1,7 +1,7 @@
 //! FHIR R4 (4.0.1) at `/fhir/R4`: what the house knows, as resources that others read and search.
 //!
 //! Flow of what is asked: request → leave and candidates ([`gather`], which builds them by [`resources`]) → filter by search parameters ([`search`]) → bundle.
-//! What is written goes the other way ([`write`]).
+//! What is written goes the other way (`write`).
 //! **Invariant**: nothing leaves that the same person could not see by `/api/v1`, and each look is stored before it is answered.
 //! Start reading at [`gather`].
 

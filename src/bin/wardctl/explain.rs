@@ -128,6 +128,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "Nothing is lost: the log is the buffer, and what it missed is sent in its order when it answers again. See to that system and the network.",
     ),
     (
+        "WD-0703",
+        "The gateway that sends reminders of appointments ([reminders]) does not take them.",
+        "See to it and its address; what is still to come is handed over every half minute until it is taken, and what is over is not.",
+    ),
+    (
         "WD-0507",
         "The collector of the audit (syslog over TLS) is not there.",
         "Nothing is lost: the log is the buffer. See to the collector and its certificate ([audit] in wardd.toml); what it missed is sent by itself.",

@@ -79,6 +79,13 @@ pub enum Command {
         /// Whether more than the places may be taken.
         may_overbook: bool,
     },
+    /// The patient was reminded.
+    Remind {
+        /// Which.
+        number: u32,
+        /// So many minutes before.
+        minutes: u32,
+    },
     /// It does not take place.
     Cancel {
         /// Which.
@@ -362,6 +369,10 @@ impl Aggregate for Schedule {
                 let (session, _) = self.slot(*start, (*may_overbook, Some(*number), at))?;
                 if known.start == Some(*start) { vec![] } else { vec![Event::AppointmentMoved { number: *number, session: session.number, start: *start, at }] }
             }
+            Command::Remind { number, minutes } => match self.appointment(*number)?.reminded {
+                Some(sent) if sent <= *minutes => vec![],
+                Some(_) | None => vec![Event::PatientReminded { number: *number, minutes: *minutes, at }],
+            },
             Command::Cancel { number, reason } => match &self.appointment(*number)?.standing {
                 Standing::Cancelled { .. } => vec![],
                 Standing::Booked => vec![Event::AppointmentCancelled { number: *number, reason: said(reason, "reason", "why it does not take place")?, at }],

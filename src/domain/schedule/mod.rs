@@ -141,6 +141,9 @@ pub struct Appointment {
     /// Whether it needs another time: a closure came after it was booked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub needs_rebooking: bool,
+    /// The reminder that was sent last: so many minutes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reminded: Option<u32>,
     /// How it stands.
     #[serde(flatten)]
     pub standing: Standing,
@@ -232,6 +235,15 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// The patient was reminded of it.
+    PatientReminded {
+        /// Which.
+        number: u32,
+        /// So many minutes before, by the house's rule.
+        minutes: u32,
+        /// When.
+        at: Timestamp,
+    },
     /// It does not take place.
     AppointmentCancelled {
         /// Which.
@@ -317,6 +329,15 @@ impl Schedule {
         self.appointments.retain(|_, appointment| sessions.contains_key(&appointment.session));
     }
 
+    /// Whom to remind now: of each appointment that is still to come the nearest reminder that is due, `minutes` before it, and was not sent.
+    pub fn to_remind<'a>(&'a self, minutes: &'a [u32], now: Timestamp) -> impl Iterator<Item = (&'a Appointment, u32)> + 'a {
+        self.appointments.values().filter(|known| known.standing == Standing::Booked && !known.needs_rebooking).filter_map(move |known| {
+            let left = known.start?.seconds_since(now);
+            let due = minutes.iter().copied().filter(|minutes| left <= i64::from(*minutes) * 60).min().filter(|_| left > 0)?;
+            known.reminded.is_none_or(|sent| due < sent).then_some((known, due))
+        })
+    }
+
     /// Whether nothing can be had at a time, and why.
     pub fn closure_at(&self, from: Timestamp, until: Timestamp) -> Option<&Closure> {
         self.closures.iter().find(|closure| closure.meets(from, until))
@@ -361,12 +382,14 @@ impl Folded for Schedule {
                 self.forget(*at);
                 self.appointment_count = *number;
                 let (patient, reason) = (patient.clone(), reason.clone());
-                let appointment = Appointment { number: *number, patient, session: *session, start: Some(*start), reason, needs_rebooking: false, standing: Standing::Booked };
+                let appointment =
+                    Appointment { number: *number, patient, session: *session, start: Some(*start), reason, needs_rebooking: false, reminded: None, standing: Standing::Booked };
                 self.appointments.insert(*number, appointment);
             }
             Event::AppointmentMoved { number, session, start, .. } => {
-                self.change(*number, |known| (known.session, known.start, known.needs_rebooking) = (*session, Some(*start), false));
+                self.change(*number, |known| (known.session, known.start, known.needs_rebooking, known.reminded) = (*session, Some(*start), false, None));
             }
+            Event::PatientReminded { number, minutes, .. } => self.change(*number, |known| known.reminded = Some(*minutes)),
             Event::AppointmentCancelled { number, reason, .. } => self.change(*number, |known| known.standing = Standing::Cancelled { why: reason.clone() }),
             Event::PatientMissed { number, .. } => self.change(*number, |known| known.standing = Standing::NoShow),
             Event::PatientArrived { number, token, encounter, .. } => {
@@ -378,7 +401,8 @@ impl Folded for Schedule {
                 self.appointment_count = *number;
                 let standing = Standing::Waiting { token: *token, encounter: encounter.clone() };
                 let (patient, reason) = (patient.clone(), reason.clone());
-                self.appointments.insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, standing });
+                self.appointments
+                    .insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, reminded: None, standing });
                 self.token_given(*session, *token);
             }
             Event::TokenCalled { number, .. } => self.change(*number, |known| {
@@ -398,6 +422,7 @@ impl Folded for Schedule {
             Event::Reopened { .. } => ("Reopened", 1),
             Event::AppointmentBooked { .. } => ("AppointmentBooked", 1),
             Event::AppointmentMoved { .. } => ("AppointmentMoved", 1),
+            Event::PatientReminded { .. } => ("PatientReminded", 1),
             Event::AppointmentCancelled { .. } => ("AppointmentCancelled", 1),
             Event::PatientMissed { .. } => ("PatientMissed", 1),
             Event::PatientArrived { .. } => ("PatientArrived", 1),

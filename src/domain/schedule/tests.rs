@@ -184,3 +184,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_nearest_reminder_that_is_due_and_was_not_sent_is_the_one() {
+    let (day, hours) = (24 * 60, 2 * 60);
+    let at = |minutes: i64| now().plus_seconds(minutes * 60);
+    let session = Session { number: 1, from: at(0), until: at(4_000), slot_minutes: 20, places: 9, overbooking: 0, walk_ins: 0, tokens: 0 };
+    let mut schedule: Schedule = given(&[Event::ScheduleMade { name: "A".to_owned(), of: Of::Room, at: now() }, Event::SessionOpened { session, at: now() }]);
+    let booked = |number: u32, minutes: i64| Event::AppointmentBooked {
+        number,
+        patient: "1".parse().unwrap(),
+        session: 1,
+        start: at(minutes),
+        reason: String::new(),
+        is_overbooked: false,
+        at: now(),
+    };
+    // In two days, tomorrow, in an hour, begun.
+    for (number, minutes) in [(1, 2 * 24 * 60), (2, 20 * 60), (3, 60), (4, 0)] {
+        schedule.apply(&booked(number, minutes));
+    }
+    let due = |schedule: &Schedule| schedule.to_remind(&[day, hours], now()).map(|(known, minutes)| (known.number, minutes)).collect::<Vec<_>>();
+    assert_eq!(due(&schedule), [(2, day), (3, hours)]);
+    schedule.apply(&Event::PatientReminded { number: 2, minutes: day, at: now() });
+    schedule.apply(&Event::PatientReminded { number: 3, minutes: hours, at: now() });
+    assert_eq!(due(&schedule), []);
+    // Nearer than the one that was sent; and a new time is told anew.
+    schedule.apply(&Event::AppointmentMoved { number: 2, session: 1, start: at(100), at: now() });
+    assert_eq!(due(&schedule), [(2, hours)]);
+    schedule.apply(&Event::AppointmentCancelled { number: 2, reason: "x".to_owned(), at: now() });
+    assert_eq!(due(&schedule), []);
+}

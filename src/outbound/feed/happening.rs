@@ -210,7 +210,9 @@ fn of_schedule(schedule: ScheduleId, event: &schedule::Event) -> Option<Happenin
         Event::PatientArrived { number, .. } | Event::AppointmentFulfilled { number, .. } => (*number, "S14"),
         Event::AppointmentCancelled { number, .. } => (*number, "S15"),
         Event::PatientMissed { number, .. } => (*number, "S26"),
-        Event::ScheduleMade { .. } | Event::SessionOpened { .. } | Event::Closed { .. } | Event::Reopened { .. } | Event::TokenCalled { .. } => return None,
+        Event::PatientReminded { .. } | Event::ScheduleMade { .. } | Event::SessionOpened { .. } | Event::Closed { .. } | Event::Reopened { .. } | Event::TokenCalled { .. } => {
+            return None;
+        }
     };
     Some(Happening::Appointment(schedule, number, event))
 }
