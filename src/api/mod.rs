@@ -26,6 +26,7 @@ mod openapi;
 mod own;
 mod page;
 mod patients;
+mod photos;
 mod problem;
 mod provider;
 mod quarantine;

@@ -6,7 +6,7 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, lab, ledger, patients, quarantine, schedules, session, users, wristbands};
+use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, lab, ledger, patients, photos, quarantine, schedules, session, users, wristbands};
 
 /// The document's root.
 #[derive(OpenApi)]
@@ -25,6 +25,9 @@ use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, la
         cabinets::act,
         beds::list,
         housekeeping::list,
+        photos::show,
+        photos::take,
+        photos::remove,
         beds::show,
         beds::act,
         patients::find,
@@ -37,6 +40,7 @@ use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, la
         schedules::show,
         schedules::make,
         schedules::act,
+        schedules::holiday,
         schedules::of,
         chart::show,
         chart::measurements,

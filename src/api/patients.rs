@@ -47,6 +47,8 @@ struct PersonView {
     plans: Vec<StayView>,
     restricted: Option<String>,
     died: Option<Timestamp>,
+    /// When the newest photo was taken (GET /api/v1/patients/{mrn}/photo).
+    photo: Option<Timestamp>,
     /// The wristband that counts; 0 when none was asked for.
     wristband: u32,
     /// The last one that has come out of a printer.
@@ -119,6 +121,7 @@ impl Seen<'_> {
             plans,
             restricted: records.iter().find_map(|(_, record)| record.restricted.clone()),
             died: records.iter().find_map(|(_, record)| record.died),
+            photo: records.iter().filter_map(|(_, record)| record.photo).max(),
             wristband: records.iter().map(|(_, record)| record.wristband).max().unwrap_or(0),
             wristband_delivered: records.iter().map(|(_, record)| record.wristband_delivered).max().unwrap_or(0),
             mrn: records[0].0.clone(),

@@ -11,8 +11,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, housekeeping, lab, ledger, login, openapi, own, page, patients, provider, quarantine,
-    schedules, session, users, wristbands,
+    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, housekeeping, lab, ledger, login, openapi, own, page, patients, photos, provider,
+    quarantine, schedules, session, users, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -35,6 +35,7 @@ pub fn router(api: Api) -> Router {
         .route("/patients", get(patients::find).post(patients::register))
         .route("/patients/{mrn}", get(patients::show))
         .route("/patients/{mrn}/{action}", post(patients::act))
+        .route("/patients/{mrn}/photo", get(photos::show).post(photos::take).delete(photos::remove))
         .route("/patients/{mrn}/print-wristband", post(wristbands::print))
         .route("/patients/{mrn}/chart", get(chart::show))
         .route("/patients/{mrn}/vitals", get(chart::measurements))
@@ -42,6 +43,7 @@ pub fn router(api: Api) -> Router {
         .route("/alerts", get(chart::open_alerts))
         .route("/patients/{mrn}/appointments", get(schedules::of))
         .route("/schedules", get(schedules::list).post(schedules::make))
+        .route("/holidays", post(schedules::holiday))
         .route("/schedules/{schedule}", get(schedules::show))
         .route("/schedules/{schedule}/{action}", post(schedules::act))
         .route("/encounters/{encounter}", get(patients::encounter))

@@ -361,6 +361,47 @@ async fn end_visit(api: &Api, patient: Mrn, origin: Origin) {
     let _ = api.hospital.census(census::Command::Discharge { patient, bed: None }, origin).await;
 }
 
+/// A time in which the whole house is closed.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Holiday {
+    /// From when.
+    #[schema(value_type = String)]
+    from: Timestamp,
+    /// Until when.
+    #[schema(value_type = String)]
+    until: Timestamp,
+    /// Its name.
+    reason: String,
+    /// Who acts, in an open house; else who is signed in.
+    #[serde(default)]
+    user: Option<String>,
+}
+
+/// Closes every schedule that there is for a time. The answer says which appointments of each need another time; a schedule that did not
+/// take it says why, and the others are closed all the same.
+#[utoipa::path(post, path = "/api/v1/holidays", request_body = Holiday, responses((status = 200), (status = 409, body = Problem)))]
+pub(super) async fn holiday(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Holiday>) -> Result<Response, Problem> {
+    let allowed = api.may(&who, Permission::ManageSchedules)?;
+    let _ = api.caught_up().await;
+    let mut answers = Vec::new();
+    for (at, (name, _)) in (1..).zip(api.rows.schedules()) {
+        let id: ScheduleId = parse(&name)?;
+        let closure = Closure { from: body.from, until: body.until, reason: body.reason.clone() };
+        let key = key.part(at);
+        let (status, why) = match api.hospital.schedule(&id, Command::Close(closure), api.origin(key, &allowed, body.user.as_deref())?).await {
+            Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => ("closed", None),
+            Outcome::Refused(refusal) => ("refused", Some(refusal.message)),
+            Outcome::Held(_, reason) => ("refused", Some(reason.sentence())),
+            Outcome::Failed(failure) => ("failed", Some(failure.to_string())),
+        };
+        let done = api.done_before(&StreamId::new(StreamKind::Schedule, &name), key)?;
+        let meets = done.iter().find_map(|event| event.get("meets").cloned()).unwrap_or_else(|| serde_json::json!([]));
+        answers.push(serde_json::json!({ "schedule": name, "status": status, "why": why, "needs_rebooking": meets }));
+    }
+    Ok(axum::Json(serde_json::json!({ "schedules": answers })).into_response())
+}
+
 /// An appointment with its schedule.
 #[derive(Debug, Serialize)]
 pub(super) struct Booked {

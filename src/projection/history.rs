@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::domain::patient::{self, Photo};
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::domain::{Folded, device};
 use crate::journal::{JournalError, Log, Meta, StoredEvent};
-use crate::kernel::{CommandId, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
+use crate::kernel::{CommandId, DeviceId, Mrn, RawBytes, StreamId, StreamKind, Timestamp};
 
 /// Events that are looked through for what a command did, newest first, and how many at a time.
 const LOOK_BACK: u64 = 65_536;
@@ -177,6 +178,22 @@ impl History {
             Some(value)
         };
         events.filter_map(|event| named(&event)).collect()
+    }
+
+    /// The photo that was taken last under a number, be it removed since or not.
+    pub fn photo(&self, mrn: &Mrn) -> Result<Option<Photo>, JournalError> {
+        let stream = StreamId::new(StreamKind::Patient, mrn.as_str());
+        let mut end = self.log.version(&stream);
+        while end > 0 {
+            let from = end.saturating_sub(PAGE) + 1;
+            let page = self.log.read_stream(&stream, from, usize::try_from(end - from + 1).unwrap_or(usize::MAX))?;
+            if let Some((_, stored)) = page.iter().rev().find(|(_, stored)| stored.event.kind == "PhotoTaken") {
+                let event = serde_json::from_str(stored.event.payload.get()).map_err(|error| JournalError::Unreadable(format!("event {}: {error}", stored.sequence)))?;
+                return Ok(if let patient::Event::PhotoTaken { photo, .. } = event { Some(photo) } else { None });
+            }
+            end = from - 1;
+        }
+        Ok(None)
     }
 
     /// Who made each version of a stream, the oldest first.

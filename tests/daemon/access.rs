@@ -229,6 +229,10 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         }
         all.push(("POST", format!("/api/v1/patients/77/chart/{action}"), Some(body), permission));
     }
+    all.push(("POST", "/api/v1/holidays".to_owned(), Some(json!({ "from": "2030-12-25T00:00:00Z", "until": "2030-12-26T00:00:00Z", "reason": "Christmas" })), "schedule.manage"));
+    all.push(("GET", "/api/v1/patients/77/photo".to_owned(), None, "patient.view"));
+    all.push(("POST", "/api/v1/patients/77/photo".to_owned(), Some(json!({})), "patient.register"));
+    all.push(("DELETE", "/api/v1/patients/77/photo".to_owned(), None, "patient.register"));
     all.push(("POST", "/api/v1/patients/77/print-wristband".to_owned(), Some(json!({})), "patient.print-wristband"));
     let of_schedule = json!({ "number": 1, "patient": "77", "start": "2026-01-01T00:00:00Z", "from": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", "reason": "r" });
     for (action, permission) in [
@@ -302,7 +306,7 @@ fn template(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         ["", "api", "v1", kind, _] if !matches!(*kind, "me") => format!("/api/v1/{kind}/{{}}"),
-        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments")] => format!("/api/v1/patients/{{}}/{part}"),
+        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments" | "photo")] => format!("/api/v1/patients/{{}}/{part}"),
         ["", "api", "v1", "patients", _, "chart", _] => "/api/v1/patients/{}/chart/{}".to_owned(),
         ["", "api", "v1", kind, _, _] => format!("/api/v1/{kind}/{{}}/{{}}"),
         _ => path.to_owned(),

@@ -257,3 +257,46 @@ fn another_system_s_feed_is_taken_over_and_survives_a_kill() {
     let daemon = site.start();
     assert_eq!(census(&daemon), expected, "the same after a kill");
 }
+
+#[test]
+fn a_photo_is_kept_as_it_was_sent_and_shown_to_who_may_see_the_record() {
+    use std::io::{Read, Write};
+    let site = Site::new();
+    let daemon = site.start();
+    let ask = |method: &str, mrn: &str, body: &[u8]| {
+        let mut stream = daemon.connect("http");
+        write!(
+            stream,
+            "{method} /api/v1/patients/{mrn}/photo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: image/png\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .unwrap();
+        stream.write_all(body).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let at = answer.windows(4).position(|part| part == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&answer[..at]).into_owned();
+        (head.split_whitespace().nth(1).unwrap().parse::<u16>().unwrap(), head, answer[at + 4..].to_vec())
+    };
+    for mrn in ["1", "2"] {
+        assert_eq!(daemon.post("/api/v1/patients", json!({ "mrn": mrn, "person": { "name": { "family": mrn } }, "confirm_new": true })).0, 201);
+    }
+    let png = [b"\x89PNG\r\n\x1a\n".as_slice(), &[0, 255, 128, 7]].concat();
+    assert_eq!(ask("GET", "1", b"").0, 404);
+    assert_eq!(ask("POST", "1", b"<svg/>").0, 422);
+    assert_eq!(ask("POST", "9", &png).0, 409, "nobody is registered there");
+    assert_eq!(ask("POST", "1", &png).0, 200);
+    let (status, head, body) = ask("GET", "1", b"");
+    assert_eq!((status, body), (200, png.clone()));
+    assert!(head.contains("image/png") && head.contains("nosniff") && head.contains("no-store"), "{head}");
+    // Seen under both numbers while they are one person, and its own again afterwards.
+    assert_eq!(daemon.post("/api/v1/patients/2/merge", json!({ "with": "1" })).0, 200);
+    daemon.until("merged", |daemon| daemon.get("/api/v1/patients/2")["photo"].is_string());
+    assert_eq!(ask("GET", "2", b"").2, png);
+    assert_eq!(daemon.post("/api/v1/patients/1/unmerge", json!({})).0, 200);
+    daemon.until("two again", |daemon| daemon.get("/api/v1/patients/2")["photo"].is_null());
+    assert_eq!(ask("GET", "2", b"").0, 404);
+    assert_eq!(ask("DELETE", "1", b"").0, 200);
+    daemon.until("gone", |daemon| daemon.get("/api/v1/patients/1")["photo"].is_null());
+    assert_eq!(ask("GET", "1", b"").0, 404);
+}

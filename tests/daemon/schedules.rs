@@ -205,3 +205,19 @@ fn who_has_an_appointment_soon_is_reminded_once_and_nobody_else() {
     daemon.terminate();
     assert_eq!(crate::harness::count(&site.events(), "PatientReminded"), 1);
 }
+
+#[test]
+fn a_holiday_closes_every_schedule_and_says_who_needs_another_time() {
+    let site = Site::new();
+    let daemon = site.start();
+    let slots = surgery(&daemon, 1);
+    done(&daemon, "schedules", json!({ "schedule": "ROOM-1", "name": "Room 1", "of": "room" }));
+    register(&daemon, "1");
+    done(&daemon, "schedules/DR-A/book", json!({ "patient": "1", "start": slots[2] }));
+    daemon.until("both", |daemon| daemon.get("/api/v1/schedules").as_array().is_some_and(|all| all.len() == 2) || daemon.get("/api/v1/schedules").to_string().contains("ROOM-1"));
+    let answer = done(&daemon, "holidays", json!({ "from": at(-60), "until": at(1_440), "reason": "Feast" }));
+    let of = |name: &str| answer["schedules"].as_array().unwrap().iter().find(|one| one["schedule"] == name).cloned().unwrap();
+    assert_eq!((of("DR-A")["status"].as_str(), &of("DR-A")["needs_rebooking"]), (Some("closed"), &json!([1])), "{answer}");
+    assert_eq!((of("ROOM-1")["status"].as_str(), &of("ROOM-1")["needs_rebooking"]), (Some("closed"), &json!([])), "{answer}");
+    refused(&daemon, "schedules/DR-A/book", json!({ "patient": "1", "start": slots[3] }), "closed");
+}

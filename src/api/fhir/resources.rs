@@ -149,6 +149,7 @@ pub(super) fn patient(house: &House, mrn: &Mrn, record: &Patient, version: Optio
         "active": record.merged_into.is_none(),
         "name": [name(&known.name, known.is_temporary)],
         "telecom": phones(&known.phones),
+        "photo": record.photo.map(|at| json!([{ "url": format!("/api/v1/patients/{}/photo", mrn.as_str()), "creation": at.to_string() }])),
         "gender": sex(known.sex),
         "birthDate": known.birth_date.map(|date| date.to_string()),
         "deceasedDateTime": record.died.map(|at| at.to_string()),

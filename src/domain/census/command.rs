@@ -2,7 +2,7 @@
 
 use super::Measured;
 use crate::domain::encounter::{Class, Clearance};
-use crate::domain::patient::{Allergy, Person};
+use crate::domain::patient::{Allergy, Person, Photo};
 use crate::domain::{chart, vitals};
 use crate::kernel::{BedId, DeviceId, EncounterId, Mrn, Timestamp};
 
@@ -50,6 +50,18 @@ pub enum Command {
         person: Box<Person>,
         /// As of when the registration is that they looked at: another one in between must not be lost.
         known: Option<Timestamp>,
+    },
+    /// A photo of somebody.
+    TakePhoto {
+        /// Of whom.
+        patient: Mrn,
+        /// It.
+        photo: Photo,
+    },
+    /// It is somebody else's, or not wanted.
+    RemovePhoto {
+        /// Whose.
+        patient: Mrn,
     },
     /// All of these, one after the other, or none.
     All(Vec<Command>),
@@ -284,6 +296,8 @@ impl std::fmt::Display for Command {
         let place = |bed: &Option<BedId>| bed.as_ref().map_or_else(|| "no bed".to_owned(), ToString::to_string);
         match self {
             Command::Register { patient, .. } | Command::Replace { patient, .. } => write!(f, "register {patient}"),
+            Command::TakePhoto { patient, .. } => write!(f, "photo of {patient}"),
+            Command::RemovePhoto { patient } => write!(f, "no photo of {patient}"),
             Command::All(commands) => commands.iter().try_for_each(|command| write!(f, "{command}; ")),
             Command::Merge { survivor, merged } => write!(f, "merge {merged} into {survivor}"),
             Command::Unmerge { merged, .. } => write!(f, "unmerge {merged}"),
@@ -340,6 +354,8 @@ impl Command {
             | Command::Vitals { whom: Measured::InBed(bed) | Measured::PatientInBed(_, bed), .. } => Some(bed),
             Command::Register { .. }
             | Command::Replace { .. }
+            | Command::TakePhoto { .. }
+            | Command::RemovePhoto { .. }
             | Command::Merge { .. }
             | Command::Unmerge { .. }
             | Command::RecordAllergy { .. }

@@ -3,7 +3,7 @@
 //! What is said of a number is written under that number, be it merged or not: so an unmerge gives each their own.
 
 use super::{Change, Decision, Desk, Rejection, Scene, Whole};
-use crate::domain::patient::{Allergy, Event, Person};
+use crate::domain::patient::{Allergy, Event, Person, Photo};
 use crate::kernel::{DeviceId, Mrn, Timestamp};
 
 impl<S: Scene> Desk<'_, S> {
@@ -148,6 +148,20 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// A restriction is lifted from all numbers of the person.
+    /// Written under the number that is named: with a merge both have it, and an unmerge gives each their own.
+    pub(super) fn take_photo(&mut self, patient: &Mrn, photo: &Photo) -> Decision<S::Failure> {
+        match self.patient(patient)?.person {
+            None => Err(Rejection::NotRegistered { patient: patient.clone() }.into()),
+            Some(_) => Ok(vec![Change::Patient(patient.clone(), Event::PhotoTaken { photo: photo.clone(), at: self.context.now })]),
+        }
+    }
+
+    /// Under all numbers of the person: an older one must not come back in its place.
+    pub(super) fn remove_photo(&mut self, patient: &Mrn) -> Decision<S::Failure> {
+        let (at, person) = (self.context.now, self.person(patient)?);
+        Ok(of_each(&person, |record| record.photo.is_some(), || Event::PhotoRemoved { at }))
+    }
+
     pub(super) fn restrict(&mut self, patient: &Mrn, reason: Option<&str>) -> Decision<S::Failure> {
         let (at, person) = (self.context.now, self.person(patient)?);
         match reason.map(str::trim) {

@@ -105,6 +105,8 @@ impl<S: Scene> Desk<'_, S> {
         match command {
             Command::Register { patient, person, as_of, is_new } => desk.register(patient, person, *as_of, *is_new),
             Command::Replace { patient, person, known } => desk.replace(patient, person, *known),
+            Command::TakePhoto { patient, photo } => desk.take_photo(patient, photo),
+            Command::RemovePhoto { patient } => desk.remove_photo(patient),
             // Several within several would be a program's error: they are decided above.
             Command::All(commands) => Err(Rejection::TooMany { count: commands.len(), most: 1 }.into()),
             Command::Merge { survivor, merged } => desk.merge(survivor, merged),

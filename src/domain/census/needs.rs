@@ -36,7 +36,7 @@ impl Command {
     /// The permission that it needs.
     pub fn needs(&self) -> Permission {
         match self {
-            Command::Register { .. } | Command::Replace { .. } => Permission::RegisterPatient,
+            Command::Register { .. } | Command::Replace { .. } | Command::TakePhoto { .. } | Command::RemovePhoto { .. } => Permission::RegisterPatient,
             // Leave is asked for each of them; this is where the request begins.
             Command::All(commands) => commands.first().map_or(Permission::RegisterPatient, Command::needs),
             Command::Merge { .. } | Command::Unmerge { .. } => Permission::MergePatients,
@@ -103,6 +103,8 @@ impl Command {
             Command::Unmerge { merged, .. } => About::Patient(merged),
             Command::Register { patient, .. }
             | Command::Replace { patient, .. }
+            | Command::TakePhoto { patient, .. }
+            | Command::RemovePhoto { patient }
             | Command::RecordAllergy { patient, .. }
             | Command::RefuteAllergy { patient, .. }
             | Command::NoKnownAllergies { patient }

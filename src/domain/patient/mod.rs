@@ -6,6 +6,7 @@
 mod allergy;
 pub mod likeness;
 mod person;
+mod photo;
 
 use std::collections::BTreeSet;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use allergy::{Allergies, Allergy, Category, Criticality, Known};
 pub use person::{Address, Consent, Contact, Coverage, Identifier, Name, Person, Sex};
+pub use photo::{PHOTO_BYTES, Photo, PhotoForm};
 
 use super::Folded;
 use crate::kernel::{DeviceId, EncounterId, Mrn, StreamKind, Timestamp};
@@ -46,6 +48,9 @@ pub struct Patient {
     pub wristband: u32,
     /// The number of the last one that has come out of a printer.
     pub wristband_delivered: u32,
+    /// When the photo was taken; the photo itself stands in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photo: Option<Timestamp>,
 }
 
 /// An allergy that was refuted under another number.
@@ -172,6 +177,18 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// A photo was taken.
+    PhotoTaken {
+        /// It.
+        photo: Photo,
+        /// When.
+        at: Timestamp,
+    },
+    /// There is no photo any more.
+    PhotoRemoved {
+        /// When.
+        at: Timestamp,
+    },
     /// A wristband is to be printed; those before it do not count any more.
     WristbandPrinted {
         /// Its number.
@@ -246,6 +263,8 @@ impl Folded for Patient {
             Event::RestrictionLifted { .. } => self.restricted = None,
             Event::Died { at } => self.died = Some(*at),
             Event::DeathWithdrawn { .. } => self.died = None,
+            Event::PhotoTaken { at, .. } => self.photo = Some(*at),
+            Event::PhotoRemoved { .. } => self.photo = None,
             Event::WristbandPrinted { number, .. } | Event::WristbandsVoided { number, .. } => self.wristband = *number,
             Event::WristbandDelivered { number, .. } => self.wristband_delivered = *number,
         }
@@ -270,6 +289,8 @@ impl Folded for Patient {
             Event::RestrictionLifted { .. } => ("RestrictionLifted", 1),
             Event::Died { .. } => ("Died", 1),
             Event::DeathWithdrawn { .. } => ("DeathWithdrawn", 1),
+            Event::PhotoTaken { .. } => ("PhotoTaken", 1),
+            Event::PhotoRemoved { .. } => ("PhotoRemoved", 1),
             Event::WristbandPrinted { .. } => ("WristbandPrinted", 2),
             Event::WristbandsVoided { .. } => ("WristbandsVoided", 1),
             Event::WristbandDelivered { .. } => ("WristbandDelivered", 1),

@@ -160,6 +160,8 @@ fn of_patient(mrn: Mrn, event: patient::Event) -> Option<Happening> {
         | Event::Released { .. }
         | Event::StayOpened { .. }
         | Event::StayClosed { .. }
+        | Event::PhotoTaken { .. }
+        | Event::PhotoRemoved { .. }
         | Event::WristbandPrinted { .. }
         | Event::WristbandsVoided { .. }
         | Event::WristbandDelivered { .. } => return None,

@@ -49,6 +49,14 @@ pub(super) fn patient(value: &Value, system: &str, is_lenient: bool) -> Result<S
         is_temporary,
         ..Person::default()
     };
+    for photo in sent.objects("photo")? {
+        // As it was given out; a new one is sent where photos are kept.
+        if photo.get("data").is_some() || !photo.text("url")?.is_some_and(|url| url.starts_with("/api/v1/patients/")) {
+            return Err(photo.wrong("data", "photos are sent by POST /api/v1/patients/{mrn}/photo"));
+        }
+        photo.passed(&["creation", "contentType"]);
+        photo.end()?;
+    }
     // Who merged and who manages is the house's to say; it is held against what is known by the caller.
     sent.passed(&["link", "managingOrganization"]);
     sent.end()?;
@@ -209,7 +217,8 @@ mod tests {
             (json!({ "resourceType": "Patient", "name": [{ "family": "A" }, { "family": "B" }] }), "Patient.name"),
             (json!({ "resourceType": "Patient", "telecom": [{ "system": "email", "value": "a@b" }] }), "Patient.telecom[0].system"),
             (json!({ "resourceType": "Patient", "identifier": [{ "system": "s", "value": "" }] }), "Patient.identifier[0].value"),
-            (json!({ "resourceType": "Patient", "photo": [] }), "Patient.photo"),
+            (json!({ "resourceType": "Patient", "photo": [{ "data": "/9j/" }] }), "Patient.photo[0].data"),
+            (json!({ "resourceType": "Patient", "generalPractitioner": [{}] }), "Patient.generalPractitioner"),
         ];
         for (value, place) in cases {
             assert_eq!(refused(value.clone()).as_deref(), Some(place), "{value}");
