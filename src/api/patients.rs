@@ -27,6 +27,8 @@ use crate::projection::{self, EncounterRow, PatientRow, Search};
 /// People who share something with somebody new, compared at most; and shown at most, the likeliest first.
 const ALIKE_COMPARED: usize = 1_000;
 const ALIKE_SHOWN: usize = 10;
+/// How long a search waits for the people of before the start: a million take longer, and whoever asks is told.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A person as the API shows them: all numbers together.
 #[derive(Debug, Serialize)]
@@ -153,7 +155,7 @@ pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Re
     let allowed = api.may(&who, Permission::FindPatients)?;
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
     let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
-    knows_people(&api)?;
+    knows_people(&api).await?;
     let scanned = if wanted.scan.is_empty() { None } else { Some(wristbands::whose(&api, &wanted.scan)?) };
     let search = Search { name: wanted.name, born, phone: wanted.phone, number: wanted.number };
     if search.is_empty() && scanned.is_none() {
@@ -275,10 +277,12 @@ struct AlikeView {
     patient: Found,
 }
 
-/// For a moment after a start not everybody can be found, and who is missing must not be taken for nobody.
-fn knows_people(api: &Api) -> Result<(), Problem> {
+/// For a moment after a start not everybody can be found, and who is missing must not be taken for nobody: waits a little for it.
+pub(super) async fn knows_people(api: &Api) -> Result<(), Problem> {
+    let mut knows = api.rows.knows_people();
+    let waited = tokio::time::timeout(PATIENCE, knows.wait_for(|knows| *knows)).await.is_ok();
     let text = "wardd has just started and is still reading who is registered: try again in a moment";
-    if api.rows.knows_people() { Ok(()) } else { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)) }
+    if waited { Ok(()) } else { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)) }
 }
 
 fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
@@ -315,7 +319,7 @@ pub(super) async fn issue(api: &Api, key: Identity, origin: Origin) -> Result<Mr
 
 /// That nobody who is known may be this person; else who it may be, by their numbers.
 pub(super) async fn nobody_alike(api: &Api, allowed: &Allowed, person: &Person) -> Result<(), Problem> {
-    knows_people(api)?;
+    knows_people(api).await?;
     let candidates = alike(api, person)?;
     if candidates.is_empty() {
         return Ok(());
@@ -342,7 +346,7 @@ pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(ke
         None => false,
     };
     if !body.confirm_new && !body.person.is_temporary && !is_repeated && before.is_none() {
-        knows_people(&api)?;
+        knows_people(&api).await?;
         let candidates = alike(&api, &body.person)?;
         if !candidates.is_empty() {
             let text = "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true";

@@ -110,10 +110,10 @@ async fn metrics(State(api): State<Api>, Asking(who): Asking) -> Result<Response
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], telemetry::render()).into_response())
 }
 
-/// Ready when the journal takes what comes and the read models have caught up with what was there at the start.
+/// Ready when the journal takes what comes, the read models have caught up with what was there at the start, and everybody is found.
 async fn ready(State(api): State<Api>) -> Response {
     let (applied, head) = (api.rows.applied(), api.history.head());
-    let is_accepting = api.history.is_accepting();
-    let status = if is_accepting && head.saturating_sub(applied) < 100_000 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(serde_json::json!({ "journal": head, "is_accepting": is_accepting, "projection": applied }))).into_response()
+    let (is_accepting, knows_people) = (api.history.is_accepting(), *api.rows.knows_people().borrow());
+    let status = if is_accepting && knows_people && head.saturating_sub(applied) < 100_000 { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(serde_json::json!({ "journal": head, "is_accepting": is_accepting, "projection": applied, "knows_people": knows_people }))).into_response()
 }

@@ -160,8 +160,6 @@ struct Cache {
     alerting: BTreeSet<Mrn>,
     /// Patients by what people know of them.
     people: People,
-    /// Whether those of before the start are among them.
-    is_learnt: bool,
     /// A row could not be read: what was made of its absence is wrong, and nothing is written until all is read anew.
     is_broken: bool,
 }
@@ -181,6 +179,8 @@ pub struct Rows {
     changed: tokio::sync::watch::Sender<u64>,
     /// Somebody waits for the rows to be as the log is.
     waited_for: tokio::sync::Notify,
+    /// Whether the people of before the start can be found.
+    learnt: tokio::sync::watch::Sender<bool>,
 }
 
 impl std::fmt::Debug for Rows {
@@ -194,7 +194,7 @@ impl Rows {
     pub fn open(views: Arc<dyn Views>, head: u64) -> Result<Self, ViewsError> {
         let cache = Self::read(views.as_ref(), head)?;
         let changed = tokio::sync::watch::channel(cache.applied).0;
-        Ok(Self { views, cache: RwLock::new(cache), writes: Mutex::new(()), changed, waited_for: tokio::sync::Notify::new() })
+        Ok(Self { views, cache: RwLock::new(cache), writes: Mutex::new(()), changed, waited_for: tokio::sync::Notify::new(), learnt: tokio::sync::watch::channel(false).0 })
     }
 
     /// Somebody waits for the rows: what follows the log makes no pause before the next burst.
@@ -215,6 +215,7 @@ impl Rows {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).is_broken = true;
         open_store()?;
         let cache = Self::read(self.views.as_ref(), head)?;
+        self.learnt.send_replace(false);
         *self.cache.write().unwrap_or_else(PoisonError::into_inner) = cache;
         Ok(())
     }
@@ -307,13 +308,13 @@ impl Rows {
                 self.cache.write().unwrap_or_else(PoisonError::into_inner).people.learn(&mrn, &person);
             }
         }
-        self.cache.write().unwrap_or_else(PoisonError::into_inner).is_learnt = true;
+        self.learnt.send_replace(true);
         Ok(())
     }
 
     /// Whether all patients can be found; not so for a moment after a start.
-    pub fn knows_people(&self) -> bool {
-        self.cache.read().unwrap_or_else(PoisonError::into_inner).is_learnt
+    pub fn knows_people(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.learnt.subscribe()
     }
 
     /// What is known of a person has changed.

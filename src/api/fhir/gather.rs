@@ -11,7 +11,7 @@ use super::{Kind, clinical, resources, scheduling};
 use crate::access::{Allowed, Who};
 use crate::api::audit;
 use crate::api::command::parse;
-use crate::api::patients::now;
+use crate::api::patients::{knows_people, now};
 use crate::api::problem::Problem;
 use crate::api::schedules;
 use crate::api::state::Api;
@@ -250,12 +250,9 @@ fn by_index(api: &Api, parameter: &str, value: &str) -> Vec<Mrn> {
 }
 
 /// Patients who fit a search and are within reach. Each of several values is looked for, and what the search leaves out is not hidden.
-fn patients(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
+async fn patients(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, Problem> {
     let allowed = api.may(who, Permission::FindPatients)?;
-    if !api.rows.knows_people() {
-        let text = "wardd has just started and is still reading who is registered: try again in a moment";
-        return Err(Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
-    }
+    knows_people(api).await?;
     let is_whole_day = |value: &str| value.trim_start_matches("eq").parse::<Date>().is_ok();
     let is_usable = |name: &str| asked.all(name).next().is_some() && (name != "birthdate" || asked.all(name).all(is_whole_day));
     let found: BTreeSet<Mrn> = match (asked.value("_id"), INDEXED.into_iter().find(|name| is_usable(name))) {
@@ -350,7 +347,7 @@ fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathe
 pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) -> Result<Gathered, Problem> {
     may_read(who, kind)?;
     match kind {
-        Kind::Patient => patients(api, who, asked),
+        Kind::Patient => patients(api, who, asked).await,
         Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Encounter | Kind::EpisodeOfCare | Kind::Provenance | Kind::Observation => {
             let named: Vec<&str> = WHOSE.into_iter().flat_map(|name| asked.all(name)).collect();
             let mut found = Gathered::default();
