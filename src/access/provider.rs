@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::JwkSet;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
@@ -27,6 +27,10 @@ use crate::kernel::{Clock, Tick};
 const WITHIN_MS: u64 = 10 * 60_000;
 /// Logins that are under way at once.
 const UNDER_WAY: usize = 1_000;
+/// Questions to it at a time, each of which takes a thread.
+const QUESTIONS: usize = 4;
+/// After it did not answer it is not asked again for so long.
+const REST_MS: u64 = 5_000;
 /// What the provider says of itself is read again after this time.
 const KNOWN_MS: u64 = 60 * 60_000;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -117,6 +121,10 @@ pub struct Provider {
     clock: Clock,
     under_way: Mutex<BTreeMap<String, UnderWay>>,
     known: Mutex<Option<Known>>,
+    /// When it last did not answer, and why: it is not asked again at once, by one after the other.
+    failed: Mutex<Option<(Tick, String)>>,
+    /// Questions to it at a time: where it hangs, the threads that compare passwords must not.
+    questions: Arc<tokio::sync::Semaphore>,
 }
 
 impl std::fmt::Debug for Provider {
@@ -154,7 +162,17 @@ fn pairs(pairs: &[(&str, &str)]) -> String {
 
 /// Whether what is secret may go there: TLS, or this very machine.
 fn is_safe(address: &str) -> bool {
-    address.starts_with("https://") || ["http://127.0.0.1:", "http://[::1]:", "http://localhost:"].iter().any(|here| address.starts_with(here))
+    let Ok(address) = address.parse::<ureq::http::Uri>() else { return false };
+    let (host, authority) = (address.host().unwrap_or_default(), address.authority().map_or("", |authority| authority.as_str()));
+    // A name before an @ looks like a host to people.
+    if authority.contains('@') {
+        return false;
+    }
+    match address.scheme_str() {
+        Some("https") => !host.is_empty(),
+        Some("http") => ["127.0.0.1", "[::1]", "localhost"].contains(&host),
+        _ => false,
+    }
 }
 
 fn trusting(path: &PathBuf) -> Result<TlsConfig, ProviderError> {
@@ -172,6 +190,12 @@ fn trusting(path: &PathBuf) -> Result<TlsConfig, ProviderError> {
     Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(authorities))).unversioned_rustls_crypto_provider(Arc::new(default_provider())).build())
 }
 
+/// The keys that a provider publishes; those of a kind that is not known here are others'.
+fn keys(said: &Value) -> Result<JwkSet, ProviderError> {
+    let keys: Vec<Jwk> = said["keys"].as_array().into_iter().flatten().filter_map(|key| serde_json::from_value(key.clone()).ok()).collect();
+    if keys.is_empty() { Err(ProviderError::Unusable("it publishes no key that can be used here".to_owned())) } else { Ok(JwkSet { keys }) }
+}
+
 impl Provider {
     /// The provider of a house; nothing is asked of it yet.
     pub fn new(settings: ProviderSettings, clock: Clock) -> Result<Self, ProviderError> {
@@ -183,7 +207,15 @@ impl Provider {
             Some(path) => agent.tls_config(trusting(path)?),
             None => agent,
         };
-        Ok(Self { settings, agent: agent.build().into(), clock, under_way: Mutex::default(), known: Mutex::default() })
+        Ok(Self {
+            settings,
+            agent: agent.build().into(),
+            clock,
+            under_way: Mutex::default(),
+            known: Mutex::default(),
+            failed: Mutex::default(),
+            questions: Arc::new(tokio::sync::Semaphore::new(QUESTIONS)),
+        })
     }
 
     /// What people call it.
@@ -211,8 +243,11 @@ impl Provider {
         let now = self.clock.tick();
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.retain(|_, begun| now.ms_since(begun.began) < WITHIN_MS);
-        if under_way.len() >= UNDER_WAY {
-            return Err(ProviderError::Unusable("too many logins are under way".to_owned()));
+        // Whoever began first and has not come back gives way: else a few who never come back keep everybody out.
+        if under_way.len() >= UNDER_WAY
+            && let Some(oldest) = under_way.iter().max_by_key(|(_, begun)| now.ms_since(begun.began)).map(|(state, _)| state.clone())
+        {
+            under_way.remove(&oldest);
         }
         under_way.insert(state.clone(), UnderWay { nonce, verifier, station, began: now });
         Ok(Begun { address: format!("{}{joint}{query}", known.authorization), state })
@@ -306,13 +341,30 @@ impl Provider {
         if said["issuer"].as_str() != Some(issuer) {
             return Err(ProviderError::Unusable(format!("it calls itself {}, and the configuration {issuer}", said["issuer"])));
         }
-        let keys = serde_json::from_value(self.read(&place("jwks_uri")?)?).map_err(|error| ProviderError::Unusable(format!("its keys cannot be read: {error}")))?;
+        let keys = keys(&self.read(&place("jwks_uri")?)?)?;
         let known = Known { authorization: place("authorization_endpoint")?, token: place("token_endpoint")?, keys, read: now };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known.clone());
         Ok(known)
     }
 
+    /// A place among those who ask it now; none when it does not answer those who do.
+    pub fn question(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        self.questions.clone().try_acquire_owned().ok()
+    }
+
     fn read(&self, address: &str) -> Result<Value, ProviderError> {
+        let now = self.clock.tick();
+        if let Some((_, why)) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|(at, _)| now.ms_since(*at) < REST_MS) {
+            return Err(ProviderError::Unusable(why));
+        }
+        let read = self.ask(address);
+        if let Err(ProviderError::Unusable(why)) = &read {
+            *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some((self.clock.tick(), why.clone()));
+        }
+        read
+    }
+
+    fn ask(&self, address: &str) -> Result<Value, ProviderError> {
         let unusable = |error: &dyn std::fmt::Display| ProviderError::Unusable(format!("{address}: {error}"));
         let mut answer = self.agent.get(address).call().map_err(|error| unusable(&error))?;
         let text = answer.body_mut().with_config().limit(ANSWER_MAX).read_to_string().map_err(|error| unusable(&error))?;
@@ -386,6 +438,8 @@ mod tests {
             ("http://login.example", false),
             ("http://127.0.0.1.example:80", false),
             ("http://localhost.example", false),
+            ("http://localhost:1@evil.example/", false),
+            ("https://", false),
         ] {
             assert_eq!(is_safe(address), safe, "{address}");
         }

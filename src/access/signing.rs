@@ -221,7 +221,8 @@ impl Gate {
         match factors {
             [Factor::Password] if user.must_change => Some(Duty::ChangePassword),
             [Factor::Password, Factor::Totp] if user.must_change => Some(Duty::ChangePassword),
-            [Factor::Password] if needs_second => Some(Duty::EnrolSecondFactor),
+            // At the provider nothing is enrolled here: until they come back with a second factor, the role gives nothing.
+            [Factor::Password | Factor::Provider] if needs_second => Some(Duty::EnrolSecondFactor),
             _ => None,
         }
     }
@@ -290,7 +291,7 @@ impl Gate {
         }
         self.throttle().give_back(from);
         let (token, session) = (credentials::token()?, credentials::id()?);
-        let factors = vec![Factor::Provider];
+        let factors: Vec<Factor> = [Some(Factor::Provider), vouched.has_second_factor.then_some(Factor::ProviderSecond)].into_iter().flatten().collect();
         self.tell(&id, Some(&place), Command::SignIn { factors: factors.clone(), step: None, session: session.clone() }).await?;
         // Who was disabled meanwhile stays out.
         let staff = self.staff();
@@ -300,6 +301,11 @@ impl Gate {
         let gone = self.sessions().begin(credentials::fingerprint(&token), begun);
         self.note_gone(gone).await;
         Ok(SignedIn { token: Secret::new(token), user: id, name: user.name.clone(), duty: None, idle_seconds: idle_ms / 1_000 })
+    }
+
+    /// Whether an address may ask now for something that costs others: nobody is signed in yet.
+    pub fn knock(&self, from: IpAddr) -> Result<(), Denied> {
+        self.throttle().take(from, self.clock.tick()).map_err(|seconds| Denied::TooMany { seconds })
     }
 
     /// Signs somebody out.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use super::keeper::hold_refused;
+use super::keeper::{attribute, hold_refused};
 use super::port::{Place, Placed};
 use super::request::{Failure, Outcome, Request};
 use super::streams::Streams;
@@ -150,7 +150,8 @@ fn take<A: Folded>(streams: &mut Streams<A>, key: &str, event: &A::Event, comman
     kept.state.apply(event);
     kept.version += 1;
     kept.remember(command);
-    Ok(new)
+    let sealing = kept.state.sealing(key, event);
+    Ok(new.sealed(sealing))
 }
 
 impl Memory {
@@ -233,6 +234,7 @@ impl Memory {
             }
         }
         telemetry::command_decided("census", started.elapsed());
+        attribute(&mut carried, origin.part.is_none() && raw_at.is_none());
         let batch = Batch { expected, meta: origin.meta(), events: carried };
         if planted::is(Bug::AckBeforeSync) {
             log.append(batch, Box::new(|_| ()));

@@ -18,7 +18,7 @@ use crate::domain::device::{Event, Sightings};
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::journal::{Batch, Log, NewEvent};
 use crate::kernel::planted::{self, Bug};
-use crate::kernel::{CommandId, DeviceId, Principal, RawBytes, StreamId, StreamKind, Timestamp, limits};
+use crate::kernel::{CommandId, DeviceId, Principal, RawBytes, Sealing, StreamId, StreamKind, Timestamp, limits};
 use crate::routing::{Routed, Understood};
 use crate::telemetry;
 
@@ -211,7 +211,7 @@ impl Memory {
                     let from = begun.remove(&message).unwrap_or(to);
                     self.note(message, Stage::Stored { from, to });
                 }
-                Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
+                Event::Erased | Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
             }
         }
         Ok(())
@@ -224,6 +224,8 @@ impl Memory {
         let held = of_it.flat_map(|batch| &batch.events).filter(|event| event.event.stream.kind() == StreamKind::Quarantine && event.event.kind == "Held");
         held.map(|event| match serde_json::from_str(event.event.payload.get()) {
             Ok(quarantine::Event::Held { reason, .. }) => Ok(reason),
+            // Why is erased; that it was held is the same answer.
+            Ok(quarantine::Event::Erased) => Ok(Reason::Erased),
             Ok(_) => Err(Failure::Unreadable(format!("event {} is no hold", event.sequence))),
             Err(error) => Err(Failure::Unreadable(format!("event {}: {error}", event.sequence))),
         })
@@ -278,7 +280,11 @@ impl Memory {
         };
         let stream = self.stream();
         let mut holds = Vec::new();
-        let mut carried: Vec<NewEvent> = self.event(&stream, &received(targets.len() <= 1)).into_iter().filter(|_| !is_replay && !planted::is(Bug::RawNotKept)).collect();
+        // What only the device itself is about, such as a tag that was seen, names nobody.
+        let is_about_somebody = !targets.is_empty() || own.iter().any(|item| matches!(item, Own::Hold(..)));
+        let sealing = if is_about_somebody { Sealing::Message } else { Sealing::House };
+        let message = self.event(&stream, &received(targets.len() <= 1)).map(|event| event.sealed(sealing));
+        let mut carried: Vec<NewEvent> = message.into_iter().filter(|_| !is_replay && !planted::is(Bug::RawNotKept)).collect();
         for item in own {
             match item {
                 Own::Event(event) => carried.extend(self.event(&stream, &event)),

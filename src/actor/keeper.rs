@@ -12,7 +12,7 @@ use crate::domain::quarantine::{self, Reason};
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::{Batch, Expected, Log, NewEvent, Receipt};
 use crate::kernel::planted::{self, Bug};
-use crate::kernel::{CommandId, StreamId, StreamKind};
+use crate::kernel::{CommandId, Sealing, StreamId, StreamKind};
 use crate::telemetry;
 
 /// What a keeper is asked.
@@ -135,7 +135,13 @@ impl<A: Aggregate> Memory<A> {
                         Err(error) => return reply(Outcome::Failed(Failure::Unreadable(error.to_string()))),
                     }
                 }
-                events.iter().for_each(|event| kept.state.apply(event));
+                // Whose it is is known when it has happened; what was carried along before stands in other streams.
+                let mut own = carried.iter_mut().filter(|new| new.stream == stream);
+                for event in &events {
+                    kept.state.apply(event);
+                    let sealing = kept.state.sealing(&key, event);
+                    own.next().into_iter().for_each(|new| new.sealing = sealing.clone());
+                }
                 kept.version += events.len() as u64;
                 if !events.is_empty() {
                     kept.remember(origin.command);
@@ -153,6 +159,7 @@ impl<A: Aggregate> Memory<A> {
         }
         telemetry::command_decided(A::KIND.word(), started.elapsed());
         let (myself, place) = held;
+        attribute(&mut carried, origin.part.is_none() && raw_at.is_none());
         let batch = Batch { expected, meta: origin.meta(), events: carried };
         if planted::is(Bug::AckBeforeSync) {
             self.log.append(batch, Box::new(|_| ()));
@@ -196,6 +203,15 @@ pub(super) fn hold_refused(refusal: Refusal, origin: &super::Origin, raw_at: Opt
     refused
 }
 
+/// A message, and what is held of it, is whose the rest of its batch is: of one person, when it is about that one alone.
+pub(super) fn attribute(carried: &mut [NewEvent], is_whole: bool) {
+    let mut whose = carried.iter().filter_map(|event| if let Sealing::Person(mrn) = &event.sealing { Some(mrn) } else { None });
+    let Some(first) = whose.next().filter(|_| is_whole).cloned() else { return };
+    if whose.all(|other| *other == first) {
+        carried.iter_mut().filter(|event| event.sealing == Sealing::Message).for_each(|event| event.sealing = Sealing::Person(first.clone()));
+    }
+}
+
 /// The event that holds something for a person.
 pub(super) fn hold(item: String, reason: Reason, origin: &super::Origin, raw_at: Option<u64>) -> Option<NewEvent> {
     if planted::is(Bug::DeadLetterSwallowed) {
@@ -203,7 +219,8 @@ pub(super) fn hold(item: String, reason: Reason, origin: &super::Origin, raw_at:
     }
     telemetry::held(reason.word(), origin.device.as_ref().map_or("none", |device| device.as_str()));
     let event = quarantine::Event::Held { reason, device: origin.device.clone(), raw_at, part: origin.part, at: origin.now };
-    NewEvent::new(StreamId::new(StreamKind::Quarantine, item), "Held", 1, &event).ok()
+    // What is held of a message says what it said.
+    NewEvent::new(StreamId::new(StreamKind::Quarantine, item), "Held", 1, &event).ok().map(|new| new.sealed(Sealing::Message))
 }
 
 #[cfg(test)]

@@ -289,6 +289,11 @@ pub(super) async fn act(
     Body(body): Body<ChartAction>,
 ) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
+    // Rows that are behind know of the stay before, and a note is about this one.
+    if action == "write-note" && body.encounter.is_none() && !api.caught_up().await {
+        let text = "wardd is still reading what happened last, and a note must not be of an earlier stay: try again in a moment, or name the encounter";
+        return Err(Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
+    }
     let stay = || {
         let records = api.rows.person_now(&mrn);
         records.iter().find_map(|(_, record)| record.stay.clone()).or_else(|| records.iter().find_map(|(_, record)| record.last_stay.clone()))

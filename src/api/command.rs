@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::state::Api;
-use crate::access::{Act, Allowed};
+use crate::access::{Act, Allowed, Who};
 use crate::actor::{Origin, Outcome};
 use crate::domain::rights::Subject;
 use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, StreamKind, limits};
@@ -39,7 +39,7 @@ impl<S: Send + Sync, T: DeserializeOwned> axum::extract::FromRequest<S> for Body
     }
 }
 
-/// The identity of a request: its Idempotency-Key with method and path, or a random one.
+/// The identity of a request: its Idempotency-Key with method, path and who sends it, or a random one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) command: CommandId,
@@ -103,7 +103,9 @@ pub(super) struct Key(pub(super) Identity);
 impl<S: Send + Sync> FromRequestParts<S> for Key {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let command = key(&parts.headers, parts.method.as_str(), parts.uri.path())?;
+        // A key is of whoever sends it: another's with the same key is another request.
+        let who = parts.extensions.get::<Who>().map(|who| who.principal.to_string()).unwrap_or_default();
+        let command = key(&parts.headers, &format!("{} {} {who}", parts.method, parts.uri.path()))?;
         Ok(Key(Identity { command, request: parts.extensions.get::<Fingerprint>().copied() }))
     }
 }
@@ -112,13 +114,13 @@ fn first_half(digest: &[u8]) -> [u8; 16] {
     digest.first_chunk().copied().unwrap_or_default()
 }
 
-fn key(headers: &HeaderMap, method: &str, path: &str) -> Result<CommandId, Problem> {
+fn key(headers: &HeaderMap, request: &str) -> Result<CommandId, Problem> {
     let mut bytes = [0; 16];
     match headers.get(KEY) {
         Some(value) => {
             let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len()));
             let text = text.ok_or_else(|| Problem::bad("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
-            bytes = first_half(&Sha256::digest(format!("{method} {path} {text}")));
+            bytes = first_half(&Sha256::digest(format!("{request} {text}")));
         }
         None => getrandom::fill(&mut bytes).map_err(|error| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "random", error.to_string()))?,
     }
@@ -247,11 +249,11 @@ mod tests {
     fn the_key_with_method_and_path_is_the_command_s_identity() {
         let mut headers = HeaderMap::new();
         headers.insert("idempotency-key", "k1".parse().unwrap());
-        let once = key(&headers, "POST", "/a").ok().unwrap();
-        assert_eq!(key(&headers, "POST", "/a").ok().unwrap(), once);
-        assert_ne!(key(&headers, "POST", "/b").ok().unwrap(), once, "another resource is another command");
-        assert_ne!(key(&HeaderMap::new(), "POST", "/a").ok().unwrap(), key(&HeaderMap::new(), "POST", "/a").ok().unwrap());
+        let once = key(&headers, "POST /a").ok().unwrap();
+        assert_eq!(key(&headers, "POST /a").ok().unwrap(), once);
+        assert_ne!(key(&headers, "POST /b").ok().unwrap(), once, "another resource is another command");
+        assert_ne!(key(&HeaderMap::new(), "POST /a").ok().unwrap(), key(&HeaderMap::new(), "POST /a").ok().unwrap());
         headers.insert("idempotency-key", "".parse().unwrap());
-        assert!(key(&headers, "POST", "/a").is_err());
+        assert!(key(&headers, "POST /a").is_err());
     }
 }

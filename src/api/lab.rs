@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::command::{Body, Key, parse};
 use super::guard::Asking;
 use super::list::{Page, keyed};
+use super::patients;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::Who;
@@ -75,6 +76,7 @@ pub(super) struct Ordered {
 #[utoipa::path(post, path = "/api/v1/lab-orders", request_body = LabOrder, responses((status = 201, body = Ordered), (status = 400, body = Problem)))]
 pub(super) async fn order(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(order): Body<LabOrder>) -> Result<Response, Problem> {
     let allowed = api.may_patient(&who, Permission::OrderTests, &order.patient.mrn).await?;
+    patients::gone(&api, &order.patient.mrn)?;
     in_catalogue(&api, &order.tests)?;
     let stream = StreamId::new(StreamKind::Hospital, "accessions");
     match api.hospital.accession(api.origin(key, &allowed, order.user.as_deref())?).await {

@@ -85,6 +85,7 @@ const ACTIONS: &[(&str, &[&str])] = &[
         &[
             "update",
             "merge",
+            "erase",
             "unmerge",
             "record-allergy",
             "refute-allergy",

@@ -13,14 +13,14 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::wristbands;
-use crate::access::{Allowed, Who};
+use crate::access::{Act, Allowed, Who};
 use crate::actor::{Origin, Outcome, RECORD_NUMBERS};
 use crate::domain::census::{Admission, Command};
 use crate::domain::disclosure::Record;
 use crate::domain::encounter::{Class, Clearance, Encounter};
 use crate::domain::patient::likeness::{Likeness, PROBABLE, compare};
 use crate::domain::patient::{Allergies, Allergy, Patient, Person};
-use crate::domain::rights::Permission;
+use crate::domain::rights::{Permission, Subject};
 use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
 use crate::projection::{self, EncounterRow, PatientRow, Search};
 
@@ -221,6 +221,7 @@ fn within_rights(api: &Api, who: &Who, view: PersonView) -> Found {
 pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
     let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
+    gone(&api, &mrn)?;
     let view = Seen { api: &api, instant }.view(&mrn)?.ok_or_else(|| Problem::missing("patient", mrn.as_str()))?;
     // Who was one person then may be two now: each of them is asked for, and each is told.
     for number in view.numbers() {
@@ -228,6 +229,14 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
     }
     api.shown(&allowed, Record::Patient, None, view.numbers().cloned().collect()).await?;
     Ok(Json(view).into_response())
+}
+
+/// That the person was not erased.
+pub(super) fn gone(api: &Api, mrn: &Mrn) -> Result<(), Problem> {
+    match api.rows.get::<PatientRow>("patient", mrn.as_str()).and_then(|row| row.patient.erased) {
+        Some(at) => Err(Problem::new(StatusCode::GONE, "erased", format!("{mrn} was erased on {at}: nothing is known of them any more"))),
+        None => Ok(()),
+    }
 }
 
 /// One encounter, now or as it was at an instant (`?at=`).
@@ -300,7 +309,7 @@ fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
 }
 
 /// The record number that a request was given, if it was here before.
-fn issued(api: &Api, key: Identity) -> Result<Option<Mrn>, Problem> {
+pub(super) fn issued(api: &Api, key: Identity) -> Result<Option<Mrn>, Problem> {
     let events = api.done_before(&StreamId::new(StreamKind::Hospital, RECORD_NUMBERS), key)?;
     Ok(events.first().and_then(|event| event.get("mrn")?.as_str()?.parse().ok()))
 }
@@ -398,11 +407,16 @@ pub(super) struct PatientAction {
     /// When, to `plan` or `expect-end`.
     #[schema(value_type = Option<String>)]
     expected: Option<Timestamp>,
+    /// When, to `record-death`; without it now.
+    #[schema(value_type = Option<String>)]
+    at: Option<Timestamp>,
     /// `clinical`, `nursing`, `pharmacy` or `billing`, to `clear`.
     #[schema(value_type = Option<String>)]
     clearance: Option<Clearance>,
     /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
+    /// Who witnesses an `erase`: their statement (`POST /api/v1/witnesses`), in an open house their name.
+    witness: Option<String>,
 }
 
 pub(super) fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Problem> {
@@ -441,7 +455,7 @@ impl PatientAction {
             "clear" => Command::Clear { patient, clearance: needed(&self.clearance, "clearance")? },
             "discharge" => Command::Discharge { patient, bed: self.bed.clone() },
             "withdraw-death" => Command::WithdrawDeath { patient },
-            "record-death" => Command::RecordDeath { patient },
+            "record-death" => Command::RecordDeath { patient, at: self.at },
             "cancel-discharge" => Command::CancelDischarge { patient, bed: self.bed.clone() },
             other => return Err(Problem::missing("action", other)),
         })
@@ -458,7 +472,19 @@ fn streams(api: &Api, mrn: &Mrn, body: &PatientAction, identity: Identity) -> Re
     Ok(patients.chain(stays).chain(bed).collect())
 }
 
-/// Everything that happens to a patient: `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
+/// The person with all their stays, those of earlier years as well.
+async fn erasure(api: &Api, mrn: &Mrn, reason: String) -> Result<Command, Problem> {
+    if !api.caught_up().await {
+        let text = "wardd is still reading what happened last, and must not overlook a stay: try again in a moment";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
+    }
+    let numbers = api.rows.person_now(mrn).into_iter().map(|(number, _)| number);
+    let streams = numbers.flat_map(|number| api.rows.streams_of(&number));
+    let encounters = streams.filter(|stream| stream.kind() == StreamKind::Encounter).filter_map(|stream| stream.key().parse().ok()).collect();
+    Ok(Command::Erase { patient: mrn.clone(), encounters, reason })
+}
+
+/// Everything that happens to a patient: `erase` (with `reason`, and a `witness`: for ever), `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
 /// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `plan`, `cancel-plan`, `admit`,
 /// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
 /// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
@@ -468,12 +494,25 @@ pub(super) async fn act(
     Asking(who): Asking,
     Path((mrn, action)): Path<(String, String)>,
     Key(key): Key,
-    Body(body): Body<PatientAction>,
+    Body(asked): Body<serde_json::Value>,
 ) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
-    let command = body.command(&action, mrn.clone())?;
-    let allowed = api.may_about(&who, command.needs(), command.about()).await?;
-    let outcome = api.hospital.census(command, api.origin(key, &allowed, body.user.as_deref())?).await;
+    let witnessed = Act::new(format!("/api/v1/patients/{mrn}/{action}"), &asked);
+    let body: PatientAction = serde_json::from_value(asked).map_err(|error| Problem::unfit(&error))?;
+    let (command, origin) = match action.as_str() {
+        // It is the whole house's, and done by two.
+        "erase" => {
+            let allowed = api.may_with(&who, Permission::ErasePatient, &Subject::House)?;
+            let origin = api.witnessed(key, &allowed, body.user.as_deref(), (body.witness.clone(), &witnessed, &Subject::House))?;
+            (erasure(&api, &mrn, body.reason.clone().unwrap_or_default()).await?, origin)
+        }
+        _ => {
+            let command = body.command(&action, mrn.clone())?;
+            let allowed = api.may_about(&who, command.needs(), command.about()).await?;
+            (command, api.origin(key, &allowed, body.user.as_deref())?)
+        }
+    };
+    let outcome = api.hospital.census(command, origin).await;
     if outcome == Outcome::Repeated {
         let _ = api.caught_up().await;
     }

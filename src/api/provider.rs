@@ -18,6 +18,8 @@ pub const PROVIDER_BACK: &str = "/login/provider/back";
 /// The cookie that ties what comes back to the browser that began. Lax: the browser comes from another site.
 const BEGUN: &str = "wardd_login";
 
+const SLOW: &str = "the identity provider is slow, and many wait for it: try again in a moment, or sign in by badge or password meanwhile";
+
 /// Leads on by the browser itself: a cookie for our own pages alone is not sent where another site has led.
 #[derive(Template)]
 #[template(path = "onward.html")]
@@ -41,6 +43,12 @@ fn begun_cookie(state: &str, seconds: u32, is_tls: bool) -> String {
 /// Leads to the provider.
 pub(super) async fn begin(State(api): State<Api>, from: Peer) -> Response {
     let Some(provider) = api.provider.clone() else { return Redirect::to("/login").into_response() };
+    if let Err(denied) = api.gate.knock(from.0) {
+        let answer = Problem::denied(&denied);
+        let status = answer.status();
+        return login::refused(&api, from, status, &login::problem_of(answer).await);
+    }
+    let Some(_place) = provider.question() else { return login::refused(&api, from, StatusCode::BAD_GATEWAY, SLOW) };
     let station = api.gate.station_at(from.0).map(str::to_owned);
     match tokio::task::spawn_blocking(move || provider.begin(station)).await {
         Ok(Ok(begun)) => ([(header::SET_COOKIE, begun_cookie(&begun.state, 600, api.is_tls))], Redirect::to(&begun.address)).into_response(),
@@ -67,6 +75,7 @@ pub(super) async fn back(State(api): State<Api>, from: Peer, headers: HeaderMap,
         let why = if back.error_description.is_empty() { back.error } else { back.error_description };
         return login::refused(&api, from, StatusCode::FORBIDDEN, &ProviderError::Refused(why).to_string());
     }
+    let Some(_place) = provider.question() else { return login::refused(&api, from, StatusCode::BAD_GATEWAY, SLOW) };
     let vouched = match tokio::task::spawn_blocking(move || provider.finish(&back.state, &back.code)).await {
         Ok(Ok(vouched)) => vouched,
         Ok(Err(error @ ProviderError::Unusable(_))) => return login::refused(&api, from, StatusCode::BAD_GATEWAY, &error.to_string()),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::command::{Body, Identity, Key, parse};
 use super::guard::Asking;
-use super::patients::needed;
+use super::patients::{self, needed};
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::{Allowed, Who};
@@ -321,6 +321,7 @@ pub(super) async fn act(
     // Who was booked or admitted a moment ago at another desk is known here too.
     let _ = api.caught_up().await;
     let allowed = leave(&api, &who, &body, permission)?;
+    body.patient.iter().try_for_each(|patient| patients::gone(&api, patient))?;
     let origin = |key: Identity| api.origin(key, &allowed, body.user.as_deref());
     let over = goes(&api, &id, &command);
     let visit = match comes(&api, &id, &command)? {
@@ -382,13 +383,15 @@ pub(super) struct Holiday {
 /// take it says why, and the others are closed all the same.
 #[utoipa::path(post, path = "/api/v1/holidays", request_body = Holiday, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn holiday(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Holiday>) -> Result<Response, Problem> {
-    let allowed = api.may(&who, Permission::ManageSchedules)?;
+    // It closes the schedules of every ward.
+    let allowed = api.may_with(&who, Permission::ManageSchedules, &Subject::House)?;
     let _ = api.caught_up().await;
     let mut answers = Vec::new();
-    for (at, (name, _)) in (1..).zip(api.rows.schedules()) {
+    for (name, _) in api.rows.schedules() {
         let id: ScheduleId = parse(&name)?;
         let closure = Closure { from: body.from, until: body.until, reason: body.reason.clone() };
-        let key = key.part(at);
+        // By its name: a repetition finds what it did, also when there are other schedules by now.
+        let key = key.part(crc32c::crc32c(name.as_bytes()));
         let (status, why) = match api.hospital.schedule(&id, Command::Close(closure), api.origin(key, &allowed, body.user.as_deref())?).await {
             Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => ("closed", None),
             Outcome::Refused(refusal) => ("refused", Some(refusal.message)),

@@ -33,6 +33,8 @@ pub struct Api {
     pub rows: Arc<Rows>,
     /// The log, for reading.
     pub history: History,
+    /// One at a time writes what must not be there twice: looks whether it is, and then writes it.
+    pub one_by_one: Arc<tokio::sync::Mutex<()>>,
     /// The time.
     pub clock: Clock,
     /// Tests that can be ordered, LOINC and name, and those that take their place while wardd runs.

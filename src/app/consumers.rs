@@ -2,6 +2,7 @@
 //! stop, the store is opened again or rebuilt, and each goes on from where the store says it stands.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::erasing::Erasing;
 use crate::actor::{Charging, Hospital};
 use crate::domain::account::PriceList;
 use crate::journal::Log;
@@ -38,6 +40,8 @@ pub(super) struct Consumers {
     /// What the house knows of bands, where it prints any.
     pub(super) bands: Option<Arc<dyn Bands>>,
     pub(super) clock: Clock,
+    /// The file that says that the views hold what was erased.
+    pub(super) stale: PathBuf,
     pub(super) desk: Handle,
 }
 
@@ -47,7 +51,6 @@ impl Consumers {
         let mut failed = self.views.failed();
         loop {
             let mut tasks = self.start();
-            self.learn();
             tokio::select! {
                 () = async { while tasks.join_next().await.is_some() {} } => return,
                 _ = failed.wait_for(|has_failed| *has_failed) => {}
@@ -57,18 +60,30 @@ impl Consumers {
         }
     }
 
-    /// Reads who is registered, where it holds up nobody.
-    fn learn(&self) {
-        let rows = self.rows.clone();
-        self.desk.spawn_blocking(move || {
-            if let Err(error) = rows.learn_people() {
-                telemetry::consumer_failed("patients", &error.to_string());
+    /// Reads who is registered, where it holds up nobody. Rows that are made anew hold nobody at first, so they are waited for as well.
+    fn learn(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (rows, head) = (self.rows.clone(), self.log.head());
+        async move {
+            loop {
+                let reader = rows.clone();
+                match tokio::task::spawn_blocking(move || reader.learn_people()).await {
+                    Ok(Ok(())) => break,
+                    Ok(Err(error)) => telemetry::consumer_failed("patients", &error.to_string()),
+                    Err(error) => telemetry::consumer_failed("patients", &error.to_string()),
+                }
+                tokio::time::sleep(AGAIN).await;
             }
-        });
+            if rows.changes().wait_for(|applied| *applied >= head).await.is_ok() {
+                rows.everybody_is_known();
+            }
+        }
     }
 
     fn start(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
+        tasks.spawn_on(self.learn(), &self.desk);
+        let erasing = Erasing { hospital: self.hospital.clone(), log: self.log.clone(), views: self.views.clone(), clock: self.clock.clone(), stale: self.stale.clone() };
+        tasks.spawn_on(erasing.run(), &self.desk);
         // Charges and drawers are a few steps each; rows may take their time where nobody's answer waits for them.
         tasks.spawn_on(Projector::new(self.rows.clone(), self.log.clone()).run(), &self.desk);
         let (hospital, log, views, clock) = (self.hospital.clone(), self.log.clone(), self.views.clone(), self.clock.clone());

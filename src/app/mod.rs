@@ -10,6 +10,7 @@ mod check;
 mod consumers;
 pub mod demo;
 mod endpoints;
+mod erasing;
 mod error;
 mod openers;
 pub mod profiles;

@@ -13,7 +13,7 @@ use crate::domain::patient::Person;
 use crate::domain::schedule::Command;
 use crate::journal::Log;
 use crate::kernel::{Clock, CommandId, Mrn, Principal, ScheduleId};
-use crate::outbound::{Reminder, Reminders};
+use crate::outbound::{Held, NotTaken, Reminder, Reminders};
 use crate::projection::Rows;
 use crate::telemetry;
 
@@ -57,7 +57,13 @@ impl Reminding {
                 let Some((person, start)) = self.person(&appointment.patient).zip(appointment.start) else { continue };
                 let end = schedule.sessions.get(&appointment.session).map(|session| session.end_of(start));
                 let reminder = Reminder {
-                    id: format!("{id}-{}-{}-{minutes}", appointment.number, start.micros() / 1_000_000),
+                    // Moved away and back it is reminded again.
+                    id: format!(
+                        "{id}-{}-{}-{minutes}{}",
+                        appointment.number,
+                        start.micros() / 1_000_000,
+                        if appointment.moves > 0 { format!("-{}", appointment.moves) } else { String::new() }
+                    ),
                     patient: appointment.patient.clone(),
                     name: person.name.printed(),
                     phones: person.phones,
@@ -67,9 +73,16 @@ impl Reminding {
                     start,
                     end,
                 };
-                if !self.hand_over(reminder.clone()).await {
+                match self.hand_over(reminder.clone()).await {
+                    Ok(()) => telemetry::reminder(true, ""),
                     // The gateway is not there: the others wait for the next look.
-                    return;
+                    Err(NotTaken::NotNow(why)) => return telemetry::reminder(false, &why),
+                    Err(NotTaken::Never(why)) => {
+                        telemetry::reminder(false, &why);
+                        if !self.hold(&reminder, &why).await {
+                            return;
+                        }
+                    }
                 }
                 self.note(&id, appointment.number, minutes, &reminder.id).await;
             }
@@ -82,20 +95,26 @@ impl Reminding {
         if records.iter().any(|(_, record)| record.died.is_some()) {
             return None;
         }
+        // A refusal under any of their numbers is a refusal.
+        let refuses = |person: &Person| person.consents.iter().any(|consent| consent.to == "reminders" && !consent.is_given);
+        let is_unwanted = records.iter().filter_map(|(_, record)| record.person.as_ref()).any(refuses);
         let person = records.into_iter().find_map(|(_, record)| record.person)?;
-        let is_unwanted = person.consents.iter().any(|consent| consent.to == "reminders" && !consent.is_given);
         (!is_unwanted && !person.phones.is_empty()).then_some(person)
     }
 
-    async fn hand_over(&self, reminder: Reminder) -> bool {
+    async fn hand_over(&self, reminder: Reminder) -> Result<(), NotTaken> {
         let gateway = self.gateway.clone();
-        let why = match tokio::task::spawn_blocking(move || gateway.hand_over(&reminder)).await {
-            Ok(Ok(())) => return true,
-            Ok(Err(why)) => why,
-            Err(error) => error.to_string(),
-        };
-        telemetry::reminder(false, &why);
-        false
+        tokio::task::spawn_blocking(move || gateway.hand_over(&reminder)).await.unwrap_or_else(|error| Err(NotTaken::NotNow(error.to_string())))
+    }
+
+    /// One that the gateway will never take waits for a person, and none waits behind it.
+    async fn hold(&self, reminder: &Reminder, why: &str) -> bool {
+        let Reminder { patient, with, start, .. } = reminder;
+        let detail =
+            format!("{patient} was not reminded of {with} at {start}: the gateway would not take it ({why}). Call them, mend what is wrong with the number, then discard this");
+        let sequence = self.rows.applied();
+        let held = Held { by: "reminder", item: format!("qtn_reminder-{}", reminder.id), sequence, rule: "reminder_refused", detail, device: None };
+        held.store(self.log.as_ref(), self.clock.now()).await
     }
 
     async fn note(&self, schedule: &ScheduleId, number: u32, minutes: u32, reminder: &str) {
@@ -103,6 +122,5 @@ impl Reminding {
         let origin = Origin::new(id, Principal::System("reminders".to_owned()), self.clock.now());
         // What cannot be kept now is handed over again at the next look, under the same id.
         let _ = self.hospital.schedule(schedule, Command::Remind { number, minutes }, origin).await;
-        telemetry::reminder(true, "");
     }
 }

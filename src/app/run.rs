@@ -113,6 +113,8 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     };
     let log = Arc::new(log);
     let shared: Arc<dyn Log> = log.clone();
+    let stale = directory.join("views-stale");
+    forget_views(&directory.join("views"), &stale)?;
     let (views, _) = SledViews::open(&directory.join("views"), &ring)?;
     let views = Arc::new(views);
     log.keep_snapshots(views.clone());
@@ -125,6 +127,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let mut wired = wire(config, &device_profiles, &live.certificates, &hospital, &clock, &stopping).await?;
     let mut consumers = JoinSet::new();
     let following = Consumers {
+        stale,
         log: shared.clone(),
         views,
         rows: rows.clone(),
@@ -176,6 +179,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     }
     wired.tasks.spawn_on(alerts::watch(hospital.clone(), (rows.clone(), shared.clone()), clock.clone(), stopping.clone()), desk);
     let api = Api {
+        one_by_one: Arc::default(),
         name: config.hospital.name.as_str().into(),
         facility: config.hospital.facility.as_str().into(),
         hospital: hospital.clone(),
@@ -375,6 +379,24 @@ impl Running {
         }
         tracing::info!(events = self.log.head(), "wardd stopped");
     }
+}
+
+/// Views that hold what was erased since are made anew from the log.
+fn forget_views(views: &Path, stale: &Path) -> Result<(), AppError> {
+    if !stale.exists() {
+        return Ok(());
+    }
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| journal::JournalError::Io { path, action: "remove what was erased", source }
+    };
+    if views.exists() {
+        std::fs::remove_dir_all(views).map_err(failed(views))?;
+    }
+    // Last: a start that is cut off does it again.
+    std::fs::remove_file(stale).map_err(failed(stale))?;
+    tracing::info!("a person was erased: the views are made anew");
+    Ok(())
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -28,7 +28,7 @@ pub mod vitals;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::kernel::{CommandId, Principal, StreamKind, Timestamp};
+use crate::kernel::{CommandId, Principal, Sealing, StreamKind, Timestamp};
 
 /// What a decision may know besides state and command.
 #[derive(Debug, Clone)]
@@ -57,6 +57,17 @@ pub trait Folded: Default + Clone + Serialize + DeserializeOwned + Send + Sync +
 
     /// An event's type name and the version of its stored form.
     fn name(event: &Self::Event) -> (&'static str, u16);
+
+    /// Whose key seals an event of the stream `key` that has led to this state.
+    fn sealing(&self, key: &str, event: &Self::Event) -> Sealing {
+        let _ = (key, event);
+        Sealing::House
+    }
+}
+
+/// What happens under a patient's number is sealed under their key, but for what says that it was erased.
+fn of_patient(key: &str, is_erasure: bool) -> Sealing {
+    key.parse().ok().filter(|_| !is_erasure).map_or(Sealing::House, Sealing::Person)
 }
 
 /// A thing that decides for itself: its rules need nothing but its own state. What moves several at once is decided in [`census`].

@@ -11,7 +11,7 @@ use super::high_water::{HighWater, Mark};
 use super::record::{Chain, Kind};
 use super::segment::{self, SegmentHeader};
 use super::verify::{self, Damage, Report};
-use super::{Disk, JournalError, KeyRing, RealDisk, high_water};
+use super::{Disk, JournalError, KeyRing, RealDisk, high_water, personal};
 
 /// What a copy holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,9 +130,26 @@ pub fn backup(journal: &Path, to: &Path, keys: Option<&KeyRing>) -> Result<Copie
             other => other,
         })?;
     }
+    // After the segments: the keys of all that they hold are there. What was destroyed since an earlier copy is destroyed in it too.
+    copied += copy_keys(journal, to)?;
     set_mark(to, &mark)?;
     let report = verify::verify(to, keys)?;
     Ok(Copied::of(&report, copied))
+}
+
+/// Copies the keys of persons; the bytes that were copied.
+fn copy_keys(from: &Path, to: &Path) -> Result<u64, JournalError> {
+    let source = from.join(personal::FILE);
+    if !source.exists() {
+        return Ok(0);
+    }
+    let bytes = std::fs::read(&source).map_err(failed(&source, "read"))?;
+    let target = to.join(personal::FILE);
+    if std::fs::read(&target).is_ok_and(|known| known == bytes) {
+        return Ok(0);
+    }
+    place(&target, &bytes)?;
+    Ok(bytes.len() as u64)
 }
 
 /// Makes a journal of a copy. The target must hold none.
@@ -155,6 +172,7 @@ pub fn restore(from: &Path, journal: &Path, keys: Option<&KeyRing>) -> Result<Co
         place(&segment::path(&unfinished, first), &bytes)?;
         copied += bytes.len() as u64;
     }
+    copied += copy_keys(from, &unfinished)?;
     set_mark(&unfinished, &Mark { sequence: report.events, chain: report.chain })?;
     let again = verify::verify(&unfinished, keys)?;
     if journal.exists() {
@@ -181,6 +199,8 @@ pub struct Healed {
 pub fn heal(journal: &Path, copy: &Path, keys: Option<&KeyRing>) -> Result<Healed, BackupError> {
     let _lock = super::file_log::lock(journal)?;
     verify::verify(copy, keys)?;
+    // The copy as well: what was destroyed here since it was made must not come back from it.
+    personal::reconcile(journal, copy)?;
     let mut replaced = Vec::new();
     let ours = segment::list(journal)?;
     for (first, source) in segment::list(copy)? {

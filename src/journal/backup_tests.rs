@@ -50,7 +50,7 @@ pub(in crate::journal) fn fill(log: &FileLog, count: u64) {
     });
     for number in 0..count {
         let stream = StreamId::new(StreamKind::Specimen, format!("S{}", number % 5));
-        let event = NewEvent::new(stream.clone(), "Noted", 1, &"x".repeat(usize::try_from(number * 31 % 300).unwrap())).unwrap();
+        let event = NewEvent::new(stream.clone(), "Noted", 1, &"x".repeat(usize::try_from(number * 31 % 300).unwrap())).unwrap().sealed(personal::tests::whose(number));
         let (sender, receiver) = std::sync::mpsc::channel();
         log.append(Batch { expected: vec![(stream, Expected::Any)], meta: meta.clone(), events: vec![event] }, Box::new(move |result| sender.send(result).unwrap()));
         receiver.recv().unwrap().unwrap();

@@ -287,7 +287,7 @@ fn batch(command: u64, size: usize) -> Batch {
         request: None,
     };
     let stream = StreamId::new(StreamKind::Specimen, format!("S{}", command % 7));
-    let event = NewEvent::new(stream.clone(), "Noted", 1, &format!("{command}:{}", "x".repeat(size))).unwrap();
+    let event = NewEvent::new(stream.clone(), "Noted", 1, &format!("{command}:{}", "x".repeat(size))).unwrap().sealed(crate::journal::personal::tests::whose(command));
     Batch { expected: vec![(stream, Expected::Any)], meta: Arc::new(meta), events: vec![event] }
 }
 

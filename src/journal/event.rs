@@ -6,10 +6,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::kernel::{CommandId, Principal, StreamId, Timestamp};
+use super::personal::Personal;
+use crate::kernel::{CommandId, Principal, Sealing, StreamId, Timestamp};
 
 /// The version of the stored form of batches; a newer one is refused, an older one read.
-pub const FORMAT: u16 = 1;
+pub const FORMAT: u16 = 2;
+/// The form of batches in which nothing is sealed for itself: earlier releases read it too.
+const PLAIN: u16 = 1;
+
+/// What is left of an event whose key was destroyed: every kind of event that is sealed knows it.
+pub const ERASED: &str = r#"{"event":"Erased"}"#;
 
 /// The envelope that all events of one command share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,12 +59,21 @@ pub struct NewEvent {
     pub version: u16,
     /// The payload, JSON.
     pub payload: Box<RawValue>,
+    /// Whose key seals it.
+    #[serde(skip)]
+    pub sealing: Sealing,
 }
 
 impl NewEvent {
     /// An event of a stream with a payload that serde can write; payloads of ours always can.
     pub fn new<P: Serialize>(stream: StreamId, kind: &'static str, version: u16, payload: &P) -> Result<Self, serde_json::Error> {
-        Ok(Self { stream, kind: Cow::Borrowed(kind), version, payload: serde_json::value::to_raw_value(payload)? })
+        Ok(Self { stream, kind: Cow::Borrowed(kind), version, payload: serde_json::value::to_raw_value(payload)?, sealing: Sealing::House })
+    }
+
+    /// The same, sealed under a key.
+    #[must_use]
+    pub fn sealed(self, sealing: Sealing) -> Self {
+        Self { sealing, ..self }
     }
 }
 
@@ -153,12 +168,26 @@ pub enum AppendError {
 /// Called once when a batch is durable or refused.
 pub type Completion = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 
-/// The stored form of a batch, borrowed for writing.
+/// The stored form of a batch: this as JSON, and behind it the payloads that are sealed for themselves, in their order.
 #[derive(Serialize)]
 struct BodyRef<'a> {
     format: u16,
     meta: &'a Meta,
-    events: &'a [NewEvent],
+    events: &'a [EventRef<'a>],
+}
+
+/// An event of it.
+#[derive(Serialize)]
+struct EventRef<'a> {
+    stream: &'a StreamId,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    version: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<&'a RawValue>,
+    /// The key's number, and how many bytes it sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<(u32, usize)>,
 }
 
 /// The stored form of a batch, read.
@@ -166,26 +195,78 @@ struct BodyRef<'a> {
 struct Body {
     format: u16,
     meta: Meta,
-    events: Vec<NewEvent>,
+    events: Vec<StoredForm>,
 }
 
-/// The JSON of a batch.
-pub(super) fn write_body(meta: &Meta, events: &[NewEvent]) -> Result<Vec<u8>, serde_json::Error> {
-    let size = events.iter().map(|event| event.payload.get().len() + 120).sum::<usize>() + 400;
+#[derive(Deserialize)]
+struct StoredForm {
+    stream: StreamId,
+    #[serde(rename = "type")]
+    kind: Cow<'static, str>,
+    version: u16,
+    #[serde(default)]
+    payload: Option<Box<RawValue>>,
+    #[serde(default)]
+    sealed: Option<(u32, usize)>,
+}
+
+/// The stored form of a batch.
+pub(super) fn write_body(meta: &Meta, events: &[NewEvent], keys: &Personal) -> Result<Vec<u8>, String> {
+    let mut sealed = Vec::new();
+    let mut stored = Vec::with_capacity(events.len());
+    for event in events {
+        let own = keys.seal(&event.sealing, &event.stream, event.payload.get().as_bytes())?;
+        let (payload, own) = match own {
+            Some((key, bytes)) => {
+                sealed.extend_from_slice(&bytes);
+                (None, Some((key, bytes.len())))
+            }
+            None => (Some(event.payload.as_ref()), None),
+        };
+        stored.push(EventRef { stream: &event.stream, kind: &event.kind, version: event.version, payload, sealed: own });
+    }
+    let size = events.iter().map(|event| event.payload.get().len() + 160).sum::<usize>() + 400;
     let mut body = Vec::with_capacity(size);
-    serde_json::to_writer(&mut body, &BodyRef { format: FORMAT, meta, events })?;
+    let format = if sealed.is_empty() { PLAIN } else { FORMAT };
+    serde_json::to_writer(&mut body, &BodyRef { format, meta, events: &stored }).map_err(|error| error.to_string())?;
+    body.append(&mut sealed);
     Ok(body)
 }
 
-/// A batch from its JSON, its first sequence and its stream versions.
-pub(super) fn read_body(json: &[u8], first: u64, versions: &[u64]) -> Result<StoredBatch, String> {
-    let body: Body = serde_json::from_slice(json).map_err(|error| format!("its body is not readable ({error})"))?;
+/// A batch from its stored form, its first sequence and its stream versions. Without keys what is sealed for itself stays so.
+pub(super) fn read_body(stored: &[u8], first: u64, versions: &[u64], keys: Option<&Personal>) -> Result<StoredBatch, String> {
+    let mut reader = serde_json::Deserializer::from_slice(stored).into_iter::<Body>();
+    let body = reader.next().unwrap_or_else(|| Err(serde::de::Error::custom("it is empty"))).map_err(|error| format!("its body is not readable ({error})"))?;
+    let mut sealed = stored.get(reader.byte_offset()..).unwrap_or_default();
     if body.format > FORMAT {
         return Err(format!("it is stored in format {}, this release reads up to {FORMAT}", body.format));
     }
     if body.events.len() != versions.len() {
         return Err(format!("it has {} events and {} versions", body.events.len(), versions.len()));
     }
-    let events = body.events.into_iter().zip(versions).zip(first..).map(|((event, version), sequence)| StoredEvent { sequence, stream_version: *version, event }).collect();
+    let mut events = Vec::with_capacity(versions.len());
+    for ((event, version), sequence) in body.events.into_iter().zip(versions).zip(first..) {
+        let StoredForm { stream, kind, version: form, payload, sealed: own } = event;
+        let (payload, sealing) = match (payload, own) {
+            (Some(payload), None) => (payload, Sealing::House),
+            (None, Some((key, size))) => {
+                let (bytes, rest) = sealed.split_at_checked(size).ok_or_else(|| format!("what is sealed in event {sequence} is cut"))?;
+                sealed = rest;
+                (opened(keys, key, &stream, bytes)?, Sealing::Key(key))
+            }
+            _ => return Err(format!("event {sequence} has no payload")),
+        };
+        events.push(StoredEvent { sequence, stream_version: *version, event: NewEvent { stream, kind, version: form, payload, sealing } });
+    }
     Ok(StoredBatch { meta: Arc::new(body.meta), events })
+}
+
+/// The payload behind a key; that there is none any more is an event of its own.
+fn opened(keys: Option<&Personal>, key: u32, stream: &StreamId, sealed: &[u8]) -> Result<Box<RawValue>, String> {
+    let erased = || RawValue::from_string(ERASED.to_owned()).map_err(|error| error.to_string());
+    let Some(keys) = keys else { return erased() };
+    match keys.open_payload(key, stream, sealed)? {
+        Some(bytes) => String::from_utf8(bytes).map_err(|error| error.to_string()).and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string())),
+        None => erased(),
+    }
 }

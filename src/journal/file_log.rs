@@ -15,13 +15,14 @@ use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, Stor
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index};
 use super::mirror::Mirror;
+use super::personal::Personal;
 use super::prepare::Preparer;
 use super::recovery::{self, Opened};
 use super::shelf::Shelf;
 use super::views::{Views, ViewsError};
 use super::writer::{Request, State, Writer};
 use super::{Disk, JournalError, KeyRing, Log, RealDisk, Snapshot, Tail, record, segment, snapshot, verify};
-use crate::kernel::{StreamId, limits};
+use crate::kernel::{Mrn, StreamId, limits};
 
 /// Batches that followers may be behind before they read from the disk.
 const FOLLOWERS_BEHIND: usize = 1_024;
@@ -67,6 +68,7 @@ pub struct Statistics {
 /// The log of one directory.
 pub struct FileLog {
     keys: Arc<KeyRing>,
+    personal: Arc<Personal>,
     index: Arc<RwLock<Index>>,
     shelf: Shelf,
     head: watch::Receiver<u64>,
@@ -124,7 +126,12 @@ impl FileLog {
     pub(super) fn open_with(directory: &Path, keys: Arc<KeyRing>, options: Options, mirror: Option<&Path>) -> Result<(Self, Opened), JournalError> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(JournalError::io(directory, "create"))?;
         let lock = lock(directory)?;
+        let personal = Arc::new(Personal::open(directory, keys.clone(), options.disk.as_ref())?);
         let resume = recovery::recover(directory, &keys, options.disk.as_ref())?;
+        // Without the file everything would open, and nothing could be read of anybody.
+        if resume.newest_key > 0 && !personal.has(resume.newest_key) {
+            return Err(JournalError::NoPersonalKey(directory.to_owned(), resume.newest_key));
+        }
         let opened = resume.opened.clone();
         let (head_sender, head) = watch::channel(resume.next - 1);
         let (failure_sender, failure) = watch::channel(None);
@@ -140,6 +147,7 @@ impl FileLog {
             directory: directory.to_owned(),
             segment_bytes: options.segment_bytes,
             keys: keys.clone(),
+            personal: personal.clone(),
             disk: options.disk,
             index: index.clone(),
             head: head_sender,
@@ -151,7 +159,20 @@ impl FileLog {
         let thread =
             std::thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(&receiver)).map_err(JournalError::io(directory, "start the writer's thread"))?;
         let shelf = Shelf::new(keys.clone());
-        let log = Self { keys, index, shelf, head, committed, failure, is_full, requests: Some(sender), thread: Mutex::new(Some(thread)), snapshots: OnceLock::new(), _lock: lock };
+        let log = Self {
+            keys,
+            personal,
+            index,
+            shelf,
+            head,
+            committed,
+            failure,
+            is_full,
+            requests: Some(sender),
+            thread: Mutex::new(Some(thread)),
+            snapshots: OnceLock::new(),
+            _lock: lock,
+        };
         Ok((log, opened))
     }
 
@@ -184,7 +205,7 @@ impl FileLog {
             None => return,
         };
         match refused {
-            (Request::Append { done, .. } | Request::Barrier { done, .. }, error) => done(Err(error)),
+            (Request::Append { done, .. } | Request::Barrier { done, .. } | Request::Destroy { done, .. }, error) => done(Err(error)),
         }
     }
 
@@ -200,7 +221,7 @@ impl FileLog {
         let payload = |sequence, why: &str| JournalError::Payload { sequence, why: why.to_owned() };
         let header = record::read(bytes).map_err(|broken| payload(0, broken.words()))?;
         let body = record::open(&self.keys, &header, bytes).ok_or_else(|| payload(header.first, "its seal is broken"))?;
-        recovery::decode(&body, &header).map(Arc::new).map_err(|why| JournalError::Payload { sequence: header.first, why })
+        recovery::decode(&body, &header, Some(&self.personal)).map(Arc::new).map_err(|why| JournalError::Payload { sequence: header.first, why })
     }
 
     /// The records of one segment from an offset on that hold events from `from` up to `head`, at most `limit`.
@@ -246,10 +267,18 @@ impl FileLog {
 
 impl Log for FileLog {
     fn append(&self, batch: Batch, done: Completion) {
-        match event::write_body(&batch.meta, &batch.events) {
+        match event::write_body(&batch.meta, &batch.events, &self.personal) {
             Ok(body) => self.send(Request::Append { batch, body, done }),
-            Err(error) => done(Err(AppendError::Fatal(format!("an event cannot be written as JSON: {error}")))),
+            Err(error) => done(Err(AppendError::Fatal(format!("an event cannot be written: {error}")))),
         }
+    }
+
+    fn keys_of(&self, mrn: &Mrn) -> Result<Vec<u32>, JournalError> {
+        self.personal.keys_of(mrn)
+    }
+
+    fn destroy_keys(&self, keys: Vec<u32>, done: Completion) {
+        self.send(Request::Destroy { keys, done });
     }
 
     fn barrier(&self, seen: Vec<(StreamId, u64)>, done: Completion) {
@@ -314,7 +343,9 @@ impl Log for FileLog {
     fn snapshot(&self, stream: &StreamId) -> Option<Snapshot> {
         let found = snapshot::load(self.snapshots.get()?.as_ref(), stream)?;
         let (meta, event) = self.read_stream(stream, found.version, 1).ok()?.into_iter().next()?;
-        let is_ours = (event.stream_version, event.sequence, meta.command) == (found.version, found.sequence, found.command);
+        // What was erased since is in no snapshot.
+        let is_erased = event.event.payload.get() == event::ERASED;
+        let is_ours = !is_erased && (event.stream_version, event.sequence, meta.command) == (found.version, found.sequence, found.command);
         is_ours.then_some(found)
     }
 

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use super::backup::{self, BackupError};
 use super::high_water::{self, HighWater, Mark};
 use super::segment::SegmentHeader;
-use super::{Disk, FileLog, JournalError, KeyRing, Opened, Options, segment};
+use super::{Disk, FileLog, JournalError, KeyRing, Opened, Options, personal, segment};
 use crate::telemetry;
 
 /// Writes that may wait for the mirror's thread: the writer waits for it after each group.
@@ -139,6 +139,10 @@ pub struct Mirrored {
 pub fn open(directory: &Path, mirror: &Path, keys: Arc<KeyRing>, options: Options) -> Result<(FileLog, Opened, Mirrored), BackupError> {
     let mirror_mark = high_water::read(mirror).filter(|mark| mark.sequence > 0);
     let mut found = Mirrored::default();
+    // Keys of persons before the log: without them it does not open.
+    if mirror_mark.is_some() && directory.exists() && !segment::list(directory)?.is_empty() {
+        personal::reconcile(directory, mirror)?;
+    }
     if mirror_mark.is_some() && (!directory.exists() || segment::list(directory)?.is_empty()) {
         let _ = backup::restore(mirror, directory, Some(&keys))?;
         found.healed = segment::list(directory)?.into_iter().map(|(_, path)| path).collect();
@@ -200,6 +204,8 @@ fn catch_up(journal: &Path, mirror: &Path) -> Result<(), BackupError> {
             backup::place(&target, &ours)?;
         }
     }
+    // After the segments: what they name is there.
+    personal::reconcile(journal, mirror)?;
     backup::set_mark(mirror, &mark)?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod high_water;
 mod index;
 pub mod keyring;
 pub mod mirror;
+mod personal;
 mod prepare;
 mod reader;
 mod record;
@@ -43,7 +44,7 @@ pub use tail::Tail;
 
 use std::path::PathBuf;
 
-use crate::kernel::StreamId;
+use crate::kernel::{Mrn, StreamId};
 
 /// What can go wrong with the journal; every message names the place and the way out.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,9 @@ pub enum JournalError {
         /// What was named.
         named: u64,
     },
+    /// The keys of persons are lost.
+    #[error("WD-0115 journal: {0}: key {1} of a person is not in the file `personal-keys`, and what it seals cannot be read: restore this file from the mirror or a backup")]
+    NoPersonalKey(PathBuf, u32),
     /// The key ring cannot be used.
     #[error("{0}")]
     Keys(#[from] keyring::KeyError),
@@ -120,6 +124,12 @@ pub trait Log: Send + Sync {
 
     /// The sequence of the last durable event, 0 when there is none.
     fn head(&self) -> u64;
+
+    /// The keys that what concerns a person is sealed under; none when nothing is, or all were destroyed.
+    fn keys_of(&self, mrn: &Mrn) -> Result<Vec<u32>, JournalError>;
+
+    /// Destroys keys for ever: what was sealed under them is read as erased from then on. `done` is called when it is durable.
+    fn destroy_keys(&self, keys: Vec<u32>, done: Completion);
 
     /// Whether appends can be taken: not while the disk is full or after a failure.
     fn is_accepting(&self) -> bool;

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::event::StoredBatch;
+use super::personal::Personal;
 use super::record::{self, Kind};
 use super::segment::{self, End, SegmentHeader};
 use super::verify::Damage;
 use super::{JournalError, KeyRing, Statistics, high_water, index, recovery};
 
 /// A log that is only read.
-#[derive(Debug)]
 pub struct Reader {
     directory: PathBuf,
     keys: Arc<KeyRing>,
+    /// None where there is no file of them.
+    personal: Option<Personal>,
 }
 
 /// The durable batches of one segment, and where the last of them ends.
@@ -29,7 +31,9 @@ struct Read {
 impl Reader {
     /// A reader of a journal directory.
     pub fn new(directory: &Path, keys: Arc<KeyRing>) -> Self {
-        Self { directory: directory.to_owned(), keys }
+        // A file that cannot be read is met where it is needed.
+        let personal = Personal::read(directory, keys.clone()).ok().flatten();
+        Self { directory: directory.to_owned(), keys, personal }
     }
 
     /// Calls `visit` with each durable batch that holds events from a sequence on, in order; the sequence after the last one.
@@ -108,7 +112,7 @@ impl Reader {
             }
             let stored = bytes.get(*offset..offset + header.size).unwrap_or_default();
             let body = record::open(&self.keys, header, stored).ok_or_else(|| damage(*offset, header.first, "its seal is broken, or of a key that the key ring does not hold"))?;
-            read.batches.push(recovery::decode(&body, header).map_err(|why| JournalError::Payload { sequence: header.first, why })?);
+            read.batches.push(recovery::decode(&body, header, self.personal.as_ref()).map_err(|why| JournalError::Payload { sequence: header.first, why })?);
             read.records += 1;
             read.end = (*offset + header.size) as u64;
             next = last + 1;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::event::read_body;
 use super::footer::{self, Footer};
 use super::index::{self, Entry, Index, SegmentIndex};
+use super::personal::Personal;
 use super::record::{self, Chain, Header, Kind};
 use super::segment::{self, End, SegmentHeader, Walk};
 use super::verify::Damage;
 use super::{Disk, JournalError, KeyRing, high_water};
+use crate::kernel::Sealing;
 
 /// Segments that are read beside each other at most; each takes its size in memory meanwhile.
 const READERS: usize = 4;
@@ -36,6 +38,8 @@ pub(super) struct Resume {
     pub(super) opened: Opened,
     /// The event that the high-water mark named.
     pub(super) mark: u64,
+    /// The newest key of a person that a record of the last segment names, 0 for none.
+    pub(super) newest_key: u32,
 }
 
 /// One segment on its way into the index: what can be found out about it alone.
@@ -93,7 +97,7 @@ pub(super) fn recover(directory: &Path, keys: &KeyRing, disk: &dyn Disk) -> Resu
     let segments = segment::list(directory)?;
     let known_mark = high_water::read(directory);
     let mark = known_mark.unwrap_or_default();
-    let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default(), mark: mark.sequence };
+    let mut resume = Resume { index: Index::default(), next: 1, chain: [0; 32], active: None, opened: Opened::default(), mark: mark.sequence, newest_key: 0 };
     let beside = std::thread::available_parallelism().map_or(1, |processors| processors.get().min(READERS));
     let mut number = 0;
     for some in segments.chunks(beside) {
@@ -207,20 +211,22 @@ fn continues(loaded: &Loaded, offset: usize, header: &Header, resume: &Resume, h
 }
 
 /// A record of a segment without footer: it is opened, its streams are noted.
-fn record_in(loaded: &Loaded, offset: usize, header: &Header, keys: &KeyRing, resume: &Resume, index: &mut SegmentIndex) -> Result<(), JournalError> {
+fn record_in(loaded: &Loaded, offset: usize, header: &Header, keys: &KeyRing, resume: &mut Resume, index: &mut SegmentIndex) -> Result<(), JournalError> {
     let bytes = loaded.bytes.get(offset..offset + header.size).unwrap_or_default();
     let body = record::open(keys, header, bytes).ok_or_else(|| loaded.damage(offset, resume.next, "its seal is broken"))?;
-    let batch = decode(&body, header).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
+    let batch = decode(&body, header, None).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
+    let named = batch.events.iter().filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
+    resume.newest_key = named.chain([resume.newest_key]).max().unwrap_or(0);
     index.add(header.first, offset as u64, header.size as u64, batch.events.iter().map(|event| (index::hash(&event.event.stream), event.stream_version)));
     Ok(())
 }
 
 /// A record's opened body: event count, stream versions, JSON.
-pub(super) fn decode(body: &[u8], header: &Header) -> Result<super::StoredBatch, String> {
+pub(super) fn decode(body: &[u8], header: &Header, keys: Option<&Personal>) -> Result<super::StoredBatch, String> {
     let count = usize::from(header.events);
     let (versions, json) = body.split_at_checked(count * 8).ok_or_else(|| "its body is too short".to_owned())?;
     let versions: Vec<u64> = versions.chunks_exact(8).map(|bytes| bytes.try_into().map_or(0, u64::from_le_bytes)).collect();
-    read_body(json, header.first, &versions)
+    read_body(json, header.first, &versions, keys)
 }
 
 /// Overwrites a torn tail with zeros and makes that durable.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::high_water;
 use super::record::{self, Chain, Kind};
 use super::segment::{self, End, SegmentHeader};
-use super::{JournalError, KeyRing};
+use super::{JournalError, KeyRing, personal, recovery};
+use crate::kernel::Sealing;
 
 /// One fault of the log and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,6 +55,11 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
     let mut next = 1;
     let mut chain: Option<Chain> = None;
     let mut is_mark_met = mark.is_none_or(|mark| mark.sequence == 0);
+    let (personal_keys, damaged) = personal::scan(directory)?;
+    if let Some(key) = damaged.first() {
+        let what = format!("key {key} of a person is damaged in `{}`: what it seals cannot be read", personal::FILE);
+        return Err(Damage { segment: directory.join(personal::FILE), offset: u64::from(*key) * 128, sequence: 0, what }.into());
+    }
     let count = segments.len();
     for (number, (first, path)) in segments.into_iter().enumerate() {
         let bytes = segment::load(&path)?;
@@ -83,7 +89,13 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
                 if !keys.holds(header.key) {
                     return Err(damage(*offset, next, format!("it is sealed under key {}, which the key ring does not hold", header.key)).into());
                 }
-                record::open(keys, header, record).ok_or_else(|| damage(*offset, next, "its seal is broken".to_owned()))?;
+                let body = record::open(keys, header, record).ok_or_else(|| damage(*offset, next, "its seal is broken".to_owned()))?;
+                let batch = (header.kind == Kind::Events).then(|| recovery::decode(&body, header, None)).transpose();
+                let batch = batch.map_err(|why| damage(*offset, next, why))?;
+                let named = batch.iter().flat_map(|batch| &batch.events).filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
+                if let Some(key) = named.max().filter(|key| *key >= personal_keys) {
+                    return Err(damage(*offset, next, format!("it is sealed under key {key} of a person, which `{}` does not hold", personal::FILE)).into());
+                }
                 report.opened += 1;
             }
             link = header.chain;

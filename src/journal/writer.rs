@@ -18,6 +18,7 @@ use super::high_water::{HighWater, Mark};
 use super::index::{self, Index, SegmentIndex};
 use super::keyring::Nonces;
 use super::mirror::{Copy, Mirror};
+use super::personal::Personal;
 use super::prepare::Preparer;
 use super::record::{self, Chain, Kind, Parts};
 use super::segment::{self, SegmentHeader};
@@ -41,6 +42,8 @@ pub(super) enum Request {
     Append { batch: Batch, body: Vec<u8>, done: Completion },
     /// Answer when everything before is durable, and what somebody has looked at is still as they saw it.
     Barrier { seen: Vec<(StreamId, u64)>, done: Completion },
+    /// Destroy these keys of persons, for ever.
+    Destroy { keys: Vec<u32>, done: Completion },
 }
 
 /// The segment that is written.
@@ -73,6 +76,7 @@ pub(super) struct Writer {
     pub(super) directory: PathBuf,
     pub(super) segment_bytes: u64,
     pub(super) keys: Arc<KeyRing>,
+    pub(super) personal: Arc<Personal>,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Arc<RwLock<Index>>,
     pub(super) head: watch::Sender<u64>,
@@ -229,6 +233,10 @@ impl Writer {
     fn take(&mut self, request: Request) {
         match request {
             Request::Barrier { seen, done } => self.state.barriers.push((seen, done)),
+            Request::Destroy { keys, done } => {
+                let result = self.destroy(&keys);
+                done(result);
+            }
             Request::Append { batch, body, done } => {
                 if let Err(error) = self.encode(batch, &body, done) {
                     error.0(Err(error.1));
@@ -447,7 +455,51 @@ impl Writer {
         Ok(Receipt { first: self.state.durable, last: self.state.durable })
     }
 
+    /// Keys of persons are durable before what they seal.
+    fn save_keys(&mut self) -> Result<(), Unwritten> {
+        let Some((offset, bytes)) = self.personal.unsaved() else { return Ok(()) };
+        let size = bytes.len();
+        self.write_keys(&[(offset, bytes)])?;
+        self.personal.saved(size);
+        Ok(())
+    }
+
+    fn write_keys(&mut self, places: &[(u64, Vec<u8>)]) -> Result<(), Unwritten> {
+        let (file, path) = (self.personal.file(), self.personal.path().to_owned());
+        let failed = |action: &str, error: &io::Error| Unwritten::Failed(format!("journal: {}: {action}: {error}", path.display()));
+        for (offset, bytes) in places {
+            self.disk.write_at(&file, bytes, *offset).map_err(|error| if is_no_room(&error) { Unwritten::Full(error) } else { failed("write", &error) })?;
+        }
+        self.disk.sync(&file).map_err(|error| failed("sync", &error))?;
+        let mark = Mark { sequence: self.state.durable, chain: self.state.before_group.chain };
+        for (offset, bytes) in places {
+            self.mirror.begin(|| Copy { path: path.clone(), offset: *offset, bytes: bytes.clone(), mark });
+            self.mirror.finish();
+        }
+        Ok(())
+    }
+
+    /// Nothing that was sealed under these keys can be read from now on.
+    fn destroy(&mut self, keys: &[u32]) -> Result<Receipt, AppendError> {
+        self.commit();
+        if let Some(cause) = &self.state.fatal {
+            return Err(AppendError::Fatal(cause.clone()));
+        }
+        self.state.before_group = Before { next: self.state.next, chain: self.state.chain };
+        let places: Vec<(u64, Vec<u8>)> = keys.iter().map(|key| Personal::destroyed(*key)).map(|(offset, bytes)| (offset, bytes.to_vec())).collect();
+        let written = self.save_keys().and_then(|()| self.write_keys(&places));
+        match written {
+            Ok(()) => {
+                keys.iter().for_each(|key| self.personal.forget(*key));
+                Ok(Receipt { first: self.state.durable, last: self.state.durable })
+            }
+            Err(Unwritten::Full(error)) => Err(self.no_room(error)),
+            Err(Unwritten::Failed(cause)) => Err(self.fail(cause)),
+        }
+    }
+
     fn write_group(&mut self) -> Result<(), Unwritten> {
+        self.save_keys()?;
         let state = &mut self.state;
         let Some(active) = &mut state.active else { return Ok(()) };
         let mark = Mark { sequence: state.next - 1, chain: state.chain };

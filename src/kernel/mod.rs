@@ -12,6 +12,7 @@ pub mod money;
 pub mod planted;
 pub mod quantity;
 pub mod raw;
+pub mod sealing;
 pub mod time;
 
 pub use code::{CompanyPrefix, Gsrn, Gtin, Icd10, Loinc};
@@ -20,6 +21,7 @@ pub use id::{Accession, AccountId, BedId, CabinetId, DeviceId, EncounterId, Item
 pub use money::{Currency, Money};
 pub use quantity::{Quantity, Unit};
 pub use raw::RawBytes;
+pub use sealing::Sealing;
 pub use time::{Clock, Date, Tick, Timestamp};
 
 /// Why a word from outside is not one of ours: what it should have been, and what came.

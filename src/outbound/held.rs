@@ -8,24 +8,24 @@ use crate::kernel::{CommandId, DeviceId, Principal, StreamId, StreamKind, Timest
 use crate::telemetry;
 
 /// What is held, and which event it is about.
-pub(super) struct Held {
+pub struct Held {
     /// Who gave up, such as `drawers`.
-    pub(super) by: &'static str,
+    pub by: &'static str,
     /// The item's name.
-    pub(super) item: String,
+    pub item: String,
     /// The event that asked for it.
-    pub(super) sequence: u64,
+    pub sequence: u64,
     /// The rule's word.
-    pub(super) rule: &'static str,
+    pub rule: &'static str,
     /// What happened, and the way out.
-    pub(super) detail: String,
+    pub detail: String,
     /// The device that did not do it.
-    pub(super) device: Option<DeviceId>,
+    pub device: Option<DeviceId>,
 }
 
 impl Held {
     /// Stores it; `false` when that could not be done, and must be tried again.
-    pub(super) async fn store(self, log: &dyn Log, now: Timestamp) -> bool {
+    pub async fn store(self, log: &dyn Log, now: Timestamp) -> bool {
         telemetry::held("refused", self.device.as_ref().map_or("none", |device| device.as_str()));
         let reason = Reason::Refused { rule: self.rule.to_owned(), detail: self.detail };
         let event = quarantine::Event::Held { reason, device: self.device, raw_at: None, part: None, at: now };

@@ -14,6 +14,7 @@ mod wristbands;
 pub use audit::Forwarding;
 pub use drawers::{Drawers, Opener, Opening};
 pub use feed::{Feed, Subscription, TRIGGERS, Trigger, trigger};
-pub use reminders::{Reminder, Reminders};
+pub use held::Held;
+pub use reminders::{NotTaken, Reminder, Reminders};
 pub use traces::{Traces, TracesError};
 pub use wristbands::{Bands, Doing, Line, Wristbands};

@@ -32,6 +32,15 @@ pub struct Reminder {
     pub end: Option<Timestamp>,
 }
 
+/// Why a gateway did not take one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotTaken {
+    /// It is not there, or cannot: it is tried again, and the others wait.
+    NotNow(String),
+    /// It will not take this one: a person must tell them.
+    Never(String),
+}
+
 /// The way to the gateway.
 #[derive(Debug, Clone)]
 pub struct Reminders {
@@ -46,11 +55,17 @@ impl Reminders {
         Self { agent, endpoint: endpoint.to_owned() }
     }
 
-    /// Hands one over; it blocks. An error says why it was not taken: it is tried again.
-    pub fn hand_over(&self, reminder: &Reminder) -> Result<(), String> {
-        let body = serde_json::to_string(reminder).map_err(|error| error.to_string())?;
+    /// Hands one over; it blocks.
+    pub fn hand_over(&self, reminder: &Reminder) -> Result<(), NotTaken> {
+        let body = serde_json::to_string(reminder).map_err(|error| NotTaken::Never(error.to_string()))?;
         let request = self.agent.post(&self.endpoint).header("Content-Type", "application/json").header("Idempotency-Key", &reminder.id);
-        let answer = request.send(body).map_err(|error| format!("{}: {error}", self.endpoint))?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("{}: {}", self.endpoint, answer.status())) }
+        let answer = request.send(body).map_err(|error| NotTaken::NotNow(format!("{}: {error}", self.endpoint)))?;
+        let (status, why) = (answer.status(), || format!("{}: {}", self.endpoint, answer.status()));
+        match status.as_u16() {
+            200..=299 => Ok(()),
+            // Not this one, whenever it comes: not allowed yet (401, 403, 407), too slow (408), too early and too many are about us.
+            400 | 402 | 404..=406 | 409..=424 | 426..=428 => Err(NotTaken::Never(why())),
+            _ => Err(NotTaken::NotNow(why())),
+        }
     }
 }

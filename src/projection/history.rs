@@ -11,6 +11,8 @@ use crate::kernel::{CommandId, DeviceId, Mrn, RawBytes, StreamId, StreamKind, Ti
 /// Events that are looked through for what a command did, newest first, and how many at a time.
 const LOOK_BACK: u64 = 65_536;
 const PAGE: u64 = 512;
+/// Where a photo is looked for they are fewer: each may be one.
+const PHOTO_PAGE: u64 = 16;
 
 /// What a command did when it was done.
 #[derive(Debug, Clone)]
@@ -185,7 +187,7 @@ impl History {
         let stream = StreamId::new(StreamKind::Patient, mrn.as_str());
         let mut end = self.log.version(&stream);
         while end > 0 {
-            let from = end.saturating_sub(PAGE) + 1;
+            let from = end.saturating_sub(PHOTO_PAGE) + 1;
             let page = self.log.read_stream(&stream, from, usize::try_from(end - from + 1).unwrap_or(usize::MAX))?;
             if let Some((_, stored)) = page.iter().rev().find(|(_, stored)| stored.event.kind == "PhotoTaken") {
                 let event = serde_json::from_str(stored.event.payload.get()).map_err(|error| JournalError::Unreadable(format!("event {}: {error}", stored.sequence)))?;
@@ -252,6 +254,7 @@ impl History {
                 quarantine::Event::Held { reason, device, raw_at, part, .. } => {
                     Some(HeldItem { sequence, held_at, is_open: true, since: meta.recorded, reason, device, raw_at: raw_at.unwrap_or(held_at), part })
                 }
+                quarantine::Event::Erased => None,
                 quarantine::Event::Retried { .. } | quarantine::Event::Discarded { .. } | quarantine::Event::Bound { .. } => {
                     item.map(|item| HeldItem { sequence, is_open: false, ..item })
                 }

@@ -139,8 +139,11 @@ impl Projector {
             if row.sequence >= sequence {
                 return None;
             }
-            if let patient::Event::PersonRecorded { person: now, .. } = event {
-                person = Some((row.patient.person.clone(), now.clone()));
+            match event {
+                patient::Event::PersonRecorded { person: now, .. } => person = Some((row.patient.person.clone(), now.clone())),
+                // Nobody finds whom nothing is known of.
+                patient::Event::Erased { .. } => person = row.patient.person.clone().map(|before| (Some(before), Box::default())),
+                _ => {}
             }
             row.patient.apply(event);
             row.sequence = sequence;
@@ -219,6 +222,7 @@ impl Projector {
                     }
                 }
                 specimen::Event::ResultHeld { .. } => row.held += 1,
+                specimen::Event::Erased { .. } => row = SpecimenRow { sequence, ..SpecimenRow::default() },
             }
             Some(row)
         });

@@ -308,8 +308,12 @@ impl Rows {
                 self.cache.write().unwrap_or_else(PoisonError::into_inner).people.learn(&mrn, &person);
             }
         }
-        self.learnt.send_replace(true);
         Ok(())
+    }
+
+    /// Those of before the start are learnt, and the rows have come to where the log was then: from now on who is not found is not there.
+    pub fn everybody_is_known(&self) {
+        self.learnt.send_replace(true);
     }
 
     /// Whether all patients can be found; not so for a moment after a start.

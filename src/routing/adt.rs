@@ -60,7 +60,7 @@ fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient:
         "A18" | "A34" | "A39" | "A40" | "A47" => return merges(message),
         "A37" => return Ok(vec![Command::Unmerge { merged: second(pids)?, from: Some(patient()) }]),
         "A02" => Command::Move { to: needed(at()?, "PV1-3")?, patient: patient() },
-        "A03" if has_died(message) => Command::RecordDeath { patient: patient() },
+        "A03" if has_died(message) => Command::RecordDeath { at: time("PID-29.1"), patient: patient() },
         "A03" => Command::Discharge { bed: at()?, patient: patient() },
         "A07" => Command::ChangeClass { bed: at()?, class: Class::Outpatient, patient: patient() },
         "A11" => Command::CancelAdmission { bed: at()?, patient: patient() },
@@ -91,7 +91,7 @@ fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient:
         }
     };
     Ok(vec![match visit(message)? {
-        Some(visit) => Command::OfVisit { visit, command: Box::new(command) },
+        Some(visit) => Command::OfVisit { visit, is_exact: false, command: Box::new(command) },
         None => command,
     }])
 }
@@ -358,7 +358,7 @@ mod tests {
         let visit = EncounterId::of_visit("V17").unwrap();
         let admission = |class| Admission { patient: patient.clone(), encounter: Some(visit.clone()), class, bed: Some(bed.clone()), mother: None };
         let both = format!("{PID}{PV1}");
-        let of_visit = |command| Some(Command::OfVisit { visit: visit.clone(), command: Box::new(command) });
+        let of_visit = |command| Some(Command::OfVisit { visit: visit.clone(), is_exact: false, command: Box::new(command) });
         let cases = [
             ("A01", both.clone(), Some(Command::Admit(admission(Class::Inpatient)))),
             ("A04", both.replace("|I|", "|E|"), Some(Command::Admit(admission(Class::Emergency)))),
@@ -388,7 +388,7 @@ mod tests {
             assert_eq!(event(trigger, &segments), Ok(command), "{trigger} {segments}");
         }
         let died = PID.trim_end().to_owned() + &"|".repeat(15) + "Y\r";
-        assert_eq!(event("A03", &(died + PV1)), Ok(Some(Command::OfVisit { visit, command: Box::new(Command::RecordDeath { patient }) })));
+        assert_eq!(event("A03", &(died + PV1)), Ok(Some(Command::OfVisit { visit, is_exact: false, command: Box::new(Command::RecordDeath { patient, at: None }) })));
     }
 
     #[test]

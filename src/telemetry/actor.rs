@@ -159,6 +159,11 @@ pub fn spans_sent(count: usize, error: Option<&str>) {
     }
 }
 
+/// Everything of a person was made unreadable.
+pub fn person_erased() {
+    tracing::info!("a person was erased: the keys of what was known of them are destroyed");
+}
+
 /// A consumer could not do its work; it tries again.
 pub fn consumer_failed(consumer: &str, why: &str) {
     if let Some(metric) = consumer_failures() {

@@ -179,6 +179,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
     for (action, permission) in [
         ("update", "patient.register"),
         ("merge", "patient.merge"),
+        ("erase", "patient.erase"),
         ("unmerge", "patient.merge"),
         ("record-allergy", "chart.record-allergies"),
         ("refute-allergy", "chart.record-allergies"),

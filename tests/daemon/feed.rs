@@ -64,6 +64,9 @@ fn another_wardd_that_is_told_has_the_same_census() {
     };
     same("registered");
     did(&daemon, "patients/11/record-allergy", json!({ "allergy": { "substance": "penicillin", "category": "medication", "criticality": "high", "reaction": "rash" } }));
+    // A plan that is called off is nobody's afterwards, and what comes behind it is told all the same.
+    did(&daemon, "patients/13/plan", json!({ "bed": "MED1:101:A" }));
+    did(&daemon, "patients/13/cancel-plan", json!({}));
     did(&daemon, "patients/11/admit", json!({ "bed": "MED1:101:A" }));
     did(&daemon, "patients/12/admit", json!({ "bed": "MED1:101:B" }));
     same("admitted");
@@ -175,6 +178,10 @@ fn what_is_not_answered_is_sent_again_and_what_is_refused_waits_for_a_person() {
     daemon.until("the line", |daemon| daemon.raw("GET", "/metrics", None, "").2.contains("wardd_subscriber_connected{subscriber=\"OTHER\"} 1"));
     did(&daemon, "patients", json!({ "mrn": "11", "person": person("Doe"), "confirm_new": true }));
     assert_eq!(receiver.heard().0, "A28 11 1");
+    did(&daemon, "patients/11/plan", json!({ "bed": "MED1:101:A" }));
+    assert_eq!(receiver.heard().0, "A05 11 1");
+    did(&daemon, "patients/11/cancel-plan", json!({}));
+    assert_eq!(receiver.heard().0, "A38 11 1");
     did(&daemon, "patients/11/admit", json!({ "bed": "MED1:101:A" }));
     assert_eq!(receiver.heard().0, "A01 11 1");
     // The line breaks before the answer: the same message again, by the same number.

@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod bedside;
 mod broker;
+mod erasure;
 mod feed;
 mod fhir;
 mod formats;

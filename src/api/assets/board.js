@@ -4,6 +4,7 @@ const line = document.getElementById("line");
 const source = new EventSource(board.dataset.source);
 // While somebody presses a button nothing moves under the finger: the newest board waits until it is let go.
 let isPressed = false;
+let release = 0;
 let newest = null;
 const nameOf = (button) => button.dataset.bed || button.dataset.patient + " " + button.dataset.number;
 const show = () => {
@@ -13,18 +14,26 @@ const show = () => {
   const held = board.contains(document.activeElement) && document.activeElement.tagName === "BUTTON" ? nameOf(document.activeElement) : null;
   board.innerHTML = newest;
   newest = null;
+  line.textContent = "live, " + new Date().toLocaleTimeString();
+  line.className = "";
   // Who works by keyboard stays where they were.
   [...board.querySelectorAll("button")].find((button) => nameOf(button) === held)?.focus();
 };
-addEventListener("pointerdown", () => { isPressed = true; });
-for (const end of ["pointerup", "pointercancel", "blur"]) {
-  addEventListener(end, () => setTimeout(() => { isPressed = false; show(); }, 300));
+const letGo = (after) => {
+  clearTimeout(release);
+  release = setTimeout(() => { isPressed = false; show(); }, after);
+};
+addEventListener("pointerdown", () => {
+  isPressed = true;
+  // A menu may swallow the end of it: no board stands still for long.
+  letGo(5000);
+});
+for (const end of ["pointerup", "pointercancel", "contextmenu", "blur"]) {
+  addEventListener(end, () => letGo(300));
 }
 source.addEventListener("board", (event) => {
   newest = event.data;
   show();
-  line.textContent = "live, " + new Date().toLocaleTimeString();
-  line.className = "";
 });
 // Whoever goes to a patient, or has cleaned a bed, says so here. What went wrong stays until the next try: the board is replaced each second.
 const trouble = document.getElementById("trouble");

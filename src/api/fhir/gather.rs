@@ -11,13 +11,13 @@ use super::{Kind, clinical, resources, scheduling};
 use crate::access::{Allowed, Who};
 use crate::api::audit;
 use crate::api::command::parse;
-use crate::api::patients::{knows_people, now};
+use crate::api::patients::{gone, knows_people, now};
 use crate::api::problem::Problem;
 use crate::api::schedules;
 use crate::api::state::Api;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
-use crate::domain::rights::{Permission, Subject};
+use crate::domain::rights::{Interaction, Permission, Subject};
 use crate::domain::schedule::Schedule;
 use crate::domain::staff;
 use crate::domain::vitals::Reading;
@@ -33,21 +33,13 @@ const PATIENTS: usize = 5_000;
 /// Entries of an audit that one search looks through.
 const ENTRIES: usize = 10_000;
 
-/// Whether the scopes of a token let it read a kind of resource; most have none, and follow roles alone.
-fn may_read(who: &Who, kind: Kind) -> Result<(), Problem> {
-    let is_within = who.scopes.as_ref().is_none_or(|scopes| scopes.may_read(kind.name()));
-    if is_within { Ok(()) } else { Err(beyond(kind, "read")) }
-}
-
-/// The same for writing.
-pub(super) fn may_write(who: &Who, kind: Kind) -> Result<(), Problem> {
-    let is_within = who.scopes.as_ref().is_none_or(|scopes| scopes.may_write(kind.name()));
-    if is_within { Ok(()) } else { Err(beyond(kind, "write")) }
-}
-
-fn beyond(kind: Kind, access: &str) -> Problem {
-    let text = format!("the scopes of this token do not hold system/{}.{access}: have one issued that does", kind.name());
-    Problem::new(axum::http::StatusCode::FORBIDDEN, "beyond_scope", text)
+/// Whether the scopes of a token let it do something with a kind of resource; most have none, and follow roles alone.
+pub(super) fn within(who: &Who, interaction: Interaction, kind: Kind) -> Result<(), Problem> {
+    if who.scopes.as_ref().is_none_or(|scopes| scopes.may(interaction, kind.name())) {
+        return Ok(());
+    }
+    let text = format!("the scopes of this token do not hold system/{}.{}: have one issued that does", kind.name(), interaction.word());
+    Err(Problem::new(axum::http::StatusCode::FORBIDDEN, "beyond_scope", text))
 }
 
 /// What was found, and whose it is, for the record of what was shown.
@@ -90,7 +82,7 @@ fn record(api: &Api, mrn: &Mrn) -> Patient {
     api.rows.get::<PatientRow>("patient", mrn.as_str()).unwrap_or_default().patient
 }
 
-fn patient(api: &Api, mrn: &Mrn) -> Option<Value> {
+pub(super) fn patient(api: &Api, mrn: &Mrn) -> Option<Value> {
     let record = record(api, mrn);
     (record != Patient::default()).then(|| resources::patient(&house(api), mrn, &record, version(api, StreamKind::Patient, mrn.as_str())))
 }
@@ -194,8 +186,8 @@ fn authors(api: &Api, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
 fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &Mrn) -> Result<Vec<Value>, Problem> {
     Ok(match kind {
         Kind::Patient => patient(api, mrn).into_iter().collect(),
-        Kind::RelatedPerson => resources::related(mrn, &record(api, mrn)),
-        Kind::Coverage => resources::coverages(mrn, &record(api, mrn)),
+        Kind::RelatedPerson => resources::related(mrn, &record(api, mrn), version(api, StreamKind::Patient, mrn.as_str())),
+        Kind::Coverage => resources::coverages(mrn, &record(api, mrn), version(api, StreamKind::Patient, mrn.as_str())),
         Kind::AllergyIntolerance => clinical::allergies(mrn, &record(api, mrn).allergies),
         Kind::Condition => api.rows.chart(mrn).problems.iter().map(|problem| clinical::condition(mrn, problem)).collect(),
         Kind::Encounter => stays_of(api, mrn).iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect(),
@@ -220,7 +212,8 @@ fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &M
 
 /// What belongs to a person, of one kind, under all their numbers.
 pub(super) async fn of_person(api: &Api, who: &Who, kind: Kind, (mrn, code): (&Mrn, Option<&Loinc>)) -> Result<Gathered, Problem> {
-    may_read(who, kind)?;
+    // Of a person as a whole ($everything), or as a search.
+    within(who, Interaction::Search, kind).or_else(|problem| within(who, Interaction::Read, kind).map_err(|_| problem))?;
     let allowed = api.may_patient(who, Permission::ViewPatient, mrn).await?;
     let numbers: Vec<Mrn> = now(api).person(mrn)?.into_iter().map(|(number, _)| number).collect();
     let mut found = Vec::new();
@@ -345,7 +338,7 @@ fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathe
 
 /// Everything that a search may choose from.
 pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) -> Result<Gathered, Problem> {
-    may_read(who, kind)?;
+    within(who, Interaction::Search, kind)?;
     match kind {
         Kind::Patient => patients(api, who, asked).await,
         Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance | Kind::Condition | Kind::Encounter | Kind::EpisodeOfCare | Kind::Provenance | Kind::Observation => {
@@ -387,12 +380,13 @@ pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) 
 
 /// The resource of an id; none of it when there is none.
 pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gathered, Problem> {
-    may_read(who, kind)?;
+    within(who, Interaction::Read, kind)?;
     let missing = || Problem::missing(kind.name(), id);
     let mut found = match kind {
         Kind::Patient => {
             let mrn = number(id)?;
             let allowed = api.may_patient(who, Permission::ViewPatient, &mrn).await?;
+            gone(api, &mrn)?;
             Gathered::of(allowed, patient(api, &mrn).into_iter().collect(), [mrn])
         }
         Kind::Encounter => {

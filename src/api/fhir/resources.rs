@@ -171,12 +171,13 @@ fn sex(sex: Sex) -> &'static str {
 }
 
 /// Whom to call.
-pub(super) fn related(mrn: &Mrn, record: &Patient) -> Vec<Value> {
+pub(super) fn related(mrn: &Mrn, record: &Patient, version: Option<Version>) -> Vec<Value> {
     let contacts = record.person.iter().flat_map(|person| &person.contacts);
     let one = |(at, contact): (usize, &crate::domain::patient::Contact)| {
         full(json!({
             "resourceType": "RelatedPerson",
             "id": of_patient(mrn.as_str(), &format!("r{at}")),
+            "meta": meta(version),
             "active": true,
             "patient": of(mrn),
             "relationship": [{ "text": contact.relationship }],
@@ -188,13 +189,14 @@ pub(super) fn related(mrn: &Mrn, record: &Patient) -> Vec<Value> {
 }
 
 /// Who pays.
-pub(super) fn coverages(mrn: &Mrn, record: &Patient) -> Vec<Value> {
+pub(super) fn coverages(mrn: &Mrn, record: &Patient, version: Option<Version>) -> Vec<Value> {
     let coverages = record.person.iter().flat_map(|person| &person.coverages);
     let one = |(at, coverage): (usize, &Coverage)| {
         let plan = json!({ "type": coded("http://terminology.hl7.org/CodeSystem/coverage-class", "plan", "Plan"), "value": coverage.plan });
         full(json!({
             "resourceType": "Coverage",
             "id": of_patient(mrn.as_str(), &format!("c{at}")),
+            "meta": meta(version),
             "status": "active",
             "subscriberId": coverage.member,
             "beneficiary": of(mrn),

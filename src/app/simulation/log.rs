@@ -9,8 +9,8 @@ use tokio::sync::{Notify, broadcast};
 
 use crate::journal::views::ViewsError;
 use crate::journal::{AppendError, Batch, Completion, Expected, JournalError, Log, Meta, Receipt, Snapshot, StoredBatch, StoredEvent, Tail};
-use crate::kernel::StreamId;
 use crate::kernel::planted::{self, Bug};
+use crate::kernel::{Mrn, StreamId};
 use crate::sim::Random;
 
 /// How often things go wrong, in thousandths.
@@ -249,6 +249,15 @@ impl Log for SimLog {
                 self.work.notify_one();
             }
         }
+    }
+
+    /// Nothing is sealed here.
+    fn keys_of(&self, _: &Mrn) -> Result<Vec<u32>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn destroy_keys(&self, _: Vec<u32>, done: Completion) {
+        self.barrier(Vec::new(), done);
     }
 
     fn read_stream(&self, stream: &StreamId, from_version: u64, limit: usize) -> Result<Vec<(Arc<Meta>, StoredEvent)>, JournalError> {

@@ -38,6 +38,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "Mend or replace the mirror's disk, empty or not, and restart wardd when it suits: the mirror is brought up to date at the start.",
     ),
     (
+        "WD-0115",
+        "The file of the keys of persons (`personal-keys`, beside the journal) is lost or damaged, and what those keys seal cannot be read.",
+        "Bring the file back from the mirror or a backup: `wardctl heal`, or a copy of it.",
+    ),
+    (
         "WD-0120",
         "The store of views failed. It holds nothing that the journal does not.",
         "Nothing, when the disk takes writes again: wardd opens it anew within seconds, and rebuilds it when it is damaged. When it goes on, look at the disk; at worst stop wardd, delete the `views` folder of the data directory, and start again.",

@@ -48,8 +48,8 @@ pub enum Command {
         patient: Mrn,
         /// Who it is.
         person: Box<Person>,
-        /// As of when the registration is that they looked at: another one in between must not be lost.
-        known: Option<Timestamp>,
+        /// The registration that they looked at: another one in between must not be lost.
+        known: Option<Box<Person>>,
     },
     /// A photo of somebody.
     TakePhoto {
@@ -230,6 +230,17 @@ pub enum Command {
     RecordDeath {
         /// Who.
         patient: Mrn,
+        /// When, where that is known; else now.
+        at: Option<Timestamp>,
+    },
+    /// Everything that is known of a person is erased, for ever.
+    Erase {
+        /// Any number of theirs.
+        patient: Mrn,
+        /// All of their stays, those of earlier years as well.
+        encounters: Vec<EncounterId>,
+        /// Why, and who has asked for it.
+        reason: String,
     },
     /// The record of a death was an error.
     WithdrawDeath {
@@ -240,6 +251,9 @@ pub enum Command {
     OfVisit {
         /// The sender's visit number.
         visit: EncounterId,
+        /// Whether the sender has read this very stay: then no other is meant. A number of another system may be a stay's that came
+        /// without one.
+        is_exact: bool,
         /// What it says.
         command: Box<Command>,
     },
@@ -324,7 +338,8 @@ impl std::fmt::Display for Command {
             Command::ExpectEnd { patient, expected } => write!(f, "expect {patient} to leave at {expected}"),
             Command::Clear { patient, clearance } => write!(f, "clear {patient} ({})", clearance.word()),
             Command::Discharge { patient, bed } => write!(f, "discharge {patient} from {}", place(bed)),
-            Command::RecordDeath { patient } => write!(f, "death of {patient}"),
+            Command::Erase { patient, .. } => write!(f, "erase {patient}"),
+            Command::RecordDeath { patient, .. } => write!(f, "death of {patient}"),
             Command::CancelDischarge { patient, .. } => write!(f, "cancel discharge of {patient}"),
             Command::Block { bed, .. } => write!(f, "block {bed}"),
             Command::Unblock { bed } => write!(f, "unblock {bed}"),
@@ -362,6 +377,7 @@ impl Command {
             | Command::RefuteAllergy { .. }
             | Command::NoKnownAllergies { .. }
             | Command::Restrict { .. }
+            | Command::Erase { .. }
             | Command::PrintWristband { .. }
             | Command::ConfirmWristband { .. }
             | Command::CancelPlan { .. }

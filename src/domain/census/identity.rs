@@ -6,6 +6,9 @@ use super::{Change, Decision, Desk, Rejection, Scene, Whole};
 use crate::domain::patient::{Allergy, Event, Person, Photo};
 use crate::kernel::{DeviceId, Mrn, Timestamp};
 
+/// Photos of one number at most: each stays in the log, and whoever reads the record's history reads them all.
+const PHOTOS: u32 = 50;
+
 impl<S: Scene> Desk<'_, S> {
     /// Older facts never replace newer ones, but fill gaps; what a message does not say is kept.
     pub(super) fn register(&mut self, patient: &Mrn, person: &Person, as_of: Option<Timestamp>, is_new: bool) -> Decision<S::Failure> {
@@ -30,14 +33,14 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// A registration in place of the one that somebody has looked at.
-    pub(super) fn replace(&mut self, patient: &Mrn, person: &Person, known: Option<Timestamp>) -> Decision<S::Failure> {
+    pub(super) fn replace(&mut self, patient: &Mrn, person: &Person, known: Option<&Person>) -> Decision<S::Failure> {
         if let Err(error) = person.check(self.context.now.date()) {
             return Err(Rejection::InvalidPerson { why: error.to_string() }.into());
         }
         let record = self.patient(patient)?;
         match &record.person {
             None => Err(Rejection::NotRegistered { patient: patient.clone() }.into()),
-            Some(_) if known.is_some() && record.as_of != known => Err(Rejection::ChangedMeanwhile { patient: patient.clone() }.into()),
+            Some(before) if known.is_some_and(|known| known != before) && before != person => Err(Rejection::ChangedMeanwhile { patient: patient.clone() }.into()),
             Some(before) if before == person => Ok(vec![]),
             Some(_) => {
                 let as_of = record.as_of.unwrap_or(self.context.now).max(self.context.now);
@@ -147,11 +150,11 @@ impl<S: Scene> Desk<'_, S> {
         Ok(vec![Change::Patient(patient.clone(), Event::NoAllergiesKnown { at: self.context.now })])
     }
 
-    /// A restriction is lifted from all numbers of the person.
     /// Written under the number that is named: with a merge both have it, and an unmerge gives each their own.
     pub(super) fn take_photo(&mut self, patient: &Mrn, photo: &Photo) -> Decision<S::Failure> {
         match self.patient(patient)?.person {
             None => Err(Rejection::NotRegistered { patient: patient.clone() }.into()),
+            Some(_) if self.patient(patient)?.photos >= PHOTOS => Err(Rejection::TooManyPhotos { patient: patient.clone(), most: PHOTOS }.into()),
             Some(_) => Ok(vec![Change::Patient(patient.clone(), Event::PhotoTaken { photo: photo.clone(), at: self.context.now })]),
         }
     }
@@ -162,6 +165,7 @@ impl<S: Scene> Desk<'_, S> {
         Ok(of_each(&person, |record| record.photo.is_some(), || Event::PhotoRemoved { at }))
     }
 
+    /// A restriction is lifted from all numbers of the person.
     pub(super) fn restrict(&mut self, patient: &Mrn, reason: Option<&str>) -> Decision<S::Failure> {
         let (at, person) = (self.context.now, self.person(patient)?);
         match reason.map(str::trim) {

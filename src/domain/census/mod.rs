@@ -8,6 +8,7 @@
 mod beds;
 mod bedside;
 mod command;
+mod erasure;
 mod identity;
 mod needs;
 mod rejection;
@@ -104,7 +105,7 @@ impl<S: Scene> Desk<'_, S> {
         let desk = self;
         match command {
             Command::Register { patient, person, as_of, is_new } => desk.register(patient, person, *as_of, *is_new),
-            Command::Replace { patient, person, known } => desk.replace(patient, person, *known),
+            Command::Replace { patient, person, known } => desk.replace(patient, person, known.as_deref()),
             Command::TakePhoto { patient, photo } => desk.take_photo(patient, photo),
             Command::RemovePhoto { patient } => desk.remove_photo(patient),
             // Several within several would be a program's error: they are decided above.
@@ -114,6 +115,7 @@ impl<S: Scene> Desk<'_, S> {
             Command::RecordAllergy { patient, allergy } => desk.record_allergy(patient, allergy),
             Command::RefuteAllergy { patient, substance, reason } => desk.refute_allergy(patient, substance, reason),
             Command::NoKnownAllergies { patient } => desk.no_known_allergies(patient),
+            Command::Erase { patient, encounters, reason } => desk.erase(patient, encounters, reason),
             Command::Restrict { patient, reason } => desk.restrict(patient, reason.as_deref()),
             Command::PrintWristband { patient, printer } => desk.print_wristband(patient, printer),
             Command::ConfirmWristband { patient, number, printer } => desk.confirm_wristband(patient, *number, printer),
@@ -133,9 +135,9 @@ impl<S: Scene> Desk<'_, S> {
             Command::ExpectEnd { patient, expected } => desk.expect_end(patient, *expected),
             Command::Clear { patient, clearance } => desk.clear(patient, *clearance),
             Command::Discharge { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Discharged),
-            Command::RecordDeath { patient } => desk.record_death(patient),
+            Command::RecordDeath { patient, at } => desk.record_death(patient, *at),
             Command::WithdrawDeath { patient } => desk.withdraw_death(patient),
-            Command::OfVisit { visit, command } => desk.of_visit(visit, command),
+            Command::OfVisit { visit, is_exact, command } => desk.of_visit(visit, *is_exact, command),
             Command::CancelDischarge { patient, bed } => desk.cancel_discharge(patient, bed.as_ref()),
             Command::Block { bed, reason } => desk.block(bed, reason),
             Command::Unblock { bed } => desk.unblock(bed),
@@ -179,7 +181,12 @@ impl Whole {
 
 impl<S: Scene> Desk<'_, S> {
     fn patient(&mut self, mrn: &Mrn) -> Result<Patient, Stop<S::Failure>> {
-        self.scene.patient(mrn).map_err(Stop::Failed)
+        let record = self.scene.patient(mrn).map_err(Stop::Failed)?;
+        // A number of somebody who was erased is never anybody's again.
+        match record.erased {
+            Some(at) => Err(Rejection::Erased { patient: mrn.clone(), at }.into()),
+            None => Ok(record),
+        }
     }
 
     fn encounter(&mut self, encounter: &EncounterId) -> Result<Encounter, Stop<S::Failure>> {

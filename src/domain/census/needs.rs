@@ -42,6 +42,7 @@ impl Command {
             Command::Merge { .. } | Command::Unmerge { .. } => Permission::MergePatients,
             Command::RecordAllergy { .. } | Command::RefuteAllergy { .. } | Command::NoKnownAllergies { .. } => Permission::RecordAllergies,
             Command::Restrict { .. } => Permission::RestrictPatient,
+            Command::Erase { .. } => Permission::ErasePatient,
             Command::PrintWristband { .. } | Command::ConfirmWristband { .. } => Permission::PrintWristband,
             Command::Plan { .. } | Command::CancelPlan { .. } | Command::Admit(_) | Command::CancelAdmission { .. } => Permission::Admit,
             Command::RequestTransfer { .. }
@@ -84,7 +85,7 @@ impl Command {
     pub fn about(&self) -> About<'_> {
         match self {
             // Whoever keeps restrictions lifts them too, without a look into the record.
-            Command::Register { is_new: true, .. } | Command::Restrict { .. } => About::Anybody,
+            Command::Register { is_new: true, .. } | Command::Restrict { .. } | Command::Erase { .. } => About::Anybody,
             Command::Plan { admission, .. } | Command::Admit(admission) => match &admission.bed {
                 Some(bed) => About::Arriving { patient: &admission.patient, bed, encounter: admission.encounter.as_ref() },
                 None => About::Patient(&admission.patient),
@@ -121,7 +122,7 @@ impl Command {
             | Command::ExpectEnd { patient, .. }
             | Command::Clear { patient, .. }
             | Command::Discharge { patient, .. }
-            | Command::RecordDeath { patient }
+            | Command::RecordDeath { patient, .. }
             | Command::WithdrawDeath { patient }
             | Command::Chart { patient, .. }
             | Command::CancelDischarge { patient, .. } => About::Patient(patient),

@@ -61,6 +61,52 @@ pub enum Rejection {
         /// The stay that is open.
         open: EncounterId,
     },
+    /// The sender speaks of a stay that is not the last one.
+    #[error("the last stay of {patient} is {last}, and this is about {named}, which has ended before it: read the stays again")]
+    OlderVisit {
+        /// Who.
+        patient: Mrn,
+        /// The stay that the sender names.
+        named: EncounterId,
+        /// The one that ended last.
+        last: EncounterId,
+    },
+    /// So many photos are kept.
+    #[error("{most} photos of {patient} were taken, and no more are kept: the last one stays, or is removed")]
+    TooManyPhotos {
+        /// Of whom.
+        patient: Mrn,
+        /// How many may be.
+        most: u32,
+    },
+    /// The person was erased.
+    #[error("{patient} was erased on {at}: the number is used for nobody any more")]
+    Erased {
+        /// Which number.
+        patient: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stay is to come.
+    #[error("a stay of {patient} is planned ({encounter}): cancel it first")]
+    StayPlanned {
+        /// Whose.
+        patient: Mrn,
+        /// Which.
+        encounter: EncounterId,
+    },
+    /// A second person is needed.
+    #[error("what cannot be taken back is done by two: a second person must witness")]
+    WitnessMissing,
+    /// The witness is the same person.
+    #[error("the witness is the person who acts: another person must witness")]
+    WitnessIsActor,
+    /// A time that is to come.
+    #[error("{at} is still to come: check the time, and the clock of whoever sent it")]
+    NotYet {
+        /// Which.
+        at: Timestamp,
+    },
     /// Nobody has recorded a death.
     #[error("no death of {patient} is recorded: there is nothing to withdraw")]
     NotDeceased {

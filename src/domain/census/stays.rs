@@ -81,7 +81,7 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// What a sender says of one visit concerns the stay only when that is the visit: late news of an old stay must not end a new one.
-    pub(super) fn of_visit(&mut self, visit: &EncounterId, command: &Command) -> Decision<S::Failure> {
+    pub(super) fn of_visit(&mut self, visit: &EncounterId, is_exact: bool, command: &Command) -> Decision<S::Failure> {
         let patient = match command {
             Command::RequestTransfer { patient, .. }
             | Command::CancelTransfer { patient }
@@ -95,16 +95,23 @@ impl<S: Scene> Desk<'_, S> {
             | Command::Discharge { patient, .. }
             | Command::CancelAdmission { patient, .. }
             | Command::CancelDischarge { patient, .. }
-            | Command::RecordDeath { patient } => patient,
+            | Command::RecordDeath { patient, .. } => patient,
             other => return self.decide(other),
         };
         let person = self.person(patient)?;
-        if let Some(open) = self.find_open(&person)?
-            && open.encounter != *visit
-            && !open.encounter.is_ours()
-            && !open.stay.visits.contains(visit)
-        {
-            return Err(Rejection::OtherVisit { patient: person.mrn, named: visit.clone(), open: open.encounter }.into());
+        match self.find_open(&person)? {
+            Some(open) if open.encounter == *visit || open.stay.visits.contains(visit) => {}
+            Some(open) if is_exact || !open.encounter.is_ours() => {
+                return Err(Rejection::OtherVisit { patient: person.mrn, named: visit.clone(), open: open.encounter }.into());
+            }
+            Some(_) => {}
+            // Nobody is here: what is taken back is the end of the last stay, and of no older one.
+            None if is_exact => {
+                if let Some(last) = self.last_closed(&person)?.filter(|last| last.encounter != *visit && !last.stay.visits.contains(visit)) {
+                    return Err(Rejection::OlderVisit { patient: person.mrn, named: visit.clone(), last: last.encounter }.into());
+                }
+            }
+            None => {}
         }
         self.decide(command)
     }
@@ -370,8 +377,14 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// Ends the stay, if there is one, without asking for anybody's word.
-    pub(super) fn record_death(&mut self, patient: &Mrn) -> Decision<S::Failure> {
-        let at = self.context.now;
+    /// The time may be an earlier one; beds and stays end now, when it is known.
+    pub(super) fn record_death(&mut self, patient: &Mrn, told: Option<Timestamp>) -> Decision<S::Failure> {
+        // The clock of another system may be ahead.
+        let told = told.map(|told| if self.is_feed() { told.min(self.context.now) } else { told });
+        let at = told.unwrap_or(self.context.now);
+        if at > self.context.now {
+            return Err(Rejection::NotYet { at }.into());
+        }
         let person = self.person(patient)?;
         let mut changes = match self.find_open(&person)? {
             Some(open) => self.close(&open, Ending::Died)?,

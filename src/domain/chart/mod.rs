@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Rejection, decide};
 
-use super::Folded;
-use crate::kernel::{Date, EncounterId, Icd10, StreamKind, Timestamp};
+use super::{Folded, of_patient};
+use crate::kernel::{Date, EncounterId, Icd10, Sealing, StreamKind, Timestamp};
 
 /// How a problem stands (FHIR condition-clinical and condition-ver-status).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,6 +117,12 @@ pub struct Chart {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// Everything in it was erased.
+    Erased {
+        /// When somebody decided it; without it this is an event whose key was destroyed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+    },
     /// A problem is known.
     ProblemRecorded {
         /// Its number.
@@ -223,6 +229,7 @@ impl Folded for Chart {
 
     fn apply(&mut self, event: &Event) {
         match event {
+            Event::Erased { .. } => *self = Chart::default(),
             Event::ProblemRecorded { number, code, text, onset, encounter, by, at } => self.problems.push(Problem {
                 number: *number,
                 code: code.clone(),
@@ -253,6 +260,7 @@ impl Folded for Chart {
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
+            Event::Erased { .. } => ("Erased", 1),
             Event::ProblemRecorded { .. } => ("ProblemRecorded", 1),
             Event::ProblemResolved { .. } => ("ProblemResolved", 1),
             Event::ProblemReopened { .. } => ("ProblemReopened", 1),
@@ -261,6 +269,10 @@ impl Folded for Chart {
             Event::NoteAmended { .. } => ("NoteAmended", 1),
             Event::NoteWithdrawn { .. } => ("NoteWithdrawn", 1),
         }
+    }
+
+    fn sealing(&self, key: &str, event: &Event) -> Sealing {
+        of_patient(key, matches!(event, Event::Erased { .. }))
     }
 }
 

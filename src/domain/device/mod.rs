@@ -15,6 +15,8 @@ use crate::kernel::{CommandId, RawBytes, Timestamp};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// A message was erased with whom it was about.
+    Erased,
     /// A message arrived. It is handled when this event says so, or when `MessageHandled` follows.
     MessageReceived {
         /// Its identity.
@@ -81,6 +83,7 @@ impl Event {
     pub fn name(&self) -> (&'static str, u16) {
         match self {
             Event::MessageReceived { .. } => ("MessageReceived", 1),
+            Event::Erased => ("Erased", 1),
             Event::MessageHandled { .. } => ("MessageHandled", 1),
             Event::ControlMeasured { .. } => ("ControlMeasured", 1),
             Event::TagSighted { .. } => ("TagSighted", 1),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Folded;
-use crate::kernel::{BedId, EncounterId, Mrn, StreamKind, Timestamp};
+use crate::kernel::{BedId, EncounterId, Mrn, Sealing, StreamKind, Timestamp};
 
 /// What kind of stay (HL7 table 0004, FHIR v3 ActCode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -125,6 +125,12 @@ pub enum Encounter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// The stay was erased with whoever stayed.
+    Erased {
+        /// When somebody decided it; without it this is an event whose key was destroyed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+    },
     /// It is to come.
     Planned {
         /// Whose.
@@ -256,6 +262,7 @@ impl Folded for Encounter {
 
     fn apply(&mut self, event: &Event) {
         match event {
+            Event::Erased { .. } => *self = Encounter::None,
             Event::Planned { patient, class, bed, expected } => {
                 *self = Encounter::Planned { patient: patient.clone(), class: *class, bed: bed.clone(), expected: *expected };
             }
@@ -307,6 +314,7 @@ impl Folded for Encounter {
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
+            Event::Erased { .. } => ("Erased", 1),
             Event::Planned { .. } => ("Planned", 1),
             Event::PlanCancelled { .. } => ("PlanCancelled", 1),
             Event::Admitted { .. } => ("Admitted", 1),
@@ -320,6 +328,14 @@ impl Folded for Encounter {
             Event::EndExpected { .. } => ("EndExpected", 1),
             Event::Ended { .. } => ("Ended", 1),
             Event::EndCancelled { .. } => ("EndCancelled", 1),
+        }
+    }
+
+    fn sealing(&self, _: &str, event: &Event) -> Sealing {
+        match (self, event) {
+            (Encounter::None, _) | (_, Event::Erased { .. }) => Sealing::House,
+            (Encounter::Planned { patient, .. }, _) => Sealing::Person(patient.clone()),
+            (Encounter::Open(stay) | Encounter::Closed { stay, .. }, _) => Sealing::Person(stay.patient.clone()),
         }
     }
 }

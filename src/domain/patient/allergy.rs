@@ -110,6 +110,25 @@ impl Allergies {
         self.known().iter().map(|known| &known.allergy).find(|allergy| is_same(&allergy.substance, substance))
     }
 
+    /// What is known under two numbers of one person: that one of them knows of none does not contradict what the other knows.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Allergies::Known(mut known), Allergies::Known(others)) => {
+                for other in others {
+                    match known.iter_mut().find(|known| is_same(&known.allergy.substance, &other.allergy.substance)) {
+                        Some(one) => one.allergy = one.allergy.and(&other.allergy),
+                        None => known.push(other),
+                    }
+                }
+                Allergies::Known(known)
+            }
+            (known @ Allergies::Known(_), _) | (_, known @ Allergies::Known(_)) => known,
+            (none @ Allergies::NoneKnown { .. }, _) | (_, none @ Allergies::NoneKnown { .. }) => none,
+            (Allergies::NotAsked, Allergies::NotAsked) => Allergies::NotAsked,
+        }
+    }
+
     pub(super) fn record(&mut self, allergy: &Allergy, at: Timestamp) {
         let new = Known { allergy: allergy.clone(), at };
         match self {

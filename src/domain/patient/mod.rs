@@ -16,8 +16,8 @@ pub use allergy::{Allergies, Allergy, Category, Criticality, Known};
 pub use person::{Address, Consent, Contact, Coverage, Identifier, Name, Person, Sex};
 pub use photo::{PHOTO_BYTES, Photo, PhotoForm};
 
-use super::Folded;
-use crate::kernel::{DeviceId, EncounterId, Mrn, StreamKind, Timestamp};
+use super::{Folded, of_patient};
+use crate::kernel::{DeviceId, EncounterId, Mrn, Sealing, StreamKind, Timestamp};
 
 /// What is known under one medical record number.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,6 +51,16 @@ pub struct Patient {
     /// When the photo was taken; the photo itself stands in the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub photo: Option<Timestamp>,
+    /// How many were taken.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub photos: u32,
+    /// When everything under this number was erased; the number is nobody's any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Timestamp>,
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// An allergy that was refuted under another number.
@@ -66,6 +76,15 @@ pub struct SetAside {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// Everything under this number was erased.
+    Erased {
+        /// When somebody decided it; without it this is an event whose key was destroyed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+    },
     /// Registered, or the registration changed.
     PersonRecorded {
         /// All that is known now.
@@ -232,6 +251,7 @@ impl Folded for Patient {
 
     fn apply(&mut self, event: &Event) {
         match event {
+            Event::Erased { at, .. } => *self = Patient { erased: *at, ..Patient::default() },
             Event::PersonRecorded { person, as_of } => {
                 self.person = Some((**person).clone());
                 self.as_of = Some(*as_of);
@@ -263,7 +283,7 @@ impl Folded for Patient {
             Event::RestrictionLifted { .. } => self.restricted = None,
             Event::Died { at } => self.died = Some(*at),
             Event::DeathWithdrawn { .. } => self.died = None,
-            Event::PhotoTaken { at, .. } => self.photo = Some(*at),
+            Event::PhotoTaken { at, .. } => (self.photo, self.photos) = (Some(*at), self.photos.saturating_add(1)),
             Event::PhotoRemoved { .. } => self.photo = None,
             Event::WristbandPrinted { number, .. } | Event::WristbandsVoided { number, .. } => self.wristband = *number,
             Event::WristbandDelivered { number, .. } => self.wristband_delivered = *number,
@@ -272,6 +292,7 @@ impl Folded for Patient {
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
+            Event::Erased { .. } => ("Erased", 1),
             Event::PersonRecorded { .. } => ("PersonRecorded", 1),
             Event::PersonConfirmed { .. } => ("PersonConfirmed", 1),
             Event::StayPlanned { .. } => ("StayPlanned", 1),
@@ -295,5 +316,9 @@ impl Folded for Patient {
             Event::WristbandsVoided { .. } => ("WristbandsVoided", 1),
             Event::WristbandDelivered { .. } => ("WristbandDelivered", 1),
         }
+    }
+
+    fn sealing(&self, key: &str, event: &Event) -> Sealing {
+        of_patient(key, matches!(event, Event::Erased { .. }))
     }
 }

@@ -13,6 +13,8 @@ use crate::kernel::{Accession, DeviceId, Loinc, PocketId, StreamKind, Timestamp}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Reason {
+    /// It was erased with whom it was about.
+    Erased,
     /// The bytes are no message of their protocol.
     NotParsed {
         /// What is wrong and where.
@@ -100,6 +102,7 @@ impl Reason {
     /// The word for lists and metrics.
     pub fn word(&self) -> &'static str {
         match self {
+            Reason::Erased => "erased",
             Reason::NotParsed { .. } => "not_parsed",
             Reason::Incomplete { .. } => "incomplete",
             Reason::NotSupported { .. } => "not_supported",
@@ -121,6 +124,7 @@ impl Reason {
     /// The sentence for people.
     pub fn sentence(&self) -> String {
         match self {
+            Reason::Erased => "it was erased with whom it was about".to_owned(),
             Reason::NotParsed { detail }
             | Reason::Incomplete { detail }
             | Reason::NotSupported { detail }
@@ -204,6 +208,8 @@ impl Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// What was held was erased with whom it was about.
+    Erased,
     /// It waits for a person; the raw message stands in the same batch.
     Held {
         /// Why.
@@ -265,13 +271,14 @@ impl Folded for Item {
     fn apply(&mut self, event: &Event) {
         *self = match event {
             Event::Held { .. } => Item::Open,
-            Event::Retried { .. } | Event::Discarded { .. } | Event::Bound { .. } => Item::Closed,
+            Event::Erased | Event::Retried { .. } | Event::Discarded { .. } | Event::Bound { .. } => Item::Closed,
         };
     }
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
             Event::Held { .. } => ("Held", 1),
+            Event::Erased => ("Erased", 1),
             Event::Retried { .. } => ("Retried", 1),
             Event::Discarded { .. } => ("Discarded", 1),
             Event::Bound { .. } => ("Bound", 1),

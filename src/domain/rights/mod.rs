@@ -11,7 +11,7 @@ mod smart;
 
 pub use permission::Permission;
 pub use role::{Role, Roles, RolesError};
-pub use smart::{SmartScope, SmartScopes};
+pub use smart::{Interaction, SmartScope, SmartScopes};
 
 use std::collections::BTreeSet;
 use std::fmt;

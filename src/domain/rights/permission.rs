@@ -41,6 +41,8 @@ permissions! {
     MergePatients = "patient.merge",
     /// Restrict a record, and lift it.
     RestrictPatient = "patient.restrict",
+    /// Erase a person for ever, with a second one who may.
+    ErasePatient = "patient.erase",
     /// Print a wristband.
     PrintWristband = "patient.print-wristband",
     /// Record allergies, and refute them.

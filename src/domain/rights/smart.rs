@@ -18,8 +18,34 @@ const SCOPES: usize = 64;
 pub struct SmartScope {
     /// The kind of resource; none for all.
     kind: Option<String>,
-    reads: bool,
-    writes: bool,
+    /// The letters of v2, in their order.
+    access: BTreeSet<Interaction>,
+}
+
+/// What is done with a kind of resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Interaction {
+    /// A new one.
+    Create,
+    /// One that is known by its id, and its history.
+    Read,
+    /// One that is known is changed.
+    Update,
+    /// One is taken away.
+    Delete,
+    /// Those that fit.
+    Search,
+}
+
+impl Interaction {
+    const ALL: [(Self, char); 5] = [(Self::Create, 'c'), (Self::Read, 'r'), (Self::Update, 'u'), (Self::Delete, 'd'), (Self::Search, 's')];
+    const READS: [Self; 2] = [Self::Read, Self::Search];
+    const WRITES: [Self; 3] = [Self::Create, Self::Update, Self::Delete];
+
+    /// The word of v1 that holds it.
+    pub fn word(self) -> &'static str {
+        if Self::READS.contains(&self) { "read" } else { "write" }
+    }
 }
 
 impl FromStr for SmartScope {
@@ -38,15 +64,16 @@ impl FromStr for SmartScope {
         if !is_kind {
             return Err(wrong("the kind of resource is one of FHIR's, or *"));
         }
-        let (reads, writes) = match access {
-            "read" => (true, false),
-            "write" => (false, true),
-            "*" => (true, true),
-            // The letters of v2, in their order: create, read, update, delete, search.
-            letters if !letters.is_empty() && is_in_order(letters) => (letters.contains(['r', 's']), letters.contains(['c', 'u', 'd'])),
+        let access = match access {
+            "read" => Interaction::READS.into(),
+            "write" => Interaction::WRITES.into(),
+            "*" => Interaction::ALL.map(|(interaction, _)| interaction).into(),
+            letters if !letters.is_empty() && is_in_order(letters) => {
+                Interaction::ALL.into_iter().filter(|(_, letter)| letters.contains(*letter)).map(|(interaction, _)| interaction).collect()
+            }
             _ => return Err(wrong("it ends with read, write, *, or letters of cruds in this order")),
         };
-        Ok(Self { kind: Some(kind.to_owned()).filter(|kind| kind != "*"), reads, writes })
+        Ok(Self { kind: Some(kind.to_owned()).filter(|kind| kind != "*"), access })
     }
 }
 
@@ -65,10 +92,13 @@ impl TryFrom<String> for SmartScope {
 
 impl fmt::Display for SmartScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let access = match (self.reads, self.writes) {
-            (true, true) => "*",
-            (true, false) => "read",
-            (false, _) => "write",
+        let is = |all: &[Interaction]| self.access.len() == all.len() && all.iter().all(|one| self.access.contains(one));
+        let letters = || Interaction::ALL.into_iter().filter(|(interaction, _)| self.access.contains(interaction)).map(|(_, letter)| letter).collect();
+        let access: String = match () {
+            () if is(&Interaction::READS) => "read".to_owned(),
+            () if is(&Interaction::WRITES) => "write".to_owned(),
+            () if self.access.len() == Interaction::ALL.len() => "*".to_owned(),
+            () => letters(),
         };
         write!(f, "system/{}.{access}", self.kind.as_deref().unwrap_or("*"))
     }
@@ -95,14 +125,9 @@ impl SmartScopes {
         }
     }
 
-    /// Whether a kind of resource may be read.
-    pub fn may_read(&self, kind: &str) -> bool {
-        self.0.iter().any(|scope| scope.reads && scope.is_of(kind))
-    }
-
-    /// Whether a kind of resource may be written.
-    pub fn may_write(&self, kind: &str) -> bool {
-        self.0.iter().any(|scope| scope.writes && scope.is_of(kind))
+    /// Whether something may be done with a kind of resource.
+    pub fn may(&self, interaction: Interaction, kind: &str) -> bool {
+        self.0.iter().any(|scope| scope.access.contains(&interaction) && scope.is_of(kind))
     }
 }
 
@@ -118,14 +143,18 @@ mod tests {
 
     #[test]
     fn each_form_says_what_may_be_read_and_written() {
-        let of = |text: &str| SmartScopes::parse(text).map(|scopes| (scopes.may_read("Patient"), scopes.may_write("Patient"), scopes.may_read("Observation")));
+        let letters = |scopes: &SmartScopes, kind: &str| Interaction::ALL.into_iter().filter(|(one, _)| scopes.may(*one, kind)).map(|(_, letter)| letter).collect::<String>();
+        let of = |text: &str| SmartScopes::parse(text).map(|scopes| (letters(&scopes, "Patient"), letters(&scopes, "Observation")));
         let cases = [
-            ("system/Patient.read", (true, false, false)),
-            ("system/*.read system/Patient.write", (true, true, true)),
-            ("user/Patient.*", (true, true, false)),
-            ("system/Patient.rs", (true, false, false)),
-            ("system/Patient.cud system/Observation.s", (false, true, true)),
-        ];
+            ("system/Patient.read", ("rs", "")),
+            ("system/*.read system/Patient.write", ("cruds", "rs")),
+            ("user/Patient.*", ("cruds", "")),
+            ("system/Patient.rs", ("rs", "")),
+            // One letter is no more than it says.
+            ("system/Patient.c system/Observation.s", ("c", "s")),
+            ("system/Patient.u system/Observation.r", ("u", "r")),
+        ]
+        .map(|(text, (patient, observation))| (text, (patient.to_owned(), observation.to_owned())));
         for (text, expected) in cases {
             assert_eq!(of(text), Ok(expected), "{text}");
             let stored = serde_json::to_string(&SmartScopes::parse(text).unwrap()).unwrap();

@@ -144,9 +144,16 @@ pub struct Appointment {
     /// The reminder that was sent last: so many minutes before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reminded: Option<u32>,
+    /// How often it got another time.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub moves: u32,
     /// How it stands.
     #[serde(flatten)]
     pub standing: Standing,
+}
+
+fn is_never(times: &u32) -> bool {
+    *times == 0
 }
 
 /// The state of a schedule.
@@ -382,12 +389,24 @@ impl Folded for Schedule {
                 self.forget(*at);
                 self.appointment_count = *number;
                 let (patient, reason) = (patient.clone(), reason.clone());
-                let appointment =
-                    Appointment { number: *number, patient, session: *session, start: Some(*start), reason, needs_rebooking: false, reminded: None, standing: Standing::Booked };
+                let appointment = Appointment {
+                    number: *number,
+                    patient,
+                    session: *session,
+                    start: Some(*start),
+                    reason,
+                    needs_rebooking: false,
+                    reminded: None,
+                    moves: 0,
+                    standing: Standing::Booked,
+                };
                 self.appointments.insert(*number, appointment);
             }
             Event::AppointmentMoved { number, session, start, .. } => {
-                self.change(*number, |known| (known.session, known.start, known.needs_rebooking, known.reminded) = (*session, Some(*start), false, None));
+                self.change(*number, |known| {
+                    (known.session, known.start, known.needs_rebooking, known.reminded) = (*session, Some(*start), false, None);
+                    known.moves = known.moves.saturating_add(1);
+                });
             }
             Event::PatientReminded { number, minutes, .. } => self.change(*number, |known| known.reminded = Some(*minutes)),
             Event::AppointmentCancelled { number, reason, .. } => self.change(*number, |known| known.standing = Standing::Cancelled { why: reason.clone() }),
@@ -402,7 +421,7 @@ impl Folded for Schedule {
                 let standing = Standing::Waiting { token: *token, encounter: encounter.clone() };
                 let (patient, reason) = (patient.clone(), reason.clone());
                 self.appointments
-                    .insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, reminded: None, standing });
+                    .insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, reminded: None, moves: 0, standing });
                 self.token_given(*session, *token);
             }
             Event::TokenCalled { number, .. } => self.change(*number, |known| {

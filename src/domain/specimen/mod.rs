@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::quarantine::Reason;
 use super::rights::Permission;
 use super::{Aggregate, Context, Folded};
-use crate::kernel::{DeviceId, Loinc, Mrn, StreamKind, Timestamp, Unit};
+use crate::kernel::{DeviceId, Loinc, Mrn, Sealing, StreamKind, Timestamp, Unit};
 
 mod result;
 
@@ -72,6 +72,8 @@ pub enum Command {
     Collect,
     /// The tube was scanned in the laboratory.
     Receive,
+    /// The person whom it is of was erased.
+    Erase,
     /// A device reports results.
     FileResults {
         /// Which device.
@@ -92,6 +94,7 @@ impl Command {
             Command::Order { .. } | Command::AddTests { .. } => Permission::OrderTests,
             Command::Collect => Permission::CollectSpecimens,
             Command::Receive => Permission::ReceiveSpecimens,
+            Command::Erase => Permission::ErasePatient,
             Command::FileResults { .. } => Permission::FileResults,
         }
     }
@@ -114,6 +117,12 @@ pub enum Priority {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// It was erased with whom it was of.
+    Erased {
+        /// When somebody decided it; without it this is an event whose key was destroyed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+    },
     /// Tests were ordered.
     TestsOrdered {
         /// Whose.
@@ -267,6 +276,7 @@ impl Folded for Specimen {
 
     fn apply(&mut self, event: &Event) {
         match event {
+            Event::Erased { .. } => *self = Specimen::default(),
             Event::TestsOrdered { patient, tests, .. } => {
                 self.stage = Stage::Ordered;
                 self.patient = Some(patient.clone());
@@ -295,6 +305,7 @@ impl Folded for Specimen {
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
+            Event::Erased { .. } => ("Erased", 1),
             Event::TestsOrdered { .. } => ("TestsOrdered", 1),
             Event::TestsAdded { .. } => ("TestsAdded", 1),
             Event::Collected { .. } => ("Collected", 1),
@@ -302,6 +313,10 @@ impl Folded for Specimen {
             Event::ResultFiled { .. } => ("ResultFiled", 1),
             Event::ResultHeld { .. } => ("ResultHeld", 1),
         }
+    }
+
+    fn sealing(&self, _: &str, event: &Event) -> Sealing {
+        self.patient.clone().filter(|_| !matches!(event, Event::Erased { .. })).map_or(Sealing::House, Sealing::Person)
     }
 }
 
@@ -325,6 +340,8 @@ impl Aggregate for Specimen {
                 new.dedup();
                 Ok(if new.is_empty() { vec![] } else { vec![Event::TestsAdded { tests: new }] })
             }
+            (Command::Erase, Stage::Unknown) => Ok(vec![]),
+            (Command::Erase, _) => Ok(vec![Event::Erased { at: Some(context.now) }]),
             (Command::Collect | Command::Receive | Command::AddTests { .. }, Stage::Unknown) => Err(Rejection::UnknownAccession),
             (Command::Collect, Stage::Ordered) => Ok(vec![Event::Collected { at: context.now }]),
             // A scanner that repeats a scan is no error.
@@ -340,7 +357,7 @@ impl Aggregate for Specimen {
     fn held(event: &Event) -> Option<Reason> {
         match event {
             Event::ResultHeld { result, .. } => Some(Reason::TestNotOrdered { test: result.test.clone() }),
-            Event::TestsOrdered { .. } | Event::TestsAdded { .. } | Event::Collected { .. } | Event::Received { .. } | Event::ResultFiled { .. } => None,
+            Event::Erased { .. } | Event::TestsOrdered { .. } | Event::TestsAdded { .. } | Event::Collected { .. } | Event::Received { .. } | Event::ResultFiled { .. } => None,
         }
     }
 }

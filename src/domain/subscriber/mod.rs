@@ -40,6 +40,13 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// What it does not want was passed over, or what could not be written for it waits for a person.
+    PassedOver {
+        /// The last event that is done with.
+        through: u64,
+        /// When.
+        at: Timestamp,
+    },
     /// It would not take a message, and a person must look.
     MessageRefused {
         /// The event that the message tells.
@@ -63,13 +70,14 @@ impl Folded for Subscriber {
     type Event = Event;
 
     fn apply(&mut self, event: &Event) {
-        let (Event::SubscriptionBegan { through, .. } | Event::MessageTaken { through, .. } | Event::MessageRefused { through, .. }) = event;
+        let (Event::SubscriptionBegan { through, .. } | Event::PassedOver { through, .. } | Event::MessageTaken { through, .. } | Event::MessageRefused { through, .. }) = event;
         *self = Subscriber { has_begun: true, through: *through };
     }
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
             Event::SubscriptionBegan { .. } => ("SubscriptionBegan", 1),
+            Event::PassedOver { .. } => ("PassedOver", 1),
             Event::MessageTaken { .. } => ("MessageTaken", 1),
             Event::MessageRefused { .. } => ("MessageRefused", 1),
         }

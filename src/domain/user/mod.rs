@@ -43,6 +43,8 @@ pub enum Factor {
     BadgeAndPin,
     /// The identity provider's word (OpenID Connect).
     Provider,
+    /// The identity provider's word that it asked for a second factor.
+    ProviderSecond,
 }
 
 impl Factor {
@@ -53,6 +55,7 @@ impl Factor {
             Factor::Totp => "second factor",
             Factor::BadgeAndPin => "PIN",
             Factor::Provider => "identity provider",
+            Factor::ProviderSecond => "second factor at the identity provider",
         }
     }
 }

@@ -16,8 +16,8 @@ pub use catalogue::{AgeLimits, Catalogue, Limits, Sign};
 pub use command::{Command, Facts, Rejection, decide};
 pub use fluid::{Amount, Balance, Fluid, Route};
 
-use super::Folded;
-use crate::kernel::{Loinc, StreamKind, Timestamp, Unit};
+use super::{Folded, of_patient};
+use crate::kernel::{Loinc, Sealing, StreamKind, Timestamp, Unit};
 
 /// Fluids are kept in memory for so long before the newest; older ones stand in the log.
 const FLUIDS_SECONDS: i64 = 48 * 3_600;
@@ -99,6 +99,12 @@ pub struct Vitals {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum Event {
+    /// Everything measured was erased.
+    Erased {
+        /// When somebody decided it; without it this is an event whose key was destroyed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+    },
     /// Signs were measured.
     VitalsTaken {
         /// Which, and how much.
@@ -250,6 +256,7 @@ impl Folded for Vitals {
 
     fn apply(&mut self, event: &Event) {
         match event {
+            Event::Erased { .. } => *self = Vitals::default(),
             Event::VitalsTaken { readings, measured, source } => {
                 for reading in readings {
                     if !self.is_newest(&reading.code, *measured) {
@@ -314,6 +321,7 @@ impl Folded for Vitals {
 
     fn name(event: &Event) -> (&'static str, u16) {
         match event {
+            Event::Erased { .. } => ("Erased", 1),
             Event::VitalsTaken { .. } => ("VitalsTaken", 1),
             Event::ReadingDisregarded { .. } => ("ReadingDisregarded", 1),
             Event::AmountDisregarded { .. } => ("AmountDisregarded", 1),
@@ -328,6 +336,10 @@ impl Folded for Vitals {
             Event::AlertEscalated { .. } => ("AlertEscalated", 1),
             Event::AlertClosed { .. } => ("AlertClosed", 1),
         }
+    }
+
+    fn sealing(&self, key: &str, event: &Event) -> Sealing {
+        of_patient(key, matches!(event, Event::Erased { .. }))
     }
 }
 

@@ -14,6 +14,9 @@ pub(super) enum Answer {
     NotNow(String),
 }
 
+/// Reasons that stay (table 0357): this type, event, processing id or version of messages is not supported.
+const NEVER: [&str; 4] = ["200", "201", "202", "203"];
+
 /// The number that an answer is to (MSA-2), and what it says; none when it is no answer.
 pub(super) fn read(bytes: &[u8]) -> Option<(String, Answer)> {
     let message = Message::parse(bytes).ok()?;
@@ -25,6 +28,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<(String, Answer)> {
     let answer = match code {
         Code::ApplicationAccept | Code::CommitAccept => Answer::Taken,
         Code::ApplicationError | Code::CommitError => Answer::Wrong(why()),
+        Code::ApplicationReject | Code::CommitReject if NEVER.contains(&text(b"ERR", 3, 1).as_str()) => Answer::Wrong(why()),
         Code::ApplicationReject | Code::CommitReject => Answer::NotNow(why()),
     };
     Some((text(b"MSA", 2, 0), answer))
@@ -42,6 +46,7 @@ mod tests {
         assert_eq!(answer("MSA|AE|W7|no such bed\r"), Some(("W7".to_owned(), Answer::Wrong("AE no such bed".to_owned()))));
         assert_eq!(answer("MSA|AE|W7\rERR||PV1^1^3|204|E||||bed is not known\r"), Some(("W7".to_owned(), Answer::Wrong("AE bed is not known".to_owned()))));
         assert_eq!(answer("MSA|AR|W7\r"), Some(("W7".to_owned(), Answer::NotNow("AR".to_owned()))));
+        assert_eq!(answer("MSA|AR|W7\rERR|||201^Unsupported event code\r"), Some(("W7".to_owned(), Answer::Wrong("AR 201^Unsupported event code".to_owned()))));
         assert_eq!(answer("MSA|XX|W7\r"), None);
         assert_eq!(answer("PID|1\r"), None);
         assert_eq!(read(b"rubbish"), None);

@@ -152,8 +152,9 @@ fn of_patient(mrn: Mrn, event: patient::Event) -> Option<Happening> {
         Event::AllergyRecorded { allergy, .. } => Happening::Allergies(mrn, Allergic::To(allergy.substance)),
         Event::AllergyRefuted { substance, .. } => Happening::Allergies(mrn, Allergic::NotTo(substance)),
         Event::NoAllergiesKnown { .. } => Happening::Allergies(mrn, Allergic::None),
-        // Told by the stay, by the other number, or of no use outside.
-        Event::PersonConfirmed { .. }
+        // Told by the stay, by the other number, or of no use outside; what is erased here must be erased there by hand.
+        Event::Erased { .. }
+        | Event::PersonConfirmed { .. }
         | Event::StayPlanned { .. }
         | Event::PlanEnded { .. }
         | Event::Absorbed { .. }
@@ -187,8 +188,8 @@ fn of_stay(encounter: EncounterId, event: &encounter::Event) -> Option<Happening
         Event::Ended { ending: Ending::Discharged | Ending::Died, .. } => "A03",
         Event::Ended { ending: Ending::Cancelled, .. } => "A11",
         Event::EndCancelled { .. } => "A13",
-        // How far a discharge is inside the house.
-        Event::Cleared { .. } => return None,
+        // How far a discharge is inside the house, and what was erased.
+        Event::Cleared { .. } | Event::Erased { .. } => return None,
     };
     Some(Happening::Stay(encounter, event))
 }

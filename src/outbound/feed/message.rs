@@ -8,6 +8,7 @@ use crate::domain::patient::{Allergies, Allergy, Category, Criticality, Patient,
 use crate::domain::schedule::{Of, Schedule, Standing};
 use crate::journal::JournalError;
 use crate::kernel::{BedId, Date, EncounterId, Mrn, ScheduleId, Timestamp};
+use crate::projection::person as numbers;
 
 /// A segment's fields.
 type Fields = Vec<(u16, Field)>;
@@ -16,6 +17,8 @@ type Fields = Vec<(u16, Field)>;
 pub(super) trait Past {
     fn patient(&self, mrn: &Mrn) -> Result<Patient, JournalError>;
     fn encounter(&self, encounter: &EncounterId) -> Result<Encounter, JournalError>;
+    /// As it was before the event that is told: a plan that was cancelled is nobody's any more.
+    fn encounter_before(&self, encounter: &EncounterId) -> Result<Encounter, JournalError>;
     fn bed(&self, bed: &BedId) -> Result<Bed, JournalError>;
     fn schedule(&self, schedule: &ScheduleId) -> Result<Schedule, JournalError>;
     /// Whether a number's registration is the first one.
@@ -43,34 +46,42 @@ pub(super) struct Telling {
     pub(super) bytes: Vec<u8>,
 }
 
-/// A person as others know them: the number to use now, and what is known.
+/// Why something is not told.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Untold {
+    /// The log cannot be read now.
+    #[error("{0}")]
+    Unread(#[from] JournalError),
+    /// What happened cannot be written as a message: a person must tell it.
+    #[error("{0}")]
+    Unwritable(String),
+}
+
+/// A person as others know them: the number to use now, and what is known under all of their numbers.
 struct Known {
     mrn: Mrn,
     record: Patient,
 }
 
-/// Merges that are followed at most; there are no cycles.
-const MERGES: usize = 64;
-
 fn known(past: &dyn Past, mrn: &Mrn) -> Result<Known, JournalError> {
-    let own = past.patient(mrn)?;
-    let mut found = Known { mrn: mrn.clone(), record: own.clone() };
-    for _ in 0..MERGES {
-        let Some(survivor) = found.record.merged_into.clone() else { break };
-        found = Known { record: past.patient(&survivor)?, mrn: survivor };
+    let mut records = numbers(mrn, |mrn| past.patient(mrn))?.into_iter();
+    let Some((mrn, mut record)) = records.next() else { return Ok(Known { mrn: mrn.clone(), record: past.patient(mrn)? }) };
+    for (_, other) in records {
+        // A number that only appeared in messages may have taken up one that is registered.
+        record.person = record.person.or(other.person);
+        record.stay = record.stay.or(other.stay);
+        record.died = record.died.or(other.died);
+        record.restricted = record.restricted.or(other.restricted);
+        record.allergies = record.allergies.with(other.allergies);
     }
-    // A number that only appeared in messages may have taken up one that is registered.
-    if found.record.person.is_none() {
-        found.record.person = own.person;
-    }
-    Ok(found)
+    Ok(Known { mrn, record })
 }
 
-/// The message for what has happened.
-pub(super) fn tell(happening: &Happening, past: &dyn Past, envelope: &Envelope<'_>) -> Result<Telling, JournalError> {
+/// Which message tells what has happened.
+pub(super) fn trigger_of(happening: &Happening, past: &dyn Past) -> Result<Trigger, Untold> {
     let code = match happening {
         Happening::Person(mrn) if past.is_new(mrn)? => "A28",
-        Happening::Person(mrn) if past.patient(mrn)?.stay.is_some() => "A08",
+        Happening::Person(mrn) if known(past, mrn)?.record.stay.is_some() => "A08",
         Happening::Person(_) => "A31",
         Happening::Allergies(..) => "A60",
         Happening::Merged { .. } => "A40",
@@ -80,39 +91,44 @@ pub(super) fn tell(happening: &Happening, past: &dyn Past, envelope: &Envelope<'
         Happening::Bed(_) => "A20",
     };
     // Each code of ours stands in the table; a test holds them together.
-    let Some(trigger) = trigger(code) else { return Err(JournalError::Unreadable(format!("no message is known for {code}"))) };
+    trigger(code).ok_or_else(|| Untold::Unwritable(format!("no message is known for {code}")))
+}
+
+/// The message for what has happened.
+pub(super) fn tell(happening: &Happening, trigger: Trigger, past: &dyn Past, envelope: &Envelope<'_>) -> Result<Telling, Untold> {
     let mut writer = head(trigger, envelope);
     let patients = match happening {
         Happening::Person(mrn) => {
             let known = known(past, mrn)?;
-            writer = whole(writer, &known, visit(past, &past.patient(mrn)?, envelope)?, envelope);
+            writer = whole(writer, &known, visit(past, &known.record, envelope)?, envelope);
             vec![mrn.clone()]
         }
         Happening::Allergies(mrn, what) => {
             let known = known(past, mrn)?;
             writer = writer.fields("PID", &pid("1", &known, envelope));
-            for fields in iam(&past.patient(mrn)?.allergies, what) {
+            for fields in iam(&known.record.allergies, what) {
                 writer = writer.fields("IAM", &fields);
             }
             vec![mrn.clone()]
         }
         Happening::Merged { survivor, merged } => {
             let old = past.patient(merged)?;
-            writer = writer.fields("PID", &pid("1", &known(past, survivor)?, envelope)).fields("MRG", &[(1, number(merged, envelope)), (7, name(old.person.as_ref()))]);
+            writer = identified(writer, "1", &known(past, survivor)?, envelope).fields("MRG", &[(1, number(merged, envelope)), (7, name(old.person.as_ref()))]);
             vec![survivor.clone(), merged.clone()]
         }
         Happening::Unmerged { survivor, merged } => {
-            writer = writer.fields("PID", &pid("1", &known(past, survivor)?, envelope)).fields("PID", &pid("2", &known(past, merged)?, envelope));
+            writer = identified(writer, "1", &known(past, survivor)?, envelope);
+            writer = identified(writer, "2", &known(past, merged)?, envelope);
             vec![survivor.clone(), merged.clone()]
         }
         Happening::Stay(id, code) => {
-            let encounter = past.encounter(id)?;
-            let Some(mrn) = owner(&encounter) else { return Err(JournalError::Unreadable(format!("{id} is nobody's stay"))) };
+            let encounter = if *code == "A38" { past.encounter_before(id)? } else { past.encounter(id)? };
+            let mrn = owner(id, &encounter)?;
             let known = known(past, &mrn)?;
             let visit = pv1(id, &encounter, envelope);
             writer = match *code {
                 "A01" | "A04" | "A05" | "A06" | "A07" | "A13" => whole(writer, &known, visit, envelope),
-                _ => seen(writer.fields("PID", &pid("1", &known, envelope)), visit),
+                _ => seen(identified(writer, "1", &known, envelope), visit),
             };
             vec![mrn]
         }
@@ -120,8 +136,8 @@ pub(super) fn tell(happening: &Happening, past: &dyn Past, envelope: &Envelope<'
             let mut patients = Vec::new();
             for (at, id) in [("1", first), ("2", second)] {
                 let encounter = past.encounter(id)?;
-                let Some(mrn) = owner(&encounter) else { return Err(JournalError::Unreadable(format!("{id} is nobody's stay"))) };
-                writer = seen(writer.fields("PID", &pid(at, &known(past, &mrn)?, envelope)), pv1(id, &encounter, envelope));
+                let mrn = owner(id, &encounter)?;
+                writer = seen(identified(writer, at, &known(past, &mrn)?, envelope), pv1(id, &encounter, envelope));
                 patients.push(mrn);
             }
             patients
@@ -132,9 +148,9 @@ pub(super) fn tell(happening: &Happening, past: &dyn Past, envelope: &Envelope<'
         }
         Happening::Appointment(id, number, _) => {
             let schedule = past.schedule(id)?;
-            let Some(appointment) = schedule.appointments.get(number) else { return Err(JournalError::Unreadable(format!("{id} has no appointment {number}"))) };
+            let Some(appointment) = schedule.appointments.get(number) else { return Err(Untold::Unwritable(format!("{id} has no appointment {number}"))) };
             let known = known(past, &appointment.patient)?;
-            writer = writer.fields("SCH", &sch(id, &schedule, *number, envelope)).fields("PID", &pid("1", &known, envelope));
+            writer = identified(writer.fields("SCH", &sch(id, &schedule, *number, envelope)), "1", &known, envelope);
             let (segment, resource) = resource(id, &schedule, *number);
             writer = writer.fields("RGS", &[(1, "1".into())]).fields(segment, &resource);
             vec![appointment.patient.clone()]
@@ -170,7 +186,7 @@ fn head(trigger: Trigger, envelope: &Envelope<'_>) -> Writer {
 
 /// Everything that is known of a person, and a visit: the body of A01, A04 to A08, A13, A28, A31.
 fn whole(writer: Writer, known: &Known, visit: (Fields, Fields), envelope: &Envelope<'_>) -> Writer {
-    let mut writer = writer.fields("PID", &pid("1", known, envelope));
+    let mut writer = identified(writer, "1", known, envelope);
     for fields in nk1(known.record.person.as_ref()) {
         writer = writer.fields("NK1", &fields);
     }
@@ -182,6 +198,12 @@ fn whole(writer: Writer, known: &Known, visit: (Fields, Fields), envelope: &Enve
         writer = writer.fields("IN1", &fields);
     }
     writer
+}
+
+/// Who it is, and whether what is told of them is for few eyes (PD1-12, table 0136).
+fn identified(writer: Writer, set: &str, known: &Known, envelope: &Envelope<'_>) -> Writer {
+    let is_restricted = if known.record.restricted.is_some() { "Y" } else { "N" };
+    writer.fields("PID", &pid(set, known, envelope)).fields("PD1", &[(12, is_restricted.into())])
 }
 
 fn seen(writer: Writer, (pv1, pv2): (Fields, Fields)) -> Writer {
@@ -313,19 +335,20 @@ fn iam(allergies: &Allergies, what: &Allergic) -> Vec<Fields> {
         bodies.extend(known.iter().map(|known| (allergy(&known.allergy), act(&known.allergy))));
     }
     match what {
-        Allergic::NotTo(substance) => bodies.push((vec![(2, "DA".into()), (3, Field::parts(["", substance.as_str()]))], "D")),
-        Allergic::None => bodies.push((none_known(), "A")),
-        Allergic::To(_) => {}
+        // Another number of the same person may know of it still.
+        Allergic::NotTo(substance) if allergies.against(substance).is_none() => bodies.push((vec![(2, "DA".into()), (3, Field::parts(["", substance.as_str()]))], "D")),
+        Allergic::None if bodies.is_empty() => bodies.push((none_known(), "A")),
+        Allergic::To(_) | Allergic::NotTo(_) | Allergic::None => {}
     }
     let set = |(at, (body, act)): (usize, (Fields, &str))| std::iter::once((1, (at + 1).to_string().into())).chain(body).chain([(6, act.into())]).collect();
     bodies.into_iter().enumerate().map(set).collect()
 }
 
-fn owner(encounter: &Encounter) -> Option<Mrn> {
+fn owner(id: &EncounterId, encounter: &Encounter) -> Result<Mrn, Untold> {
     match encounter {
-        Encounter::None => None,
-        Encounter::Planned { patient, .. } => Some(patient.clone()),
-        Encounter::Open(stay) | Encounter::Closed { stay, .. } => Some(stay.patient.clone()),
+        Encounter::None => Err(Untold::Unwritable(format!("{id} is nobody's stay"))),
+        Encounter::Planned { patient, .. } => Ok(patient.clone()),
+        Encounter::Open(stay) | Encounter::Closed { stay, .. } => Ok(stay.patient.clone()),
     }
 }
 
@@ -425,7 +448,7 @@ fn sch(id: &ScheduleId, schedule: &Schedule, number: u32, envelope: &Envelope<'_
     let operator = || Field::from(envelope.operator.as_str());
     vec![
         (2, Field::parts([format!("{id}-{number}"), "WARDD".to_owned()])),
-        (6, Field::parts(["", why])),
+        (6, Field::parts([status, why])),
         (7, Field::parts(["", appointment.reason.as_str()])),
         (9, minutes.as_str().into()),
         (10, if minutes.is_empty() { "" } else { "min" }.into()),
@@ -442,7 +465,7 @@ fn resource(id: &ScheduleId, schedule: &Schedule, number: u32) -> (&'static str,
     match schedule.of {
         Some(Of::Practitioner) | None => ("AIP", vec![(1, "1".into()), (3, Field::parts([id.as_str(), schedule.name.as_str()])), (6, start.into())]),
         Some(Of::Room) => ("AIL", vec![(1, "1".into()), (3, Field::parts([id.as_str()])), (6, start.into())]),
-        Some(Of::Device) => ("AIG", vec![(1, "1".into()), (3, Field::parts([id.as_str(), schedule.name.as_str()])), (8, start.into())]),
+        Some(Of::Device) => ("AIG", vec![(1, "1".into()), (3, Field::parts([id.as_str(), schedule.name.as_str()])), (4, Field::parts(["", "device"])), (8, start.into())]),
     }
 }
 

@@ -20,6 +20,7 @@ struct Then {
     beds: BTreeMap<BedId, Bed>,
     schedules: BTreeMap<ScheduleId, Schedule>,
     new: Option<Mrn>,
+    before: BTreeMap<EncounterId, Encounter>,
 }
 
 impl Past for Then {
@@ -28,6 +29,9 @@ impl Past for Then {
     }
     fn encounter(&self, encounter: &EncounterId) -> Result<Encounter, JournalError> {
         Ok(self.encounters.get(encounter).cloned().unwrap_or_default())
+    }
+    fn encounter_before(&self, encounter: &EncounterId) -> Result<Encounter, JournalError> {
+        Ok(self.before.get(encounter).cloned().unwrap_or_default())
     }
     fn bed(&self, bed: &BedId) -> Result<Bed, JournalError> {
         Ok(self.beds.get(bed).cloned().unwrap_or_default())
@@ -76,13 +80,13 @@ fn then() -> Then {
             ),
         )]
         .into(),
-        new: None,
+        ..Then::default()
     }
 }
 
 fn told(happening: &Happening, then: &Then) -> (&'static str, Vec<Mrn>, Vec<String>) {
     let envelope = Envelope { facility: "H", receiver: ["LIS", "LAB"], number: "W9".to_owned(), recorded: at(), operator: "nina".to_owned() };
-    let telling = tell(happening, then, &envelope).unwrap();
+    let telling = tell(happening, trigger_of(happening, then).unwrap(), then, &envelope).unwrap();
     let text = String::from_utf8(telling.bytes).unwrap();
     (telling.trigger.event, telling.patients, text.trim_end().split('\r').map(str::to_owned).collect())
 }
@@ -98,20 +102,34 @@ fn each_is_written_as_the_standard_has_it() {
     assert_eq!((event, patients), ("A02", vec![mrn("11")]));
     assert_eq!(
         lines,
-        ["MSH|^~\\&|WARDD|H|LIS|LAB|20261123120000+0000||ADT^A02^ADT_A02|W9|P|2.5.1||||||UNICODE UTF-8", "EVN|A02|20261123120000+0000|||nina|20261123120000+0000", PID, PV1,]
+        [
+            "MSH|^~\\&|WARDD|H|LIS|LAB|20261123120000+0000||ADT^A02^ADT_A02|W9|P|2.5.1||||||UNICODE UTF-8",
+            "EVN|A02|20261123120000+0000|||nina|20261123120000+0000",
+            PID,
+            "PD1||||||||||||N",
+            PV1,
+        ]
     );
     let (event, _, lines) = told(&Happening::Stay(visit, "A01"), &then);
     assert_eq!(event, "A01");
     let rest = ["NK1|1|Kin^^^^^^L|^mother||7^PRN^PH^^^^^^^^^7", PV1, "AL1|1|DA|^penicillin|SV|rash", "IN1|1|ACME^ACME|ACME|ACME||||||||20260101||||||||||||||||||||||||M1"];
-    assert_eq!(lines[3..], rest);
+    assert_eq!(lines[4..], rest);
     // A visit of a number that was merged is told under the one to use.
     assert_eq!(told(&Happening::Person(mrn("12")), &then).2[2], PID);
-    assert_eq!(told(&Happening::Merged { survivor: mrn("11"), merged: mrn("12") }, &then).2[2..], [PID.to_owned(), "MRG|12^^^H^MR".to_owned()]);
+    assert_eq!(told(&Happening::Merged { survivor: mrn("11"), merged: mrn("12") }, &then).2[2..], [PID.to_owned(), "PD1||||||||||||N".to_owned(), "MRG|12^^^H^MR".to_owned()]);
     assert_eq!(told(&Happening::Bed("W1:-:A".parse().unwrap()), &then).2[2..], ["NPU|W1^^A^H|H"]);
     let dead = told(&Happening::Person(mrn("13")), &then);
     assert_eq!(
         (dead.0, dead.2[2..].to_vec()),
-        ("A31", vec!["PID|1||13^^^H^MR||X^^^^^^L|||U|||||||||||||||||||||20261123120000+0000|Y||AL".to_owned(), "PV1|1|N".to_owned(), "AL1|1|MA|^No known allergies".to_owned(),])
+        (
+            "A31",
+            vec![
+                "PID|1||13^^^H^MR||X^^^^^^L|||U|||||||||||||||||||||20261123120000+0000|Y||AL".to_owned(),
+                "PD1||||||||||||N".to_owned(),
+                "PV1|1|N".to_owned(),
+                "AL1|1|MA|^No known allergies".to_owned(),
+            ]
+        )
     );
 }
 
@@ -130,6 +148,49 @@ fn an_appointment_names_who_what_and_when() {
     assert_eq!(lines[0], "MSH|^~\\&|WARDD|H|LIS|LAB|20261123120000+0000||SIU^S12^SIU_S12|W9|P|2.5.1||||||UNICODE UTF-8");
     assert_eq!(
         lines[1..],
-        ["SCH||DR-A-1^WARDD|||||^check||20|min|^^^20261123122000+0000^20261123124000+0000|||||nina||||nina|||||Booked", PID, "RGS|1", "AIP|1||DR-A^Dr A|||20261123122000+0000",]
+        [
+            "SCH||DR-A-1^WARDD||||Booked|^check||20|min|^^^20261123122000+0000^20261123124000+0000|||||nina||||nina|||||Booked",
+            PID,
+            "PD1||||||||||||N",
+            "RGS|1",
+            "AIP|1||DR-A^Dr A|||20261123122000+0000",
+        ]
     );
+}
+
+/// Under two numbers of one person the same is known of them: what one of them knows is never told as if there were none.
+#[test]
+fn a_merged_person_is_told_with_what_all_their_numbers_know() {
+    let mut then = then();
+    let at = format!("\"{AT}\"");
+    then.patients.insert(
+        mrn("21"),
+        folded(
+            &r#"[{"event":"PersonRecorded","person":{"name":{"family":"Poe"}},"as_of":"AT"},{"event":"NoAllergiesKnown","at":"AT"},{"event":"Absorbed","merged":"22","at":"AT"}]"#
+                .replace("\"AT\"", &at),
+        ),
+    );
+    then.patients.insert(
+        mrn("22"),
+        folded(r#"[{"event":"AllergyRecorded","substance":"penicillin","category":"medication","criticality":"high","reaction":"","at":"AT"},{"event":"Died","at":"AT"},{"event":"Restricted","reason":"staff","at":"AT"},{"event":"MergedInto","survivor":"21","at":"AT"}]"#),
+    );
+    let (_, _, lines) = told(&Happening::Person(mrn("21")), &then);
+    assert!(lines[2].contains("|20261123120000+0000|Y"), "{lines:?}");
+    assert_eq!(lines[3..], ["PD1||||||||||||Y", "PV1|1|N", "AL1|1|DA|^penicillin|SV"]);
+    // Refuted under one number, and known under the other still.
+    assert_eq!(told(&Happening::Allergies(mrn("21"), Allergic::NotTo("Penicillin".to_owned())), &then).2[3..], ["IAM|1|DA|^penicillin|SV||X"]);
+    assert_eq!(told(&Happening::Allergies(mrn("21"), Allergic::None), &then).2[3..], ["IAM|1|DA|^penicillin|SV||X"]);
+}
+
+/// Found in review: a plan that is cancelled is nobody's any more, and every subscriber stood still for ever.
+#[test]
+fn a_cancelled_plan_is_told_as_it_was() {
+    let mut then = then();
+    let id: EncounterId = "enc_V8".parse().unwrap();
+    then.before.insert(id.clone(), folded(r#"[{"event":"Planned","patient":"11","class":"inpatient","bed":"W1:-:A"}]"#));
+    let (event, patients, lines) = told(&Happening::Stay(id.clone(), "A38"), &then);
+    assert_eq!((event, patients, lines[4].as_str()), ("A38", vec![mrn("11")], "PV1|1|I|W1^^A^H|R|||||||||||||||V8^^^H^VN"));
+    let envelope = Envelope { facility: "H", receiver: ["", ""], number: "W9".to_owned(), recorded: at(), operator: String::new() };
+    let happening = Happening::Stay("enc_V9".parse().unwrap(), "A38");
+    assert!(matches!(tell(&happening, trigger_of(&happening, &then).unwrap(), &then, &envelope), Err(Untold::Unwritable(_))));
 }

@@ -16,10 +16,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use happening::Happening;
 pub use happening::{TRIGGERS, Trigger, trigger};
 
 use self::answer::Answer;
-use self::message::{Envelope, Past, Telling};
+use self::message::{Envelope, Past, Telling, Untold};
 use super::held::Held;
 use crate::domain::Folded;
 use crate::domain::bed::Bed;
@@ -38,8 +39,13 @@ use crate::telemetry;
 const ANSWER_MS: u64 = 30_000;
 const TRIES: u32 = 2;
 /// A message that is not taken now is sent so often, with this pause.
-const ATTEMPTS: u32 = 4;
+const ATTEMPTS: u32 = 120;
 const PAUSE: Duration = Duration::from_secs(5);
+/// The first so many pauses are short, and the others long: an hour in all, which the restart of another system does not take.
+const SHORT_PAUSES: u32 = 6;
+const LONG_PAUSE: Duration = Duration::from_secs(30);
+/// Events that may be passed over before it is kept that they were: after a start they are not looked through again.
+const PASSED: u64 = 10_000;
 /// What cannot be read or kept now is tried again after this time.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A system that takes no bytes for so long is not there.
@@ -105,6 +111,9 @@ impl Past for After<'_> {
     fn encounter(&self, encounter: &EncounterId) -> Result<Encounter, JournalError> {
         self.history.after(encounter.as_str(), self.last)
     }
+    fn encounter_before(&self, encounter: &EncounterId) -> Result<Encounter, JournalError> {
+        self.history.after(encounter.as_str(), self.before)
+    }
     fn bed(&self, bed: &BedId) -> Result<Bed, JournalError> {
         self.history.after(bed.as_str(), self.last)
     }
@@ -112,7 +121,8 @@ impl Past for After<'_> {
         self.history.after(schedule.as_str(), self.last)
     }
     fn is_new(&self, mrn: &Mrn) -> Result<bool, JournalError> {
-        Ok(self.history.after::<Patient>(mrn.as_str(), self.before)?.person.is_none())
+        let is_registered = |sequence| Ok::<_, JournalError>(self.history.after::<Patient>(mrn.as_str(), sequence)?.person.is_some());
+        Ok(!is_registered(self.before)? && is_registered(self.before + 1)?)
     }
 }
 
@@ -157,7 +167,7 @@ impl Feed {
             let newest = log.version(&stream);
             let known = match newest {
                 0 => Ok(Subscriber::default()),
-                newest => log.read_stream(&stream, newest, 1).map(|found| last(&found)),
+                newest => log.read_stream(&stream, newest, 1).and_then(|found| last(&found)),
             };
             match known {
                 Ok(Subscriber { has_begun: true, through }) => return through,
@@ -175,6 +185,7 @@ impl Feed {
 
     async fn serve(&self, line: &mut Line, log: &dyn Log, through: &mut u64) -> Stopped {
         let mut tail = log.tail(*through + 1);
+        let mut kept = *through;
         loop {
             let batch = tokio::select! {
                 biased;
@@ -192,8 +203,15 @@ impl Feed {
                     }
                 },
             };
+            let before = *through;
             if !self.batch(line, log, &batch, through).await {
                 return Stopped::Broken;
+            }
+            kept = if *through > before { *through } else { kept };
+            // What is done with is not looked at again, also after another line.
+            *through = batch.last().max(*through);
+            if *through - kept > PASSED && self.keep(log, *through, Event::PassedOver { through: *through, at: self.clock.now() }, None).await {
+                kept = *through;
             }
         }
     }
@@ -216,16 +234,21 @@ impl Feed {
             let envelope = self.envelope(batch, sequence);
             let past = After { history: &self.history, last: batch.last(), before: sequence - 1 };
             let telling = loop {
-                match message::tell(&happening, &past, &envelope) {
-                    Ok(telling) => break telling,
-                    Err(error) => telemetry::consumer_failed("subscriber", &error.to_string()),
+                match self.telling(&happening, &past, &envelope) {
+                    Err(Untold::Unread(error)) => telemetry::consumer_failed("subscriber", &error.to_string()),
+                    written => break written,
                 }
                 sleep(AGAIN).await;
             };
-            let is_wanted = self.subscription.events.is_empty() || self.subscription.events.contains(telling.trigger.event);
-            if !is_wanted {
-                continue;
-            }
+            let telling = match telling {
+                Ok(Some(telling)) => telling,
+                Ok(None) => continue,
+                Err(why) => {
+                    self.untold(log, sequence, &why.to_string()).await;
+                    *through = sequence;
+                    continue;
+                }
+            };
             telemetry::subscriber_waits(self.subscription.id.as_str(), Some(batch.meta.recorded));
             let Some(answer) = self.deliver(line, &envelope.number, &telling.bytes).await else { return false };
             self.note(log, sequence, envelope.number, telling, answer).await;
@@ -233,6 +256,13 @@ impl Feed {
             *through = sequence;
         }
         true
+    }
+
+    /// What is sent of a happening; nothing when it is not wanted.
+    fn telling(&self, happening: &Happening, past: &After<'_>, envelope: &Envelope<'_>) -> Result<Option<Telling>, Untold> {
+        let trigger = message::trigger_of(happening, past)?;
+        let is_wanted = self.subscription.events.is_empty() || self.subscription.events.contains(trigger.event);
+        is_wanted.then(|| message::tell(happening, trigger, past, envelope)).transpose()
     }
 
     fn envelope(&self, batch: &StoredBatch, sequence: u64) -> Envelope<'_> {
@@ -249,8 +279,10 @@ impl Feed {
     async fn deliver(&self, line: &mut Line, number: &str, bytes: &[u8]) -> Option<Answer> {
         let mut answer = Answer::Taken;
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 {
-                sleep(PAUSE).await;
+            match attempt {
+                0 => {}
+                1..=SHORT_PAUSES => sleep(PAUSE).await,
+                _ => sleep(LONG_PAUSE).await,
             }
             answer = line.ask(&self.clock, number, bytes).await?;
             if !matches!(answer, Answer::NotNow(_)) {
@@ -273,15 +305,29 @@ impl Feed {
             Answer::Wrong(answer) | Answer::NotNow(answer) => {
                 telemetry::subscriber_told(id.as_str(), "refused");
                 let detail = format!("{id} would not take {message} number {number}: {answer}. Tell them by hand or mend it there, then discard this");
-                let held =
-                    || Held { by: "subscriber", item: format!("qtn_{id}-{through}"), sequence: through, rule: "message_refused", detail: detail.clone(), device: Some(id.clone()) };
-                while !held().store(log, at).await {
-                    sleep(AGAIN).await;
-                }
+                self.hold(log, through, "message_refused", &detail).await;
                 Event::MessageRefused { through, message, number, patients, answer, at }
             }
         };
         while !self.keep(log, through, event.clone(), Some(through)).await {
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// What cannot be written as a message waits for a person, and nothing waits behind it.
+    async fn untold(&self, log: &dyn Log, sequence: u64, why: &str) {
+        let id = &self.subscription.id;
+        telemetry::subscriber_told(id.as_str(), "refused");
+        self.hold(log, sequence, "message_untold", &format!("event {sequence} could not be told to {id}: {why}. Tell them by hand, then discard this")).await;
+        while !self.keep(log, sequence, Event::PassedOver { through: sequence, at: self.clock.now() }, Some(sequence)).await {
+            sleep(AGAIN).await;
+        }
+    }
+
+    async fn hold(&self, log: &dyn Log, sequence: u64, rule: &'static str, detail: &str) {
+        let id = &self.subscription.id;
+        let held = || Held { by: "subscriber", item: format!("qtn_{id}-{sequence}"), sequence, rule, detail: detail.to_owned(), device: Some(id.clone()) };
+        while !held().store(log, self.clock.now()).await {
             sleep(AGAIN).await;
         }
     }
@@ -307,12 +353,14 @@ impl Feed {
     }
 }
 
-fn last(found: &[(Arc<Meta>, crate::journal::StoredEvent)]) -> Subscriber {
+/// How far it was told. What cannot be read is no new subscriber: that one would miss all that it was not told.
+fn last(found: &[(Arc<Meta>, crate::journal::StoredEvent)]) -> Result<Subscriber, JournalError> {
     let mut subscriber = Subscriber::default();
-    if let Some(event) = found.last().and_then(|(_, stored)| serde_json::from_str(stored.event.payload.get()).ok()) {
-        subscriber.apply(&event);
+    if let Some((_, stored)) = found.last() {
+        let event = serde_json::from_str(stored.event.payload.get());
+        subscriber.apply(&event.map_err(|error| JournalError::Unreadable(format!("event {}: {error}", stored.sequence)))?);
     }
-    subscriber
+    Ok(subscriber)
 }
 
 impl Line {

@@ -9,13 +9,15 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::plan::{Made, Plan};
-use super::{Effect, Wishes, create_one, id_of, kind_of, matching, perform, serde_urlencoded, several, update_one, version_of};
+use super::{Effect, Wishes, create_one, id_of, kind_of, made_by, matching, nothing_to_match, perform, serde_urlencoded, several, update_one, version_of};
 use crate::access::Who;
 use crate::api::command::{Body, Identity, Key};
+use crate::api::fhir::search::Asked;
 use crate::api::fhir::{Kind, gather, handlers, outcome, reply};
 use crate::api::guard::Asking;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
+use crate::domain::rights::Interaction;
 use crate::kernel::limits;
 
 /// Entries of one bundle at most.
@@ -107,6 +109,15 @@ enum Planned {
 
 async fn transaction(api: &Api, who: &Who, key: Identity, wishes: &Wishes, entries: Vec<Entry<'_>>) -> Result<Response, Problem> {
     let _ = api.caught_up().await;
+    let conditions: Vec<(&str, &str)> = entries.iter().filter_map(|entry| condition(entry)).collect();
+    if let Some((kind, twice)) = conditions.iter().enumerate().find(|(at, one)| conditions[..*at].contains(one)).map(|(_, one)| one) {
+        return Err(Problem::bad(format!("two entries say the same condition ({kind}?{twice}): neither would find the other, and both would be made")).at("Bundle.entry"));
+    }
+    let _alone = if conditions.is_empty() { None } else { Some(api.one_by_one.lock().await) };
+    // What is read is read after what is written: a read that cannot be is told before anything is done.
+    for entry in entries.iter().filter(|entry| entry.method == "GET") {
+        readable(who, entry).map_err(|problem| within(&entry.place, problem))?;
+    }
     let mut planner = wishes.planner(api, who, key);
     let mut ids: BTreeMap<String, String> = BTreeMap::new();
     let mut planned: BTreeMap<usize, Planned> = BTreeMap::new();
@@ -115,6 +126,7 @@ async fn transaction(api: &Api, who: &Who, key: Identity, wishes: &Wishes, entri
     for at in &order {
         let entry = &entries[*at];
         let value = resolved(entry.resource, &ids);
+        planner.entry = u32::try_from(*at).unwrap_or(u32::MAX).saturating_add(1);
         let plan = plan(api, who, &mut planner, (entry, &value)).await.map_err(|problem| within(&entry.place, problem))?;
         let (kind, id) = match &plan {
             Planned::Write(Plan { kind, made: Made::Known(id), .. }) | Planned::Known(kind, id) => (*kind, id.clone()),
@@ -146,6 +158,9 @@ async fn transaction(api: &Api, who: &Who, key: Identity, wishes: &Wishes, entri
         None => Vec::new(),
     };
     let _ = api.caught_up().await;
+    // A repetition finds by its conditions what the first one has made.
+    let found: Vec<&String> = planned.values().filter_map(|planned| if let Planned::Known(_, id) = planned { Some(id) } else { None }).collect();
+    told.retain(|told| made_by(told).is_none_or(|id| !found.contains(&&id)));
     // Ids come from the events in the order of the commands.
     let mut written: BTreeMap<usize, Value> = BTreeMap::new();
     for at in order {
@@ -160,10 +175,38 @@ async fn transaction(api: &Api, who: &Who, key: Identity, wishes: &Wishes, entri
     for (at, entry) in entries.iter().enumerate() {
         answers.push(match written.remove(&at) {
             Some(answer) => answer,
-            None => read_entry(api, who, entry).await?,
+            // What was written stays written, whatever can be read of it.
+            None => read_entry(api, who, entry).await.unwrap_or_else(|problem| failed(&problem)),
         });
     }
     Ok(reply(StatusCode::OK, &json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": answers })))
+}
+
+/// The condition under which an entry is written, with its kind.
+fn condition<'e>(entry: &'e Entry<'_>) -> Option<(&'e str, &'e str)> {
+    let (kind, id, query) = target(entry.url);
+    match (entry.method, id, query) {
+        ("POST", None, _) => entry.wishes.if_none.as_deref().map(|condition| (kind, condition)),
+        ("PUT", None, Some(query)) => Some((kind, query)),
+        _ => None,
+    }
+}
+
+/// Whether an entry that reads can be understood, and is within the scopes of whoever sends it.
+fn readable(who: &Who, entry: &Entry<'_>) -> Result<(), Problem> {
+    let (name, id, query) = target(entry.url);
+    let kind = handlers::kind(name)?;
+    let interaction = if id.is_some() { Interaction::Read } else { Interaction::Search };
+    gather::within(who, interaction, kind)?;
+    if id.is_none() {
+        Asked::read(kind, serde_urlencoded(query.unwrap_or_default())?)?;
+    }
+    Ok(())
+}
+
+fn failed(problem: &Problem) -> Value {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json!({ "response": { "status": status.to_string(), "outcome": outcome::of(problem) } })
 }
 
 /// A rule says "part 2: …" of the second command; whoever sent it knows entries.
@@ -198,6 +241,7 @@ async fn plan(api: &Api, who: &Who, planner: &mut super::plan::Planner<'_>, (ent
         ("PUT", None, Some(query)) => {
             let kind = kind_of(name, value)?;
             match matching(api, who, kind, query).await?.as_slice() {
+                [] if entry.wishes.version.is_some() => Err(nothing_to_match(kind)),
                 [] => planner.create(kind, value).await.map(Planned::Write),
                 [known] => planner.update(kind, known, value, entry.wishes.version).await.map(Planned::Write),
                 many => Err(several(kind, many.len())),
@@ -247,10 +291,7 @@ async fn batch(api: &Api, who: &Who, key: Identity, entries: Vec<Entry<'_>>) -> 
     for (at, entry) in (1..).zip(&entries) {
         answers.push(match one(api, who, key.part(at), entry).await {
             Ok(answer) => answer,
-            Err(problem) => {
-                let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                json!({ "response": { "status": status.to_string(), "outcome": outcome::of(&problem) } })
-            }
+            Err(problem) => failed(&problem),
         });
     }
     Ok(reply(StatusCode::OK, &json!({ "resourceType": "Bundle", "type": "batch-response", "entry": answers })))
@@ -260,11 +301,16 @@ async fn one(api: &Api, who: &Who, key: Identity, entry: &Entry<'_>) -> Result<V
     let (name, id, query) = target(entry.url);
     let done = match (entry.method, id, query) {
         ("GET", ..) => return read_entry(api, who, entry).await,
-        ("POST", None, _) => create_one(api, who, key, &entry.wishes, (kind_of(name, entry.resource)?, entry.resource)).await?,
+        ("POST", None, _) => {
+            let _alone = if entry.wishes.if_none.is_some() { Some(api.one_by_one.lock().await) } else { None };
+            create_one(api, who, key, &entry.wishes, (kind_of(name, entry.resource)?, entry.resource)).await?
+        }
         ("PUT", Some(id), _) => update_one(api, who, key, &entry.wishes, (kind_of(name, entry.resource)?, id, entry.resource)).await?,
         ("PUT", None, Some(query)) => {
             let kind = kind_of(name, entry.resource)?;
+            let _alone = api.one_by_one.lock().await;
             match matching(api, who, kind, query).await?.as_slice() {
+                [] if entry.wishes.version.is_some() => return Err(nothing_to_match(kind)),
                 [] => create_one(api, who, key, &entry.wishes, (kind, entry.resource)).await?,
                 [known] => update_one(api, who, key, &entry.wishes, (kind, known, entry.resource)).await?,
                 many => return Err(several(kind, many.len())),

@@ -11,12 +11,15 @@ use crate::domain::census::{Command, Measured};
 use crate::domain::chart::{self, Problem as Finding, Standing};
 use crate::domain::patient::{Allergy, Category, Criticality};
 use crate::domain::vitals::{self, Reading};
-use crate::kernel::{Icd10, Mrn};
+use crate::kernel::{Icd10, Mrn, Timestamp};
 
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
 const ICD10: [&str; 2] = ["http://hl7.org/fhir/sid/icd-10", "http://hl7.org/fhir/sid/icd-10-cm"];
-const NO_KNOWN_ALLERGY: (&str, &str) = ("http://snomed.info/sct", "716186003");
+const SNOMED: &str = "http://snomed.info/sct";
+const NO_KNOWN_ALLERGY: &str = "716186003";
+/// "No known … allergy" of one kind only: not kept here, and no allergy against something.
+const NO_KNOWN_OF_A_KIND: [&str; 6] = ["409137002", "428197003", "428607008", "429625007", "716184000", "716220001"];
 
 /// The patient's id and the command, made for their number.
 pub(super) type Asked = (String, Box<dyn FnOnce(Mrn) -> Command + Send>);
@@ -46,10 +49,16 @@ fn needed_why(sent: &Element<'_>, why: Option<String>) -> Result<String, Problem
 pub(super) fn allergy(value: &Value, is_lenient: bool) -> Result<Asked, Problem> {
     let sent = Element::resource(value, is_lenient)?;
     let patient = whose(&sent, "patient")?;
-    let is_none = sent.code("code", NO_KNOWN_ALLERGY.0)? == Some(NO_KNOWN_ALLERGY.1);
-    let substance = sent.words("code")?.ok_or_else(|| sent.wrong("code", "is missing: the ingredient, as text or display"))?.to_owned();
-    let clinical = sent.code("clinicalStatus", "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical")?;
-    let verified = sent.code("verificationStatus", "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification")?;
+    let code = sent.code("code", SNOMED)?;
+    if code.is_some_and(|code| NO_KNOWN_OF_A_KIND.contains(&code)) {
+        return Err(
+            sent.wrong("code", format!("that there is no allergy of one kind is not kept: say that there is none at all ({NO_KNOWN_ALLERGY}), or write those that there are"))
+        );
+    }
+    let is_none = code == Some(NO_KNOWN_ALLERGY);
+    let substance = sent.words("code")?.ok_or_else(|| sent.wrong("code", "has no words: the ingredient is needed as text or display, a code alone warns nobody"))?.to_owned();
+    let clinical = sent.status("clinicalStatus", "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical")?;
+    let verified = sent.status("verificationStatus", "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification")?;
     let category = match sent.texts("category")?.as_slice() {
         [] | ["medication"] => Category::Medication,
         ["food"] => Category::Food,
@@ -114,7 +123,7 @@ pub(super) fn condition(value: &Value, is_lenient: bool) -> Result<Sent, Problem
             return Err(sent.wrong("category", "only the list of problems is kept here (problem-list-item)"));
         }
     }
-    let verified = sent.code("verificationStatus", "http://terminology.hl7.org/CodeSystem/condition-ver-status")?;
+    let verified = sent.status("verificationStatus", "http://terminology.hl7.org/CodeSystem/condition-ver-status")?;
     if let Some(other) = verified.filter(|status| !["confirmed", "refuted", "entered-in-error"].contains(status)) {
         return Err(sent.wrong("verificationStatus", format!("{other:?}: a problem is confirmed here, refuted or entered-in-error")));
     }
@@ -124,7 +133,7 @@ pub(super) fn condition(value: &Value, is_lenient: bool) -> Result<Sent, Problem
         text: sent.words("code")?.unwrap_or(code).to_owned(),
         onset: sent.date("onsetDateTime")?,
         encounter: sent.reference("encounter", "Encounter")?.map(str::to_owned),
-        clinical: sent.code("clinicalStatus", "http://terminology.hl7.org/CodeSystem/condition-clinical")?.map(str::to_owned),
+        clinical: sent.status("clinicalStatus", "http://terminology.hl7.org/CodeSystem/condition-clinical")?.map(str::to_owned),
         is_refuted: matches!(verified, Some("refuted" | "entered-in-error")),
         why: why(&sent)?,
     };
@@ -208,6 +217,16 @@ pub(super) fn observation(value: &Value, is_lenient: bool) -> Result<Asked, Prob
     }
 }
 
+/// Whether two Observations are of the same sign at the same moment.
+pub(super) fn is_same_measurement(known: &Value, sent: &Value) -> bool {
+    let code = |of: &Value| -> Option<String> {
+        let codings = of.pointer("/code/coding")?.as_array()?;
+        codings.iter().find(|coding| coding["system"] == LOINC)?["code"].as_str().map(str::to_owned)
+    };
+    let at = |of: &Value| of["effectiveDateTime"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    code(known).is_some() && code(known) == code(sent) && at(known).is_some() && at(known) == at(sent)
+}
+
 /// Value and UCUM unit.
 fn quantity<'v>(of: &Element<'v>) -> Result<Option<(Decimal, &'v str)>, Problem> {
     let Some(quantity) = of.object("valueQuantity")? else { return Ok(None) };
@@ -218,6 +237,10 @@ fn quantity<'v>(of: &Element<'v>) -> Result<Option<(Decimal, &'v str)>, Problem>
         }
         _ => return Err(quantity.wrong("value", "a number is needed")),
     };
+    // "Less than" is no value.
+    if quantity.get("comparator").is_some() {
+        return Err(quantity.wrong("comparator", "a sign is a value, not a bound of one"));
+    }
     let (unit, system) = (quantity.needed("code")?, quantity.needed("system")?);
     quantity.passed(&["unit"]);
     quantity.end()?;
@@ -270,6 +293,16 @@ mod tests {
         );
         let resolved = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "resolved" }] });
         assert_eq!(sent(json!({ "clinicalStatus": resolved })), "refused at AllergyIntolerance.clinicalStatus");
+        // Found in review: a status without its system was taken for none, which means active.
+        assert_eq!(sent(json!({ "verificationStatus": { "coding": [{ "code": "entered-in-error" }] } })), "refused at AllergyIntolerance.verificationStatus");
+        assert_eq!(sent(json!({ "clinicalStatus": { "text": "resolved" } })), "refused at AllergyIntolerance.clinicalStatus");
+        // A bare code is no substance that a check or a person would find, and a second coding may have the words.
+        assert_eq!(sent(json!({ "code": { "coding": [{ "system": "rx", "code": "7980" }] } })), "refused at AllergyIntolerance.code");
+        assert!(
+            sent(json!({ "code": { "coding": [{ "system": "rx", "code": "7980" }, { "system": SNOMED, "code": "764146007", "display": "Penicillin" }] } }))
+                .contains("substance: \"Penicillin\"")
+        );
+        assert_eq!(sent(json!({ "code": { "coding": [{ "system": SNOMED, "code": "409137002", "display": "No known drug allergy" }] } })), "refused at AllergyIntolerance.code");
         assert_eq!(sent(json!({ "onsetString": "long ago" })), "refused at AllergyIntolerance.onsetString");
     }
 
@@ -285,6 +318,7 @@ mod tests {
             ))
         };
         assert!(sent(json!({ "value": 72.50, "system": UCUM, "code": "/min" }), "final").contains("8867-4"));
+        assert_eq!(sent(json!({ "value": 72, "comparator": "<", "system": UCUM, "code": "/min" }), "final"), "refused at Observation.valueQuantity.comparator");
         assert_eq!(sent(json!({ "value": 72, "system": "x", "code": "/min" }), "final"), "refused at Observation.valueQuantity.system");
         assert_eq!(sent(json!({ "value": "72", "system": UCUM, "code": "/min" }), "final"), "refused at Observation.valueQuantity.value");
         assert_eq!(sent(json!({ "value": 72, "system": UCUM, "code": "/min" }), "preliminary"), "refused at Observation.status");

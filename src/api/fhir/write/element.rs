@@ -131,7 +131,17 @@ impl<'v> Element<'v> {
         id.filter(|id| !id.is_empty()).map(Some).ok_or_else(|| self.wrong(name, format!("{text:?} leads to no {kind} of this house: write {kind}/id")))
     }
 
-    /// The code of a CodeableConcept in a system, or its words when it has no code in that one.
+    /// The code of a status in the system that it must be of. A status in another one would be lost, and what is not said means the
+    /// opposite: so it is refused, also when what is not kept may be left out.
+    pub(super) fn status(&self, name: &str, system: &str) -> Result<Option<&'v str>, Problem> {
+        if self.get(name).is_none() {
+            return Ok(None);
+        }
+        let found = self.code(name, system)?;
+        found.map(Some).ok_or_else(|| self.wrong(name, format!("a code of {system} is needed here")))
+    }
+
+    /// The code of a CodeableConcept in a system.
     pub(super) fn code(&self, name: &str, system: &str) -> Result<Option<&'v str>, Problem> {
         let Some(concept) = self.object(name)? else { return Ok(None) };
         concept.coded(system)
@@ -152,21 +162,31 @@ impl<'v> Element<'v> {
         Ok(found)
     }
 
-    /// The words of a CodeableConcept: its text, or what a coding calls itself.
+    /// The words of a CodeableConcept: its text, or what one of its codings calls itself. A bare code says nothing to a person.
     pub(super) fn words(&self, name: &str) -> Result<Option<&'v str>, Problem> {
         let Some(concept) = self.object(name)? else { return Ok(None) };
-        concept.spoken()
+        concept.named()
     }
 
-    pub(super) fn spoken(&self) -> Result<Option<&'v str>, Problem> {
+    /// The same of a CodeableConcept itself.
+    pub(super) fn named(&self) -> Result<Option<&'v str>, Problem> {
         let mut found = self.text("text")?;
         for coding in self.objects("coding")? {
-            found = found.or(coding.text("display")?).or(coding.text("code")?);
+            found = found.or(coding.text("display")?);
             coding.passed(&["system", "version", "code", "display"]);
             coding.end()?;
         }
         self.end()?;
         Ok(found)
+    }
+
+    /// The same, or its first code when nobody has given it words.
+    pub(super) fn spoken(&self) -> Result<Option<&'v str>, Problem> {
+        let mut code = None;
+        for coding in self.objects("coding")? {
+            code = code.or(coding.text("code")?);
+        }
+        Ok(self.named()?.or(code))
     }
 
     /// These say nothing that is not known here in another way.
@@ -231,6 +251,9 @@ mod tests {
         assert_eq!(condition.code("code", "b").ok().flatten(), Some("2"));
         assert_eq!(condition.code("code", "c").ok().flatten(), None);
         assert_eq!(condition.words("code").ok().flatten(), Some("one"));
+        assert_eq!(condition.status("code", "b").ok().flatten(), Some("2"));
+        assert!(condition.status("code", "c").is_err(), "a status in a system that is not known here is not taken for none");
+        assert_eq!(condition.status("nothing", "c").ok().flatten(), None);
         assert!(condition.date("onsetDateTime").is_err());
         assert_eq!(condition.instant("at").ok().flatten().unwrap().to_string(), "2026-01-02T09:00:00.000000Z");
     }

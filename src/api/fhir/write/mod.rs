@@ -31,6 +31,7 @@ use crate::api::problem::Problem;
 use crate::api::schedules::{self, ScheduleAction};
 use crate::api::state::Api;
 use crate::domain::census::Command;
+use crate::domain::rights::Interaction;
 use crate::kernel::{StreamId, StreamKind, limits};
 use crate::projection::Told;
 
@@ -85,14 +86,31 @@ async fn matching(api: &Api, who: &Who, kind: Kind, query: &str) -> Result<Vec<S
     if pairs.is_empty() {
         return Err(Problem::bad("the condition is empty: say which resource is meant, as in a search"));
     }
+    ids_of(api, who, kind, pairs).await
+}
+
+/// The ids of what fits a condition. That it was looked for stands in the trail of whom it found; and what is only being read is not
+/// taken for what is not there.
+async fn ids_of(api: &Api, who: &Who, kind: Kind, pairs: Pairs) -> Result<Vec<String>, Problem> {
+    if !api.caught_up().await {
+        let text = "wardd is still reading what happened last, and must not take what it has not read for what is not there: try again in a moment";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
+    }
     let asked = Asked::read(kind, pairs)?;
-    let found = gather::candidates(api, who, kind, &asked).await?;
-    Ok(found.resources.iter().filter(|resource| asked.fits(resource)).filter_map(|resource| resource["id"].as_str().map(str::to_owned)).collect())
+    let mut found = gather::candidates(api, who, kind, &asked).await?;
+    found.resources.retain(|resource| asked.fits(resource));
+    handlers::shown(api, kind, &found).await?;
+    Ok(found.resources.iter().filter_map(|resource| resource["id"].as_str().map(str::to_owned)).collect())
 }
 
 fn serde_urlencoded(query: &str) -> Result<Pairs, Problem> {
     let uri: axum::http::Uri = format!("/?{}", query.trim_start_matches('?').replace(' ', "%20")).parse().map_err(|_| Problem::bad(format!("{query:?} is no search")))?;
     Query::<Pairs>::try_from_uri(&uri).map(|Query(pairs)| pairs).map_err(|error| Problem::bad(error.body_text()))
+}
+
+/// Whoever has read something does not mean something new.
+fn nothing_to_match(kind: Kind) -> Problem {
+    Problem::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", format!("If-Match names a version, and no {} fits the condition: read again what there is", kind.name()))
 }
 
 fn several(kind: Kind, count: usize) -> Problem {
@@ -125,7 +143,9 @@ async fn perform(api: &Api, key: Identity, allowed: &Allowed, mut commands: Vec<
                     return Ok(Effect::Done(told(done.sequence)?));
                 }
             }
-            Ok(Effect::Nothing)
+            // What it was then cannot be told, so it is not said that this is it.
+            let text = "a request with this Idempotency-Key was done before, and is not found any more: read what there is, and give this one a key of its own";
+            Err(Problem::new(StatusCode::CONFLICT, "idempotency_key_reused", text))
         }
         Outcome::Refused(refusal) if refusal.rule == "changed_meanwhile" => Err(Problem::new(StatusCode::PRECONDITION_FAILED, &refusal.rule, refusal.message)),
         Outcome::Refused(refusal) => Err(Problem::refused(&refusal)),
@@ -139,6 +159,17 @@ fn streams(command: &Command) -> Vec<StreamId> {
     use crate::domain::census::{About, Measured};
     if let Command::Vitals { whom: Measured::Patient(mrn), .. } | Command::Chart { patient: mrn, .. } = command {
         return [StreamKind::Chart, StreamKind::Vitals].map(|kind| StreamId::new(kind, mrn.as_str())).to_vec();
+    }
+    match command {
+        Command::All(commands) => return commands.iter().flat_map(streams).collect(),
+        Command::OfVisit { visit, command, .. } => {
+            return streams(command).into_iter().chain([StreamId::new(StreamKind::Encounter, visit.as_str())]).collect();
+        }
+        Command::Plan { admission, .. } | Command::Admit(admission) => {
+            let stay = admission.encounter.iter().map(|stay| StreamId::new(StreamKind::Encounter, stay.as_str()));
+            return stay.chain([StreamId::new(StreamKind::Patient, admission.patient.as_str())]).collect();
+        }
+        _ => {}
     }
     match (command, command.about()) {
         (Command::Register { patient, .. }, _) => vec![StreamId::new(StreamKind::Patient, patient.as_str())],
@@ -166,6 +197,16 @@ fn id_of(made: &Made, told: &mut Vec<Told>) -> Option<String> {
             Some(of_patient(mrn.as_str(), &format!("v{}-0", told.sequence)))
         }
     }
+}
+
+/// The id of the resource that an event has made.
+fn made_by(told: &Told) -> Option<String> {
+    let place = match told.kind.as_str() {
+        "ProblemRecorded" => format!("p{}", told.payload["number"]),
+        "VitalsTaken" => format!("v{}-0", told.sequence),
+        _ => return None,
+    };
+    Some(of_patient(told.stream.key(), &place))
 }
 
 fn information(text: &str) -> Value {
@@ -215,7 +256,7 @@ async fn create_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
         }
     }
     if kind == Kind::Appointment {
-        gather::may_write(who, kind)?;
+        gather::within(who, Interaction::Create, kind)?;
         return book(api, who, key, value, wishes.is_lenient).await;
     }
     let mut planner = wishes.planner(api, who, key);
@@ -229,7 +270,7 @@ async fn update_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
         return Err(Problem::bad(format!("the path says {id}, and the resource another id")).at("id"));
     }
     if kind == Kind::Appointment {
-        gather::may_write(who, kind)?;
+        gather::within(who, Interaction::Update, kind)?;
         return rebook(api, who, key, (id, value), wishes.is_lenient).await;
     }
     let mut planner = wishes.planner(api, who, key);
@@ -246,7 +287,10 @@ pub(super) async fn create(
     headers: HeaderMap,
     Body(value): Body<Value>,
 ) -> Result<Response, Problem> {
-    create_one(&api, &who, key, &Wishes::of(&headers)?, (kind_of(&name, &value)?, &value)).await
+    let (kind, wishes) = (kind_of(&name, &value)?, Wishes::of(&headers)?);
+    // Two that say the same condition at once come one after the other, and the second finds what the first has written.
+    let _alone = if wishes.if_none.is_some() { Some(api.one_by_one.lock().await) } else { None };
+    create_one(&api, &who, key, &wishes, (kind, &value)).await
 }
 
 /// A resource in place of the one with this id; a patient whose number is not known is registered under it.
@@ -275,11 +319,10 @@ pub(super) async fn update_found(
     if pairs.is_empty() {
         return Err(Problem::bad(format!("say which {name} is meant: by its id in the path, or by a search")));
     }
-    let _ = api.caught_up().await;
-    let asked = Asked::read(kind, pairs)?;
-    let found = gather::candidates(&api, &who, kind, &asked).await?;
-    let ids: Vec<&str> = found.resources.iter().filter(|resource| asked.fits(resource)).filter_map(|resource| resource["id"].as_str()).collect();
+    let _alone = api.one_by_one.lock().await;
+    let ids = ids_of(&api, &who, kind, pairs).await?;
     match ids.as_slice() {
+        [] if wishes.version.is_some() => Err(nothing_to_match(kind)),
         [] => create_one(&api, &who, key, &wishes, (kind, &value)).await,
         [id] => update_one(&api, &who, key, &wishes, (kind, id, &value)).await,
         many => Err(several(kind, many.len())),

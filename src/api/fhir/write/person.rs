@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::element::Element;
 use crate::api::problem::Problem;
 use crate::domain::patient::{Address, Contact, Coverage, Identifier, Name, Person, Sex};
-use crate::kernel::Mrn;
+use crate::kernel::{Mrn, Timestamp};
 
 /// The kinds of identifiers (HL7 table 0203).
 const KINDS: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
@@ -16,16 +16,15 @@ pub(super) struct Sent {
     pub(super) mrn: Option<Mrn>,
     pub(super) person: Person,
     pub(super) is_dead: bool,
+    /// When they died, where it is said.
+    pub(super) died: Option<Timestamp>,
 }
 
 /// Reads a Patient; `system` is that of our record numbers.
 pub(super) fn patient(value: &Value, system: &str, is_lenient: bool) -> Result<Sent, Problem> {
     let sent = Element::resource(value, is_lenient)?;
     let (mrn, identifiers) = identifiers(&sent, system)?;
-    let (name, is_temporary) = match sent.only("name")? {
-        Some(name) => self::name(&name)?,
-        None => (Name::default(), false),
-    };
+    let (name, is_temporary) = names(&sent)?.unwrap_or_default();
     let sex = match sent.text("gender")? {
         Some("female") => Sex::Female,
         Some("male") => Sex::Male,
@@ -33,7 +32,8 @@ pub(super) fn patient(value: &Value, system: &str, is_lenient: bool) -> Result<S
         Some("unknown") | None => Sex::Unknown,
         Some(other) => return Err(sent.wrong("gender", format!("{other:?} is none of female, male, other, unknown"))),
     };
-    let is_dead = sent.flag("deceasedBoolean")?.unwrap_or(false) || sent.instant("deceasedDateTime")?.is_some();
+    let died = sent.instant("deceasedDateTime")?;
+    let is_dead = sent.flag("deceasedBoolean")?.unwrap_or(false) || died.is_some();
     if sent.flag("active")? == Some(false) {
         return Err(sent.wrong("active", "a registration is not put out of use: merge it into the one to use (POST /api/v1/patients/{mrn}/merge)"));
     }
@@ -60,7 +60,7 @@ pub(super) fn patient(value: &Value, system: &str, is_lenient: bool) -> Result<S
     // Who merged and who manages is the house's to say; it is held against what is known by the caller.
     sent.passed(&["link", "managingOrganization"]);
     sent.end()?;
-    Ok(Sent { mrn, person, is_dead })
+    Ok(Sent { mrn, person, is_dead, died })
 }
 
 fn identifiers(sent: &Element<'_>, system: &str) -> Result<(Option<Mrn>, Vec<Identifier>), Problem> {
@@ -68,7 +68,7 @@ fn identifiers(sent: &Element<'_>, system: &str) -> Result<(Option<Mrn>, Vec<Ide
     for known in sent.objects("identifier")? {
         let (value, of) = (known.needed("value")?, known.text("system")?);
         let kind = known.code("type", KINDS)?;
-        known.passed(&["use"]);
+        current(&known)?;
         let assigner = known.object("assigner")?.map(|assigner| assigner.text("display").map(|text| text.unwrap_or_default().to_owned())).transpose()?;
         known.end()?;
         if of == Some(system) {
@@ -80,6 +80,40 @@ fn identifiers(sent: &Element<'_>, system: &str) -> Result<(Option<Mrn>, Vec<Ide
         others.push(Identifier { kind, value: value.to_owned(), issuer });
     }
     Ok((mrn, others))
+}
+
+/// What was is not taken for what is: of the uses in R4 `old` changes the meaning, and so do some of a name's.
+fn current(sent: &Element<'_>) -> Result<(), Problem> {
+    match sent.text("use")? {
+        Some("old") => Err(sent.wrong("use", "what is out of use is not kept here: leave it out")),
+        _ => Ok(()),
+    }
+}
+
+/// The name that somebody goes by: the official one, else the usual one.
+fn names(sent: &Element<'_>) -> Result<Option<(Name, bool)>, Problem> {
+    let all = sent.objects("name")?;
+    if all.len() > 1 && !sent.is_lenient() {
+        return Err(sent.wrong("name", "one at most is kept here: leave the others out, or send Prefer: handling=lenient and they are"));
+    }
+    let mut best: Option<(usize, &Element<'_>)> = None;
+    for name in &all {
+        let rank = match name.text("use")? {
+            Some("official") => 0,
+            Some("usual") => 1,
+            None => 2,
+            Some("temp") => 3,
+            Some(_) => continue,
+        };
+        if best.is_none_or(|(known, _)| rank < known) {
+            best = Some((rank, name));
+        }
+    }
+    match (best, all.first()) {
+        (Some((_, name)), _) => self::name(name).map(Some),
+        (None, Some(other)) => Err(other.wrong("use", "an official or usual name is needed: a former one, a nickname or none is not who they are")),
+        (None, None) => Ok(None),
+    }
 }
 
 fn name(sent: &Element<'_>) -> Result<(Name, bool), Problem> {
@@ -102,7 +136,8 @@ fn phones(sent: &Element<'_>) -> Result<Vec<String>, Problem> {
             _ if way.is_lenient() => {}
             _ => return Err(way.wrong("system", "only phone numbers are kept here: leave the others out, or send Prefer: handling=lenient and they are")),
         }
-        way.passed(&["use", "rank"]);
+        current(&way)?;
+        way.passed(&["rank"]);
         way.end()?;
     }
     Ok(found)
@@ -111,7 +146,8 @@ fn phones(sent: &Element<'_>) -> Result<Vec<String>, Problem> {
 fn address(home: &Element<'_>) -> Result<Address, Problem> {
     let text = |name: &str| home.text(name).map(|text| text.unwrap_or_default().to_owned());
     let found = Address { line: home.texts("line")?.join(", "), city: text("city")?, state: text("state")?, postal_code: text("postalCode")?, country: text("country")? };
-    home.passed(&["use", "type"]);
+    current(home)?;
+    home.passed(&["type"]);
     home.end()?;
     Ok(found)
 }
@@ -139,10 +175,12 @@ fn contact(sent: &Element<'_>) -> Result<Contact, Problem> {
 pub(super) fn related(value: &Value, is_lenient: bool) -> Result<(String, Contact), Problem> {
     let sent = Element::resource(value, is_lenient)?;
     let patient = sent.reference("patient", "Patient")?.ok_or_else(|| sent.wrong("patient", "is missing"))?.to_owned();
-    let name = sent.only("name")?.ok_or_else(|| sent.wrong("name", "is missing"))?;
+    let (name, _) = names(&sent)?.ok_or_else(|| sent.wrong("name", "is missing"))?;
+    if sent.flag("active")? == Some(false) {
+        return Err(sent.wrong("active", "only those who can be called are kept: send the patient without this contact instead"));
+    }
     let relationship = sent.only("relationship")?.map(|is| is.spoken()).transpose()?.flatten().unwrap_or_default().to_owned();
-    let found = Contact { name: self::name(&name)?.0, relationship, phone: phones(&sent)?.into_iter().next().unwrap_or_default() };
-    sent.passed(&["active"]);
+    let found = Contact { name, relationship, phone: phones(&sent)?.into_iter().next().unwrap_or_default() };
     sent.end()?;
     Ok((patient, found))
 }
@@ -202,8 +240,8 @@ mod tests {
         let sent = patient(&resource(&house(), &mrn, &record, None), &house().system("mrn"), false).ok().unwrap();
         assert_eq!(sent.mrn, Some(mrn.clone()));
         assert_eq!(Person { coverages: person.coverages.clone(), ..sent.person }, person);
-        assert_eq!(coverage(&coverages(&mrn, &record)[0], false).ok().unwrap(), ("77".to_owned(), person.coverages[0].clone()));
-        assert_eq!(related(&people(&mrn, &record)[0], false).ok().unwrap(), ("77".to_owned(), person.contacts[0].clone()));
+        assert_eq!(coverage(&coverages(&mrn, &record, None)[0], false).ok().unwrap(), ("77".to_owned(), person.coverages[0].clone()));
+        assert_eq!(related(&people(&mrn, &record, None)[0], false).ok().unwrap(), ("77".to_owned(), person.contacts[0].clone()));
     }
 
     #[test]
@@ -215,6 +253,9 @@ mod tests {
             (json!({ "resourceType": "Patient", "active": false }), "Patient.active"),
             (json!({ "resourceType": "Patient", "name": [{ "text": "Jane Doe" }] }), "Patient.name[0].family"),
             (json!({ "resourceType": "Patient", "name": [{ "family": "A" }, { "family": "B" }] }), "Patient.name"),
+            (json!({ "resourceType": "Patient", "name": [{ "family": "A", "use": "maiden" }] }), "Patient.name[0].use"),
+            (json!({ "resourceType": "Patient", "identifier": [{ "value": "7", "use": "old" }] }), "Patient.identifier[0].use"),
+            (json!({ "resourceType": "Patient", "telecom": [{ "system": "phone", "value": "7", "use": "old" }] }), "Patient.telecom[0].use"),
             (json!({ "resourceType": "Patient", "telecom": [{ "system": "email", "value": "a@b" }] }), "Patient.telecom[0].system"),
             (json!({ "resourceType": "Patient", "identifier": [{ "system": "s", "value": "" }] }), "Patient.identifier[0].value"),
             (json!({ "resourceType": "Patient", "photo": [{ "data": "/9j/" }] }), "Patient.photo[0].data"),
@@ -223,6 +264,11 @@ mod tests {
         for (value, place) in cases {
             assert_eq!(refused(value.clone()).as_deref(), Some(place), "{value}");
         }
+        let both =
+            json!({ "resourceType": "Patient", "name": [{ "use": "maiden", "family": "Born" }, { "use": "usual", "family": "Called" }, { "use": "official", "family": "Doe" }] });
+        assert_eq!(patient(&both, "s", true).ok().unwrap().person.name.family, "Doe");
+        let gone = json!({ "resourceType": "RelatedPerson", "active": false, "patient": { "reference": "Patient/1" }, "name": [{ "family": "Kin" }] });
+        assert_eq!(related(&gone, true).err().and_then(|problem| problem.place).as_deref(), Some("RelatedPerson.active"));
         assert!(coverage(&json!({ "resourceType": "Coverage", "beneficiary": { "reference": "Patient/1" }, "payor": [{ "display": "A" }] }), false).is_err());
     }
 }

@@ -14,12 +14,14 @@ use crate::api::fhir::{Kind, gather};
 use crate::api::patients;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
-use crate::domain::census::Command;
+use crate::domain::census::{About, Command};
 use crate::domain::patient::{Patient, Person};
-use crate::kernel::{EncounterId, Mrn, Timestamp};
+use crate::domain::rights::{Interaction, Permission};
+use crate::kernel::{Mrn, StreamId, StreamKind};
 use crate::projection::{EncounterRow, PatientRow};
 
-/// Where the numbers of one request's identities begin: record numbers, stays. The commands themselves count from 1.
+/// Where the numbers of one request's identities begin: record numbers, stays. Each entry has its own, so that a repetition that finds
+/// some of them done gives the others what they had.
 const NUMBERS: u32 = 1_000;
 const STAYS: u32 = 2_000;
 
@@ -51,9 +53,10 @@ pub(super) struct Planner<'a> {
     pub(super) is_lenient: bool,
     /// Whether a person who is like somebody known is registered all the same.
     pub(super) is_confirmed: bool,
+    /// Which entry of a bundle is planned.
+    pub(super) entry: u32,
     /// Registrations as they will be.
-    people: BTreeMap<Mrn, (Person, Option<Timestamp>)>,
-    count: u32,
+    people: BTreeMap<Mrn, Person>,
     allowed: Option<Allowed>,
 }
 
@@ -63,7 +66,7 @@ fn unprocessable(place: &str, text: impl std::fmt::Display) -> Problem {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(api: &'a Api, who: &'a Who, key: Identity, (is_lenient, is_confirmed): (bool, bool)) -> Self {
-        Self { api, who, key, is_lenient, is_confirmed, people: BTreeMap::new(), count: 0, allowed: None }
+        Self { api, who, key, is_lenient, is_confirmed, entry: 0, people: BTreeMap::new(), allowed: None }
     }
 
     /// Leave that was given, for the request as a whole.
@@ -75,13 +78,10 @@ impl<'a> Planner<'a> {
         self.api.rows.get::<PatientRow>("patient", mrn.as_str()).unwrap_or_default().patient
     }
 
-    /// The patient of a reference, who is registered or will be.
-    fn patient(&self, id: &str, place: &str) -> Result<Mrn, Problem> {
-        let mrn: Mrn = unescape(id).and_then(|number| number.parse().ok()).ok_or_else(|| unprocessable(place, format!("there is no Patient/{id}")))?;
-        match self.people.contains_key(&mrn) || self.record(&mrn) != Patient::default() {
-            true => Ok(mrn),
-            false => Err(unprocessable(place, format!("there is no Patient/{id}: register the patient first"))),
-        }
+    /// That somebody has this number, or will have it after what stands before.
+    fn registered(&self, mrn: &Mrn, place: &str) -> Result<(), Problem> {
+        let is_known = self.people.contains_key(mrn) || self.record(mrn) != Patient::default();
+        if is_known { Ok(()) } else { Err(unprocessable(place, format!("there is no Patient/{}: register the patient first", escape(mrn.as_str())))) }
     }
 
     async fn leave(&mut self, commands: &[Command]) -> Result<(), Problem> {
@@ -92,105 +92,130 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
+    /// Nothing of a record is looked at, and nothing told of it by a refusal, before it is known that they may.
+    async fn may(&self, permission: Permission, mrn: &Mrn) -> Result<(), Problem> {
+        self.api.may_about(self.who, permission, About::Patient(mrn)).await.map(drop)
+    }
+
     async fn planned(&mut self, kind: Kind, commands: Vec<Command>, made: Made, is_new: bool) -> Result<Plan, Problem> {
         self.leave(&commands).await?;
         Ok(Plan { kind, commands, made, is_new })
     }
 
-    fn next(&mut self) -> u32 {
-        self.count += 1;
-        self.count
+    /// A command about a patient who must be known, with leave asked first.
+    async fn about(&mut self, mrn: &Mrn, place: &str, command: &Command) -> Result<(), Problem> {
+        self.leave(std::slice::from_ref(command)).await?;
+        self.registered(mrn, place)
     }
 
     /// What a new resource asks for; of a patient the number is issued at once, so that others can refer to it.
     pub(super) async fn create(&mut self, kind: Kind, value: &Value) -> Result<Plan, Problem> {
-        gather::may_write(self.who, kind)?;
+        gather::within(self.who, Interaction::Create, kind)?;
         match kind {
             Kind::Patient => self.register(value, None).await,
             Kind::RelatedPerson => {
                 let (patient, contact) = person::related(value, self.is_lenient)?;
-                let mrn = self.patient(&patient, "RelatedPerson.patient")?;
-                let (mut person, known) = self.person(&mrn)?;
-                person.contacts.push(contact);
-                let made = Made::Known(of_patient(mrn.as_str(), &format!("r{}", person.contacts.len() - 1)));
-                self.replaced(kind, mrn, (person, known), made, true).await
+                let mut person = self.person_to_change(&patient, "RelatedPerson.patient").await?;
+                person.now.contacts.push(contact);
+                let made = Made::Known(of_patient(person.mrn.as_str(), &format!("r{}", person.now.contacts.len() - 1)));
+                self.replaced(kind, person, made, true).await
             }
             Kind::Coverage => {
                 let (patient, coverage) = person::coverage(value, self.is_lenient)?;
-                let mrn = self.patient(&patient, "Coverage.beneficiary")?;
-                let (mut person, known) = self.person(&mrn)?;
-                person.coverages.push(coverage);
-                let made = Made::Known(of_patient(mrn.as_str(), &format!("c{}", person.coverages.len() - 1)));
-                self.replaced(kind, mrn, (person, known), made, true).await
+                let mut person = self.person_to_change(&patient, "Coverage.beneficiary").await?;
+                person.now.coverages.push(coverage);
+                let made = Made::Known(of_patient(person.mrn.as_str(), &format!("c{}", person.now.coverages.len() - 1)));
+                self.replaced(kind, person, made, true).await
             }
             Kind::AllergyIntolerance => {
                 let (patient, command) = clinical::allergy(value, self.is_lenient)?;
-                let mrn = self.patient(&patient, "AllergyIntolerance.patient")?;
-                let command = command(mrn);
+                let (mrn, place) = (number(&patient, "AllergyIntolerance.patient")?, "AllergyIntolerance.patient");
+                let mut command = command(mrn.clone());
+                self.about(&mrn, place, &command).await?;
+                let mut is_new = true;
+                match &mut command {
+                    Command::RefuteAllergy { .. } => {
+                        return Err(unprocessable("AllergyIntolerance.verificationStatus", "what is refuted is one that is known: send it by PUT under its id"));
+                    }
+                    // What one more says makes nothing less than it is known to be; by PUT it is replaced.
+                    Command::RecordAllergy { allergy, .. } => {
+                        if let Some(known) = self.record(&mrn).allergies.against(&allergy.substance) {
+                            (*allergy, is_new) = (known.and(allergy), false);
+                        }
+                    }
+                    _ => {}
+                }
                 let made = allergy_id(&command);
-                self.planned(kind, vec![command], made, true).await
+                self.planned(kind, vec![command], made, is_new).await
             }
             Kind::Condition => {
                 let sent = clinical::condition(value, self.is_lenient)?;
-                let mrn = self.patient(&sent.patient, "Condition.subject")?;
+                let mrn = number(&sent.patient, "Condition.subject")?;
                 let command = sent.create(mrn.clone())?;
+                self.about(&mrn, "Condition.subject", &command).await?;
                 self.planned(kind, vec![command], Made::Problem(mrn), true).await
             }
             Kind::Observation => {
+                if value["status"] == "entered-in-error" {
+                    return Err(unprocessable("Observation.status", "what was an error is one that is known: send it by PUT under its id"));
+                }
                 let (patient, command) = clinical::observation(value, self.is_lenient)?;
-                let mrn = self.patient(&patient, "Observation.subject")?;
-                self.planned(kind, vec![command(mrn.clone())], Made::Signs(mrn), true).await
+                let mrn = number(&patient, "Observation.subject")?;
+                let command = command(mrn.clone());
+                self.about(&mrn, "Observation.subject", &command).await?;
+                self.planned(kind, vec![command], Made::Signs(mrn), true).await
             }
             Kind::Encounter => {
                 let sent = visit::encounter(value, &gather::house(self.api).system("visit"), self.is_lenient)?;
-                let mrn = self.patient(&sent.patient, "Encounter.subject")?;
-                let id = sent.visit.clone().unwrap_or_else(|| self.stay_of_this_request());
-                let command = sent.create(mrn, id.clone())?;
+                let mrn = number(&sent.patient, "Encounter.subject")?;
+                let id = sent.visit.clone().unwrap_or_else(|| self.key.part(STAYS + self.entry).encounter());
+                let command = sent.create(mrn.clone(), id.clone(), self.api.clock.now())?;
+                self.about(&mrn, "Encounter.subject", &command).await?;
                 self.planned(kind, vec![command], Made::Known(encounter_id(&id)), true).await
             }
             other => Err(not_written(other)),
         }
     }
 
-    /// A stay that has no number of its own gets one of the request, the same at each repetition.
-    fn stay_of_this_request(&mut self) -> EncounterId {
-        let at = STAYS + self.next();
-        self.key.part(at).encounter()
-    }
-
     /// What a resource in place of one that is known asks for.
     pub(super) async fn update(&mut self, kind: Kind, id: &str, value: &Value, version: Option<u64>) -> Result<Plan, Problem> {
-        gather::may_write(self.who, kind)?;
+        gather::within(self.who, Interaction::Update, kind)?;
         let missing = || Problem::missing(kind.name(), id);
         let of_patient = || patient_of(id).and_then(|mrn| mrn.parse::<Mrn>().ok()).ok_or_else(missing);
         let made = Made::Known(id.to_owned());
         match kind {
             Kind::Patient => {
                 let mrn: Mrn = parse(&unescape(id).ok_or_else(missing)?)?;
-                self.at_version(kind, mrn.as_str(), version)?;
+                self.may(Permission::RegisterPatient, &mrn).await?;
+                self.at_version(StreamKind::Patient, mrn.as_str(), version)?;
                 self.register(value, Some(mrn)).await
             }
             Kind::RelatedPerson | Kind::Coverage => {
                 let mrn = of_patient()?;
-                let (mut person, known) = self.person(&mrn)?;
+                self.may(Permission::RegisterPatient, &mrn).await?;
+                let Some(version) = version else { return Err(needs_version(kind)) };
+                self.at_version(StreamKind::Patient, mrn.as_str(), Some(version))?;
+                let mut person = self.person(&mrn)?;
                 let (is_there, patient) = match kind {
                     Kind::Coverage => {
                         let (patient, coverage) = person::coverage(value, self.is_lenient)?;
-                        (place(id, 'c').and_then(|at| person.coverages.get_mut(at)).map(|known| *known = coverage), patient)
+                        (place(id, 'c').and_then(|at| person.now.coverages.get_mut(at)).map(|known| *known = coverage), patient)
                     }
                     _ => {
                         let (patient, contact) = person::related(value, self.is_lenient)?;
-                        (place(id, 'r').and_then(|at| person.contacts.get_mut(at)).map(|known| *known = contact), patient)
+                        (place(id, 'r').and_then(|at| person.now.contacts.get_mut(at)).map(|known| *known = contact), patient)
                     }
                 };
                 is_there.ok_or_else(missing)?;
                 same_patient(kind, &patient, &mrn)?;
-                self.replaced(kind, mrn, (person, known), made, false).await
+                self.replaced(kind, person, made, false).await
             }
             Kind::AllergyIntolerance => {
                 let mrn = of_patient()?;
                 let (patient, command) = clinical::allergy(value, self.is_lenient)?;
+                self.may(Permission::ViewPatient, &mrn).await?;
                 same_patient(kind, &patient, &mrn)?;
+                no_version(kind, version)?;
                 let command = command(mrn);
                 if allergy_id(&command) != made {
                     return Err(unprocessable("AllergyIntolerance.code", "an allergy is against what its id says: refute this one, and write another"));
@@ -200,12 +225,12 @@ impl<'a> Planner<'a> {
             Kind::Condition => {
                 let mrn = of_patient()?;
                 let sent = clinical::condition(value, self.is_lenient)?;
+                self.may(Permission::ViewPatient, &mrn).await?;
                 same_patient(kind, &sent.patient, &mrn)?;
+                no_version(kind, version)?;
                 let chart = self.api.rows.chart(&mrn);
                 let known = place(id, 'p').and_then(|number| chart.problems.iter().find(|known| known.number as usize == number)).ok_or_else(missing)?;
                 let commands: Vec<Command> = sent.update(mrn.clone(), known)?.into_iter().collect();
-                // Also whoever changes nothing must be allowed to look.
-                self.api.may_patient(self.who, crate::domain::rights::Permission::ViewPatient, &mrn).await?;
                 self.planned(kind, commands, made, false).await
             }
             Kind::Observation => {
@@ -214,99 +239,149 @@ impl<'a> Planner<'a> {
                     return Err(unprocessable("Observation.status", "a measurement does not change: say entered-in-error with a note that says why, and write another"));
                 }
                 let (patient, command) = clinical::observation(value, self.is_lenient)?;
+                self.may(Permission::ViewPatient, &mrn).await?;
                 same_patient(kind, &patient, &mrn)?;
+                no_version(kind, version.filter(|version| *version != 1))?;
+                // What is taken back is the one that the id names, and no other of the patient's.
+                let known = gather::one(self.api, self.who, kind, id).await?;
+                if !known.resources.first().is_some_and(|known| clinical::is_same_measurement(known, value)) {
+                    return Err(unprocessable("Observation.code", "code and effectiveDateTime are not those of this measurement: read it again"));
+                }
                 self.planned(kind, vec![command(mrn)], made, false).await
             }
             Kind::Encounter => {
                 let stay = visit::encounter_of(id)?;
+                // Whoever may look at nobody learns of no stay whether there is one.
+                self.api.may(self.who, Permission::ViewPatient)?;
                 let state = self.api.rows.get::<EncounterRow>("encounter", stay.as_str()).unwrap_or_default().encounter;
                 let mrn = gather::whose(&state).ok_or_else(missing)?;
+                self.may(Permission::ViewPatient, &mrn).await?;
                 let sent = visit::encounter(value, &gather::house(self.api).system("visit"), self.is_lenient)?;
                 same_patient(kind, &sent.patient, &mrn)?;
-                self.at_version(kind, stay.as_str(), version)?;
-                let commands = sent.update(mrn.clone(), &stay, &state)?;
-                self.api.may_patient(self.who, crate::domain::rights::Permission::ViewPatient, &mrn).await?;
-                // What another system says of this stay concerns no other one of the patient's.
-                let commands = commands.into_iter().map(|command| Command::OfVisit { visit: stay.clone(), command: Box::new(command) }).collect();
+                self.at_version(StreamKind::Encounter, stay.as_str(), version)?;
+                let commands = sent.update(mrn.clone(), &stay, &state, self.api.clock.now())?;
+                // What is said of this stay concerns no other one of the patient's.
+                let commands = commands.into_iter().map(|command| Command::OfVisit { visit: stay.clone(), is_exact: true, command: Box::new(command) }).collect();
                 self.planned(kind, commands, made, false).await
             }
             other => Err(not_written(other)),
         }
     }
 
-    /// Whether the resource is still as the client read it (`If-Match`).
-    fn at_version(&self, kind: Kind, key: &str, wanted: Option<u64>) -> Result<(), Problem> {
-        let stream = crate::kernel::StreamId::new(if kind == Kind::Patient { crate::kernel::StreamKind::Patient } else { crate::kernel::StreamKind::Encounter }, key);
+    /// Whether the resource is still as the client read it (`If-Match`); a request that is repeated has changed it itself.
+    fn at_version(&self, stream: StreamKind, key: &str, wanted: Option<u64>) -> Result<(), Problem> {
+        let stream = StreamId::new(stream, key);
         let newest = self.api.history.newest(&stream).map(|(version, _)| version);
-        match wanted.is_none() || wanted == newest {
-            true => Ok(()),
-            false => {
-                let text = format!("the {} is at version {} by now: read it again, and then change it", kind.name(), newest.unwrap_or(0));
-                Err(Problem::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", text))
-            }
+        if wanted.is_none() || wanted == newest || (self.key.is_keyed() && !self.api.done_before(&stream, self.key)?.is_empty()) {
+            return Ok(());
         }
+        let text = format!("it is at version {} by now: read it again, and then change it", newest.unwrap_or(0));
+        Err(Problem::new(StatusCode::PRECONDITION_FAILED, "changed_meanwhile", text))
     }
 
     /// The registration of a number as it is, or as it will be after what was sent before.
-    fn person(&self, mrn: &Mrn) -> Result<(Person, Option<Timestamp>), Problem> {
-        if let Some(known) = self.people.get(mrn) {
-            return Ok(known.clone());
-        }
-        let record = self.record(mrn);
-        let person = record.person.ok_or_else(|| Problem::missing("Patient", &escape(mrn.as_str())))?;
-        Ok((person, record.as_of))
+    fn person(&self, mrn: &Mrn) -> Result<Changed, Problem> {
+        let before = self.people.get(mrn).cloned().or(self.record(mrn).person).ok_or_else(|| Problem::missing("Patient", &escape(mrn.as_str())))?;
+        Ok(Changed { mrn: mrn.clone(), now: before.clone(), before })
     }
 
-    async fn replaced(&mut self, kind: Kind, mrn: Mrn, (person, known): (Person, Option<Timestamp>), made: Made, is_new: bool) -> Result<Plan, Problem> {
-        // What comes after it in the same request finds it so; its time is not known yet.
-        self.people.insert(mrn.clone(), (person.clone(), None));
-        let command = Command::Replace { patient: mrn, person: Box::new(person), known };
+    /// The same for whoever may change it.
+    async fn person_to_change(&self, patient: &str, place: &str) -> Result<Changed, Problem> {
+        let mrn = number(patient, place)?;
+        self.may(Permission::RegisterPatient, &mrn).await?;
+        self.registered(&mrn, place)?;
+        self.person(&mrn)
+    }
+
+    async fn replaced(&mut self, kind: Kind, Changed { mrn, before, now }: Changed, made: Made, is_new: bool) -> Result<Plan, Problem> {
+        // What comes after it in the same request finds it so.
+        self.people.insert(mrn.clone(), now.clone());
+        let command = Command::Replace { patient: mrn, person: Box::new(now), known: Some(Box::new(before)) };
         self.planned(kind, vec![command], made, is_new).await
     }
 
     /// Somebody new, or a registration in place of the one before.
     async fn register(&mut self, value: &Value, id: Option<Mrn>) -> Result<Plan, Problem> {
-        let person::Sent { mrn: named, person, is_dead } = person::patient(value, &gather::house(self.api).system("mrn"), self.is_lenient)?;
-        if let (Some(id), Some(named)) = (&id, &named)
+        let sent = person::patient(value, &gather::house(self.api).system("mrn"), self.is_lenient)?;
+        if let (Some(id), Some(named)) = (&id, &sent.mrn)
             && id != named
         {
             return Err(unprocessable("Patient.identifier", format!("the record number {named} is not that of the id: a number is merged, not changed")));
         }
-        let record = id.as_ref().map(|mrn| self.record(mrn)).unwrap_or_default();
-        let known = id.as_ref().and_then(|mrn| self.people.get(mrn).cloned()).or(record.person.clone().map(|person| (person, record.as_of)));
-        let Some((before, as_of)) = known else { return self.register_new(id.or(named), person, is_dead).await };
-        let mrn = id.unwrap_or_else(|| named.unwrap_or_else(|| Mrn::issue(0)));
+        let known = id.as_ref().and_then(|mrn| self.people.get(mrn).cloned().or(self.record(mrn).person));
+        let links = id.as_ref().filter(|_| known.is_some()).and_then(|mrn| gather::patient(self.api, mrn)).and_then(|known| known.get("link").cloned());
+        if value.get("link").is_some_and(|sent| Some(sent) != links.as_ref()) {
+            return Err(unprocessable("Patient.link", "numbers are merged by POST /api/v1/patients/{mrn}/merge, and not by a link"));
+        }
+        let (Some(mrn), Some(before)) = (id.clone(), known) else { return self.register_new(id, sent).await };
         // What FHIR's Patient has no place for stays as it is.
-        let person = Person { consents: before.consents, mother: before.mother, coverages: before.coverages, ..person };
-        let death = match (is_dead, record.died.is_some()) {
-            (true, false) => Some(Command::RecordDeath { patient: mrn.clone() }),
-            (false, true) => return Err(unprocessable("Patient.deceasedDateTime", "is missing: who is dead stays so; a wrong record of it is withdrawn by hand")),
-            _ => None,
+        let person::Sent { person, is_dead, died, .. } = sent;
+        let now = Person { consents: before.consents.clone(), mother: before.mother.clone(), coverages: before.coverages.clone(), ..person };
+        let death = match (is_dead, self.record(&mrn).died) {
+            (true, None) => Some(Command::RecordDeath { patient: mrn.clone(), at: died }),
+            (true, Some(known)) if died.is_some_and(|died| died != known) => {
+                return Err(unprocessable("Patient.deceasedDateTime", format!("the death is recorded for {known}: a wrong record of it is withdrawn by hand, and then made anew")));
+            }
+            (false, Some(_)) => return Err(unprocessable("Patient.deceasedDateTime", "is missing: who is dead stays so; a wrong record of it is withdrawn by hand")),
+            (true, Some(_)) | (false, None) => None,
         };
-        self.people.insert(mrn.clone(), (person.clone(), None));
-        let replace = Command::Replace { patient: mrn.clone(), person: Box::new(person), known: as_of };
         let made = Made::Known(escape(mrn.as_str()));
-        self.planned(Kind::Patient, std::iter::once(replace).chain(death).collect(), made, false).await
+        let mut plan = self.replaced(Kind::Patient, Changed { mrn, before, now }, made, false).await?;
+        self.leave(death.as_slice()).await?;
+        plan.commands.extend(death);
+        Ok(plan)
     }
 
-    async fn register_new(&mut self, mrn: Option<Mrn>, person: Person, is_dead: bool) -> Result<Plan, Problem> {
-        let allowed = self.api.may(self.who, crate::domain::rights::Permission::RegisterPatient)?;
-        if !self.is_confirmed && !person.is_temporary {
+    async fn register_new(&mut self, id: Option<Mrn>, person::Sent { mrn: named, person, is_dead, died }: person::Sent) -> Result<Plan, Problem> {
+        let allowed = self.api.may(self.who, Permission::RegisterPatient)?;
+        let key = self.key.part(NUMBERS + self.entry);
+        let before = match id.or(named) {
+            Some(mrn) => Some(mrn),
+            None if self.key.is_keyed() => patients::issued(self.api, key)?,
+            None => None,
+        };
+        // Whoever this very request has registered is not somebody who may be the same person.
+        let is_repeated = match &before {
+            Some(mrn) => self.key.is_keyed() && !self.api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), self.key)?.is_empty(),
+            None => false,
+        };
+        if !self.is_confirmed && !person.is_temporary && !is_repeated {
             patients::nobody_alike(self.api, &allowed, &person).await?;
         }
-        let mrn = match mrn {
+        let mrn = match before {
             Some(mrn) => mrn,
-            None => {
-                let at = NUMBERS + self.next();
-                let key = self.key.part(at);
-                patients::issue(self.api, key, self.api.origin(key, &allowed, None)?).await?
-            }
+            None => patients::issue(self.api, key, self.api.origin(key, &allowed, None)?).await?,
         };
-        self.people.insert(mrn.clone(), (person.clone(), None));
+        self.people.insert(mrn.clone(), person.clone());
         let register = Command::Register { patient: mrn.clone(), person: Box::new(person), as_of: None, is_new: true };
-        let death = is_dead.then(|| Command::RecordDeath { patient: mrn.clone() });
+        let death = is_dead.then(|| Command::RecordDeath { patient: mrn.clone(), at: died });
         let made = Made::Known(escape(mrn.as_str()));
         self.planned(Kind::Patient, std::iter::once(register).chain(death).collect(), made, true).await
+    }
+}
+
+/// A registration that is to be another.
+struct Changed {
+    mrn: Mrn,
+    before: Person,
+    now: Person,
+}
+
+/// The number in a reference to a patient.
+fn number(id: &str, place: &str) -> Result<Mrn, Problem> {
+    unescape(id).and_then(|number| number.parse().ok()).ok_or_else(|| unprocessable(place, format!("there is no Patient/{id}")))
+}
+
+/// Their ids are places in a list, which others may have changed: only who says what they read is sure to mean this one.
+fn needs_version(kind: Kind) -> Problem {
+    let text = format!("a {} is changed by If-Match with the ETag of what was read: its id is a place in a list", kind.name());
+    Problem::new(StatusCode::PRECONDITION_REQUIRED, "version_needed", text)
+}
+
+fn no_version(kind: Kind, version: Option<u64>) -> Result<(), Problem> {
+    match version {
+        None => Ok(()),
+        Some(_) => Err(Problem::bad(format!("a {} has no versions here: leave If-Match out", kind.name()))),
     }
 }
 

@@ -31,7 +31,12 @@ pub(super) struct Stay {
     class: Class,
     bed: Option<BedId>,
     start: Option<Timestamp>,
+    end: Option<Timestamp>,
+    is_lenient: bool,
 }
+
+/// So far a time may be from the moment at which wardd learns of it, in seconds.
+const NEAR: i64 = 900;
 
 /// Reads an Encounter; `system` is that of our visit numbers.
 pub(super) fn encounter(value: &Value, system: &str, is_lenient: bool) -> Result<Stay, Problem> {
@@ -54,29 +59,54 @@ pub(super) fn encounter(value: &Value, system: &str, is_lenient: bool) -> Result
             visit = Some(EncounterId::of_visit(number).map_err(|error| identifier.wrong("value", error))?);
         }
     }
-    let mut bed = None;
+    let (mut bed, mut location) = (None, None);
     if let Some(place) = sent.only("location")? {
         let id = place.reference("location", "Location")?.ok_or_else(|| place.wrong("location", "is missing"))?;
         let named = unescape(id).and_then(|bed| bed.parse().ok());
         bed = Some(named.ok_or_else(|| place.wrong("location", format!("{id:?} is no bed: GET /fhir/R4/Location lists them")))?);
-        place.passed(&["status", "period", "physicalType"]);
+        // Where somebody will be, or was, is not where they are.
+        location = place.text("status")?.map(str::to_owned);
+        place.passed(&["period", "physicalType"]);
         place.end()?;
     }
-    let mut start = None;
+    let (mut start, mut end) = (None, None);
     if let Some(period) = sent.object("period")? {
-        start = period.instant("start")?;
-        period.passed(&["end"]);
+        (start, end) = (period.instant("start")?, period.instant("end")?);
         period.end()?;
     }
     let status = sent.needed("status")?.to_owned();
+    let is_of_now = match location.as_deref() {
+        None | Some("active") => true,
+        Some("reserved" | "planned") => status == "planned",
+        // A stay that has ended is given out so.
+        Some("completed") => matches!(status.as_str(), "finished" | "cancelled" | "entered-in-error"),
+        Some(_) => false,
+    };
+    if !is_of_now {
+        return Err(sent.wrong("location[0].status", "the bed where the patient is now is active; of a planned stay it is reserved or planned"));
+    }
     sent.passed(&["serviceProvider", "participant", "episodeOfCare"]);
     sent.end()?;
-    Ok(Stay { patient, visit, status, class, bed, start })
+    Ok(Stay { patient, visit, status, class, bed, start, end, is_lenient })
 }
 
 impl Stay {
+    /// Stays begin and end when the house learns of it: another time is not lost in silence.
+    fn near(&self, name: &str, told: Option<Timestamp>, known: Timestamp) -> Result<(), Problem> {
+        match told {
+            Some(told) if !self.is_lenient && told.seconds_since(known).abs() > NEAR => {
+                let text = format!("{told} is not kept: a stay begins and ends when this house is told, here {known}; leave it out, or send Prefer: handling=lenient");
+                Err(wrong(&format!("Encounter.period.{name}"), &text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A new stay under this number.
-    pub(super) fn create(self, patient: Mrn, encounter: EncounterId) -> Result<Command, Problem> {
+    pub(super) fn create(self, patient: Mrn, encounter: EncounterId, now: Timestamp) -> Result<Command, Problem> {
+        if self.status != "planned" {
+            self.near("start", self.start, now)?;
+        }
         let admission = Admission { patient, encounter: Some(encounter), class: self.class, bed: self.bed, mother: None };
         match self.status.as_str() {
             "planned" => Ok(Command::Plan { admission, expected: self.start }),
@@ -86,7 +116,18 @@ impl Stay {
     }
 
     /// What has happened to one that is known.
-    pub(super) fn update(self, patient: Mrn, id: &EncounterId, known: &Encounter) -> Result<Vec<Command>, Problem> {
+    pub(super) fn update(self, patient: Mrn, id: &EncounterId, known: &Encounter, now: Timestamp) -> Result<Vec<Command>, Problem> {
+        let began = match known {
+            Encounter::Open(stay) | Encounter::Closed { stay, .. } => stay.admitted,
+            Encounter::None | Encounter::Planned { .. } => now,
+        };
+        if self.status != "planned" {
+            self.near("start", self.start, began)?;
+        }
+        let ended = if let Encounter::Closed { at, .. } = known { *at } else { now };
+        if self.status == "finished" {
+            self.near("end", self.end, ended)?;
+        }
         let is_here = matches!(self.status.as_str(), "arrived" | "triaged" | "in-progress");
         let no = || Err(wrong("Encounter.status", &format!("{:?} does not follow from what is known: read the stay again", self.status)));
         match known {
@@ -214,7 +255,7 @@ mod tests {
     #[test]
     fn what_is_sent_of_a_stay_becomes_what_has_happened() {
         let id = EncounterId::of_visit("V1").unwrap();
-        let told = |stay: Stay, known: &Encounter| match stay.update(mrn(), &id, known) {
+        let told = |stay: Stay, known: &Encounter| match stay.update(mrn(), &id, known, "2026-11-23T12:05:00Z".parse().unwrap()) {
             Ok(commands) => commands.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             Err(problem) => problem.place.unwrap_or_default(),
         };
@@ -229,7 +270,20 @@ mod tests {
         assert_eq!(told(stay("planned", "IMP", ""), &inpatient), "Encounter.status");
         assert_eq!(told(stay("in-progress", "IMP", "W.3a1.3aA"), &open(Class::Newborn, false)), "");
         assert_eq!(told(stay("in-progress", "IMP", "W.3a1.3aA"), &open(Class::Emergency, false)), "77 is Inpatient");
-        assert_eq!(stay("planned", "AMB", "").create(mrn(), id.clone()).ok().unwrap().to_string(), "plan no bed for 77");
-        assert!(stay("finished", "AMB", "").create(mrn(), id).is_err());
+        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        assert_eq!(stay("planned", "AMB", "").create(mrn(), id.clone(), now).ok().unwrap().to_string(), "plan no bed for 77");
+        assert!(stay("finished", "AMB", "").create(mrn(), id.clone(), now).is_err());
+        // Times that would be lost are named; those that are the same within minutes say nothing new.
+        let of = |status: &str, start: &str, end: &str| {
+            let value = json!({ "resourceType": "Encounter", "status": status, "class": { "code": "IMP" }, "subject": { "reference": "Patient/77" }, "period": { "start": start, "end": end } });
+            encounter(&value, "s", false).ok().unwrap()
+        };
+        assert_eq!(told(of("finished", "2026-11-23T12:00:00Z", "2026-11-23T12:05:00Z"), &inpatient), "discharge 77 from no bed");
+        assert_eq!(told(of("finished", "2026-11-23T12:00:00Z", "2026-11-22T12:05:00Z"), &inpatient), "Encounter.period.end");
+        assert_eq!(told(of("in-progress", "2026-11-20T12:00:00Z", "2026-11-20T13:00:00Z"), &inpatient), "Encounter.period.start");
+        assert!(of("in-progress", "2026-11-20T12:00:00Z", "2026-11-20T13:00:00Z").create(mrn(), id, now).is_err());
+        let elsewhere = json!({ "resourceType": "Encounter", "status": "in-progress", "class": { "code": "IMP" }, "subject": { "reference": "Patient/77" },
+            "location": [{ "location": { "reference": "Location/W.3a1.3aA" }, "status": "planned" }] });
+        assert_eq!(encounter(&elsewhere, "s", true).err().and_then(|problem| problem.place).as_deref(), Some("Encounter.location[0].status"));
     }
 }

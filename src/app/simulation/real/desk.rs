@@ -28,9 +28,10 @@ pub(super) struct Desk {
     pub(super) endpoints: watch::Receiver<Option<BTreeMap<String, SocketAddr>>>,
 }
 
-/// The command that a request under a key becomes (the first half of the digest, of what stands behind /api/v1).
+/// The command that a request under a key becomes (the first half of the digest, of what stands behind /api/v1, by whoever asks in an
+/// open house).
 fn command(path: &str, key: &str) -> CommandId {
-    let digest = Sha256::digest(format!("POST {} {key}", path.trim_start_matches("/api/v1")));
+    let digest = Sha256::digest(format!("POST {} person:api {key}", path.trim_start_matches("/api/v1")));
     CommandId::from_bytes(digest.first_chunk().copied().unwrap_or_default())
 }
 

@@ -39,6 +39,19 @@ impl Drop for Guarded {
     }
 }
 
+/// Tries to start a broker, and how long one that cannot have its port lives at most.
+const STARTS: u32 = 20;
+const SETTLED: std::time::Duration = std::time::Duration::from_millis(100);
+/// Ports that the system gives to nobody by itself, so that one is still free when a broker comes back to it.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// An address that nobody has now; each process begins to look elsewhere.
+fn free_address() -> Option<SocketAddr> {
+    let count = PORTS.end - PORTS.start;
+    let from = u16::try_from(std::process::id() % u32::from(count)).unwrap_or(0);
+    (0..count).map(|step| PORTS.start + (from + step) % count).find_map(|port| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()).ok())
+}
+
 /// mosquitto, with its messages kept over a restart.
 struct Broker {
     program: PathBuf,
@@ -48,7 +61,7 @@ struct Broker {
 
 impl Broker {
     fn new(folder: &Path, program: PathBuf) -> Result<(Self, SocketAddr), AppError> {
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(failed(folder))?;
+        let address = free_address().ok_or_else(|| failed(folder)(std::io::ErrorKind::AddrInUse.into()))?;
         let (config, kept) = (folder.join("mosquitto.conf"), folder.join("broker"));
         fs::create_dir_all(&kept).map_err(failed(&kept))?;
         let text = format!(
@@ -62,10 +75,18 @@ impl Broker {
         Ok((Self { program, config, process: None }, address))
     }
 
+    /// Starts it, and again when it ends at once: somebody may have its port for a moment.
     fn start(&mut self) -> Result<(), AppError> {
-        let child = Command::new(&self.program).arg("-c").arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        self.process = Some(Guarded(child.map_err(failed(&self.program))?));
-        Ok(())
+        for _ in 0..STARTS {
+            let child = Command::new(&self.program).arg("-c").arg(&self.config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+            let mut process = Guarded(child.map_err(failed(&self.program))?);
+            std::thread::sleep(SETTLED);
+            if matches!(process.0.try_wait(), Ok(None)) {
+                self.process = Some(process);
+                return Ok(());
+            }
+        }
+        Err(failed(&self.program)(std::io::ErrorKind::AddrInUse.into()))
     }
 
     /// By SIGTERM: it writes down what it keeps.

@@ -1,0 +1,375 @@
+//! Keys of persons: what concerns somebody is sealed under a key of theirs, and that key under the key ring. Destroying it makes all of it
+//! unreadable for ever, while the log and its chain stay as they are.
+//!
+//! ```text
+//! personal-keys: slots of 128 bytes, four to a sector, so that none is torn; the first is the file's own. Numbers are little endian.
+//! 0   magic "wKey"                    4
+//! 4   state: 1 a key, 2 destroyed     4
+//! 8   number of the slot              4
+//! 12  id of the key that wraps it     4
+//! 16  whose: keyed hash, or zeros     16
+//! 32  nonce                           24
+//! 56  wrapped key and tag             48
+//! 104 zeros                           20
+//! 124 CRC32C of 0..124                4
+//! ```
+//! **Invariant**: a key is durable before the first event that is sealed under it.
+//! **Invariant**: a destroyed key never comes back, from no mirror either.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chacha20poly1305::aead::{AeadInOut, KeyInit};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+
+use super::keyring::{NONCE_BYTES, Nonces, TAG_BYTES};
+use super::{Disk, JournalError, KeyRing, backup};
+use crate::kernel::{Mrn, Sealing, StreamId};
+
+/// The file's name.
+pub(super) const FILE: &str = "personal-keys";
+const SLOT: usize = 128;
+const MAGIC: [u8; 4] = *b"wKey";
+const KEY_BYTES: usize = 32;
+const CHECKED: usize = 124;
+/// Keys for single messages that are made at a time: one sync serves them all.
+const RESERVE: usize = 256;
+/// Opened keys that are kept in memory.
+const OPENED: usize = 4_096;
+
+/// What stands in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slot {
+    /// A key: the ring's key that wraps it, whose it is, how it is wrapped.
+    Key { ring: u32, name: [u8; 16], nonce: [u8; NONCE_BYTES], wrapped: [u8; KEY_BYTES + TAG_BYTES] },
+    /// It was destroyed.
+    Destroyed,
+}
+
+fn part<const N: usize>(bytes: &[u8; SLOT], at: usize) -> [u8; N] {
+    bytes.get(at..at + N).and_then(|bytes| bytes.try_into().ok()).unwrap_or([0; N])
+}
+
+impl Slot {
+    fn bytes(&self, number: u32) -> [u8; SLOT] {
+        let mut bytes = [0; SLOT];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[8..12].copy_from_slice(&number.to_le_bytes());
+        match self {
+            Slot::Key { ring, name, nonce, wrapped } => {
+                bytes[4] = 1;
+                bytes[12..16].copy_from_slice(&ring.to_le_bytes());
+                bytes[16..32].copy_from_slice(name);
+                bytes[32..56].copy_from_slice(nonce);
+                bytes[56..104].copy_from_slice(wrapped);
+            }
+            Slot::Destroyed => bytes[4] = 2,
+        }
+        let checksum = crc32c::crc32c(&bytes[..CHECKED]);
+        bytes[CHECKED..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The slot of a number; `None` when these bytes are not it.
+    fn read(bytes: &[u8], number: u32) -> Option<Slot> {
+        let bytes: &[u8; SLOT] = bytes.try_into().ok()?;
+        let is_whole = bytes.starts_with(&MAGIC) && crc32c::crc32c(&bytes[..CHECKED]).to_le_bytes() == part::<4>(bytes, CHECKED) && part(bytes, 8) == number.to_le_bytes();
+        match bytes[4] {
+            1 if is_whole => Some(Slot::Key { ring: u32::from_le_bytes(part(bytes, 12)), name: part(bytes, 16), nonce: part(bytes, 32), wrapped: part(bytes, 56) }),
+            2 if is_whole => Some(Slot::Destroyed),
+            _ => None,
+        }
+    }
+}
+
+/// What binds a key to its slot and to whom it is of.
+fn bound(number: u32, name: &[u8; 16]) -> Vec<u8> {
+    [b"wardd: key of a person".as_slice(), &number.to_le_bytes(), name].concat()
+}
+
+struct State {
+    file: Arc<File>,
+    /// The number that the next key gets.
+    next: u32,
+    /// The newest key of each name, by the first half of it.
+    names: HashMap<u64, u32>,
+    /// Keys that were used lately.
+    opened: HashMap<u32, Arc<XChaCha20Poly1305>>,
+    /// Keys for messages that nobody has used.
+    reserve: Vec<u32>,
+    /// Slots that are not on the disk yet: the first one's number, and their bytes.
+    unsaved_from: u32,
+    unsaved: Vec<u8>,
+    nonces: Nonces,
+}
+
+/// The keys of a log.
+pub(super) struct Personal {
+    ring: Arc<KeyRing>,
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+fn short(name: &[u8; 16]) -> u64 {
+    u64::from_le_bytes(name.first_chunk().copied().unwrap_or_default())
+}
+
+fn slots(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    (0..).zip(bytes.chunks(SLOT)).skip(1)
+}
+
+impl Personal {
+    /// Opens or creates the file of a journal directory.
+    pub(super) fn open(directory: &Path, ring: Arc<KeyRing>, disk: &dyn Disk) -> Result<Self, JournalError> {
+        let path = directory.join(FILE);
+        let file = disk.create(&path).map_err(JournalError::io(&path, "open"))?;
+        let bytes = std::fs::read(&path).map_err(JournalError::io(&path, "read"))?;
+        // A new log makes its names durable with its mark.
+        if bytes.is_empty() && super::high_water::read(directory).is_some() {
+            disk.sync_directory(directory).map_err(JournalError::io(directory, "sync directory"))?;
+        }
+        Self::of(path, file, &bytes, ring)
+    }
+
+    /// The same for somebody who only reads.
+    pub(super) fn read(directory: &Path, ring: Arc<KeyRing>) -> Result<Option<Self>, JournalError> {
+        let path = directory.join(FILE);
+        match File::open(&path) {
+            Ok(file) => Self::of(path, file, &[], ring).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(JournalError::io(path, "open")(error)),
+        }
+    }
+
+    fn of(path: PathBuf, file: File, bytes: &[u8], ring: Arc<KeyRing>) -> Result<Self, JournalError> {
+        let mut names = HashMap::new();
+        for (number, slot) in slots(bytes) {
+            if let Some(Slot::Key { name, .. }) = Slot::read(slot, number)
+                && name != [0; 16]
+            {
+                names.insert(short(&name), number);
+            }
+        }
+        let next = u32::try_from(bytes.len().div_ceil(SLOT)).unwrap_or(u32::MAX).max(1);
+        let state = State { file: Arc::new(file), next, names, opened: HashMap::new(), reserve: Vec::new(), unsaved_from: next, unsaved: Vec::new(), nonces: Nonces::new()? };
+        Ok(Self { ring, path, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name_of(&self, mrn: &Mrn) -> [u8; 16] {
+        self.ring.name_hash(format!("person/{mrn}").as_bytes()).first_chunk().copied().unwrap_or_default()
+    }
+
+    /// Whether there is, or was, a key of this number.
+    pub(super) fn has(&self, key: u32) -> bool {
+        let state = self.state();
+        key > 0 && key < state.next && self.slot(&state, key).is_some()
+    }
+
+    /// Makes a key; `None` when that cannot be.
+    fn make(&self, state: &mut State, name: [u8; 16]) -> Option<u32> {
+        let number = state.next;
+        let mut key = [0_u8; KEY_BYTES];
+        getrandom::fill(&mut key).ok()?;
+        let nonce = state.nonces.next();
+        let mut wrapped = [0; KEY_BYTES + TAG_BYTES];
+        let (body, tag) = wrapped.split_at_mut(KEY_BYTES);
+        body.copy_from_slice(&key);
+        tag.copy_from_slice(&self.ring.seal_in_place(&nonce, &bound(number, &name), body)?);
+        let cipher = XChaCha20Poly1305::new(&Key::from(key));
+        zeroize::Zeroize::zeroize(&mut key);
+        if state.unsaved.is_empty() {
+            state.unsaved_from = number;
+        }
+        let ring = self.ring.current();
+        state.unsaved.extend_from_slice(&Slot::Key { ring, name, nonce, wrapped }.bytes(number));
+        state.next = number.checked_add(1)?;
+        remember(state, number, Arc::new(cipher));
+        Some(number)
+    }
+
+    /// The key that something is sealed under; none for what is the house's.
+    fn key_for(&self, state: &mut State, sealing: &Sealing) -> Option<Option<u32>> {
+        match sealing {
+            Sealing::House => Some(None),
+            Sealing::Key(key) => Some(Some(*key)),
+            Sealing::Message => {
+                if state.reserve.is_empty() {
+                    for _ in 0..RESERVE {
+                        let key = self.make(state, [0; 16])?;
+                        state.reserve.push(key);
+                    }
+                    state.reserve.reverse();
+                }
+                state.reserve.pop().map(Some)
+            }
+            Sealing::Person(mrn) => {
+                let name = self.name_of(mrn);
+                if let Some(known) = state.names.get(&short(&name)) {
+                    return Some(Some(*known));
+                }
+                let key = self.make(state, name)?;
+                state.names.insert(short(&name), key);
+                Some(Some(key))
+            }
+        }
+    }
+
+    /// Seals a payload: the key's number and the sealed bytes; none for what is the house's. An error when it cannot be done.
+    pub(super) fn seal(&self, sealing: &Sealing, stream: &StreamId, payload: &[u8]) -> Result<Option<(u32, Vec<u8>)>, String> {
+        if *sealing == Sealing::House {
+            return Ok(None);
+        }
+        let failed = || "no key of a person can be made".to_owned();
+        let (key, cipher, nonce) = {
+            let mut state = self.state();
+            let Some(key) = self.key_for(&mut state, sealing).ok_or_else(failed)? else { return Ok(None) };
+            let cipher = self.cipher(&mut state, key)?.ok_or_else(|| format!("key {key} of a person was destroyed"))?;
+            (key, cipher, state.nonces.next())
+        };
+        let mut sealed = Vec::with_capacity(NONCE_BYTES + payload.len() + TAG_BYTES);
+        sealed.extend_from_slice(&nonce);
+        let mut body = payload.to_vec();
+        cipher.encrypt_in_place(&XNonce::from(nonce), stream.to_string().as_bytes(), &mut body).map_err(|_| failed())?;
+        sealed.append(&mut body);
+        Ok(Some((key, sealed)))
+    }
+
+    /// Opens a payload; none when its key was destroyed. An error when it cannot be done although it should.
+    pub(super) fn open_payload(&self, key: u32, stream: &StreamId, sealed: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let Some(cipher) = self.cipher(&mut self.state(), key)? else { return Ok(None) };
+        let broken = || format!("what is sealed under key {key} of a person is broken");
+        let (nonce, body) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(broken)?;
+        let mut body = body.to_vec();
+        cipher.decrypt_in_place(&XNonce::from(*nonce), stream.to_string().as_bytes(), &mut body).map_err(|_| broken())?;
+        Ok(Some(body))
+    }
+
+    /// A key, ready to be used; none when it was destroyed.
+    fn cipher(&self, state: &mut State, number: u32) -> Result<Option<Arc<XChaCha20Poly1305>>, String> {
+        if let Some(known) = state.opened.get(&number) {
+            return Ok(Some(known.clone()));
+        }
+        let lost = || format!("key {number} of {} is missing or damaged: restore this file from the mirror or a backup", self.path.display());
+        let Slot::Key { ring, name, nonce, wrapped } = self.slot(state, number).ok_or_else(lost)? else { return Ok(None) };
+        let mut key = wrapped.to_vec();
+        let no_ring = || format!("key {number} of {} is wrapped by key {ring}, which the key ring does not hold", self.path.display());
+        self.ring.open(ring, &nonce, &bound(number, &name), &mut key).ok_or_else(no_ring)?;
+        let bytes: [u8; KEY_BYTES] = key.as_slice().try_into().map_err(|_| lost())?;
+        let cipher = Arc::new(XChaCha20Poly1305::new(&Key::from(bytes)));
+        zeroize::Zeroize::zeroize(&mut key);
+        remember(state, number, cipher.clone());
+        Ok(Some(cipher))
+    }
+
+    fn slot(&self, state: &State, number: u32) -> Option<Slot> {
+        let mut bytes = [0; SLOT];
+        match number.checked_sub(state.unsaved_from).filter(|_| !state.unsaved.is_empty()) {
+            Some(at) => bytes.copy_from_slice(state.unsaved.get(at as usize * SLOT..(at as usize + 1) * SLOT)?),
+            None => state.file.read_exact_at(&mut bytes, u64::from(number) * SLOT as u64).ok()?,
+        }
+        Slot::read(&bytes, number)
+    }
+
+    /// What must be on the disk before an event that was sealed: where, and which bytes; none when all is.
+    pub(super) fn unsaved(&self) -> Option<(u64, Vec<u8>)> {
+        let state = self.state();
+        (!state.unsaved.is_empty()).then(|| (u64::from(state.unsaved_from) * SLOT as u64, state.unsaved.clone()))
+    }
+
+    /// So many bytes of it are durable now.
+    pub(super) fn saved(&self, bytes: usize) {
+        let mut state = self.state();
+        state.unsaved.drain(..bytes);
+        state.unsaved_from += u32::try_from(bytes / SLOT).unwrap_or(u32::MAX);
+    }
+
+    pub(super) fn file(&self) -> Arc<File> {
+        self.state().file.clone()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All keys of a person that are not destroyed.
+    pub(super) fn keys_of(&self, mrn: &Mrn) -> Result<Vec<u32>, JournalError> {
+        let name = self.name_of(mrn);
+        let bytes = std::fs::read(&self.path).map_err(JournalError::io(&self.path, "read"))?;
+        let is_theirs = |(number, slot): &(u32, &[u8])| matches!(Slot::read(slot, *number), Some(Slot::Key { name: known, .. }) if known == name);
+        Ok(slots(&bytes).filter(is_theirs).map(|(number, _)| number).collect())
+    }
+
+    /// The bytes that take a key's place, and where.
+    pub(super) fn destroyed(key: u32) -> (u64, [u8; SLOT]) {
+        (u64::from(key) * SLOT as u64, Slot::Destroyed.bytes(key))
+    }
+
+    /// A key is destroyed on the disk: it is forgotten here too.
+    pub(super) fn forget(&self, key: u32) {
+        let mut state = self.state();
+        state.opened.remove(&key);
+        state.names.retain(|_, known| *known != key);
+    }
+}
+
+fn remember(state: &mut State, number: u32, cipher: Arc<XChaCha20Poly1305>) {
+    if state.opened.len() >= OPENED {
+        state.opened.clear();
+    }
+    state.opened.insert(number, cipher);
+}
+
+/// Makes two copies of the file the same: what was destroyed in one is destroyed in both, and what is damaged in one is as in the other.
+pub(super) fn reconcile(one: &Path, other: &Path) -> Result<(), JournalError> {
+    let load = |directory: &Path| -> Result<Vec<u8>, JournalError> {
+        let path = directory.join(FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(JournalError::io(path, "read")(error)),
+        }
+    };
+    let (ours, theirs) = (load(one)?, load(other)?);
+    let count = ours.len().max(theirs.len()).div_ceil(SLOT);
+    let mut both = vec![0; count * SLOT];
+    for (number, place) in (0_u32..).zip(both.chunks_mut(SLOT)).skip(1) {
+        let of = |bytes: &[u8]| bytes.get(number as usize * SLOT..(number as usize + 1) * SLOT).and_then(|bytes| Slot::read(bytes, number));
+        let slot = match (of(&ours), of(&theirs)) {
+            (Some(Slot::Destroyed), _) | (_, Some(Slot::Destroyed)) => Some(Slot::Destroyed),
+            (known @ Some(_), _) | (None, known) => known,
+        };
+        if let Some(slot) = slot {
+            place.copy_from_slice(&slot.bytes(number));
+        }
+    }
+    for (directory, known) in [(one, ours), (other, theirs)] {
+        if known != both {
+            backup::place(&directory.join(FILE), &both)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a directory's file holds: the number behind the last slot that is whole, and those before it that are damaged.
+pub(super) fn scan(directory: &Path) -> Result<(u32, Vec<u32>), JournalError> {
+    let path = directory.join(FILE);
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(JournalError::io(path, "read")(error)),
+    };
+    let is_whole = |(number, slot): &(u32, &[u8])| Slot::read(slot, *number).is_some();
+    let end = slots(&bytes).filter(is_whole).map(|(number, _)| number + 1).last().unwrap_or(0);
+    Ok((end, slots(&bytes).take_while(|(number, _)| *number < end).filter(|slot| !is_whole(slot)).map(|(number, _)| number).collect()))
+}
+
+#[cfg(test)]
+#[path = "personal_tests.rs"]
+pub(super) mod tests;
