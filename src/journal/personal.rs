@@ -16,8 +16,9 @@
 //! **Invariant**: a key is durable before the first event that is sealed under it.
 //! **Invariant**: a destroyed key never comes back, from no mirror either.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io::{BufReader, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,8 @@ const KEY_BYTES: usize = 32;
 const CHECKED: usize = 124;
 /// Keys for single messages that are made at a time: one sync serves them all.
 const RESERVE: usize = 256;
+/// Bytes of the file that are read at a time.
+const READ_AHEAD: usize = 1 << 20;
 /// Opened keys that are kept in memory.
 const OPENED: usize = 4_096;
 
@@ -117,8 +120,32 @@ fn short(name: &[u8; 16]) -> u64 {
     u64::from_le_bytes(name.first_chunk().copied().unwrap_or_default())
 }
 
-fn slots(bytes: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
-    (0..).zip(bytes.chunks(SLOT)).skip(1)
+/// Calls `visit` with each slot of a file but the first, a part of the file in memory at a time; gives the file's length. No file has none.
+fn each_slot(path: &Path, mut visit: impl FnMut(u32, &[u8])) -> Result<u64, JournalError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(JournalError::io(path, "open")(error)),
+    };
+    let (mut reader, mut slot) = (BufReader::with_capacity(READ_AHEAD, file), [0; SLOT]);
+    let (mut number, mut length) = (0_u32, 0);
+    loop {
+        let mut filled = 0;
+        while filled < SLOT {
+            match reader.read(&mut slot[filled..]).map_err(JournalError::io(path, "read"))? {
+                0 => break,
+                read => filled += read,
+            }
+        }
+        if filled == 0 {
+            return Ok(length);
+        }
+        length += filled as u64;
+        if number > 0 {
+            visit(number, &slot[..filled]);
+        }
+        number = number.saturating_add(1);
+    }
 }
 
 impl Personal {
@@ -126,34 +153,33 @@ impl Personal {
     pub(super) fn open(directory: &Path, ring: Arc<KeyRing>, disk: &dyn Disk) -> Result<Self, JournalError> {
         let path = directory.join(FILE);
         let file = disk.create(&path).map_err(JournalError::io(&path, "open"))?;
-        let bytes = std::fs::read(&path).map_err(JournalError::io(&path, "read"))?;
+        let mut names = HashMap::new();
+        let length = each_slot(&path, |number, slot| {
+            if let Some(Slot::Key { name, .. }) = Slot::read(slot, number)
+                && name != [0; 16]
+            {
+                names.insert(short(&name), number);
+            }
+        })?;
         // A new log makes its names durable with its mark.
-        if bytes.is_empty() && super::high_water::read(directory).is_some() {
+        if length == 0 && super::high_water::read(directory).is_some() {
             disk.sync_directory(directory).map_err(JournalError::io(directory, "sync directory"))?;
         }
-        Self::of(path, file, &bytes, ring)
+        Self::of(path, file, (names, length), ring)
     }
 
     /// The same for somebody who only reads.
     pub(super) fn read(directory: &Path, ring: Arc<KeyRing>) -> Result<Option<Self>, JournalError> {
         let path = directory.join(FILE);
         match File::open(&path) {
-            Ok(file) => Self::of(path, file, &[], ring).map(Some),
+            Ok(file) => Self::of(path, file, (HashMap::new(), 0), ring).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(JournalError::io(path, "open")(error)),
         }
     }
 
-    fn of(path: PathBuf, file: File, bytes: &[u8], ring: Arc<KeyRing>) -> Result<Self, JournalError> {
-        let mut names = HashMap::new();
-        for (number, slot) in slots(bytes) {
-            if let Some(Slot::Key { name, .. }) = Slot::read(slot, number)
-                && name != [0; 16]
-            {
-                names.insert(short(&name), number);
-            }
-        }
-        let next = u32::try_from(bytes.len().div_ceil(SLOT)).unwrap_or(u32::MAX).max(1);
+    fn of(path: PathBuf, file: File, (names, length): (HashMap<u64, u32>, u64), ring: Arc<KeyRing>) -> Result<Self, JournalError> {
+        let next = u32::try_from(length.div_ceil(SLOT as u64)).unwrap_or(u32::MAX).max(1);
         let state = State { file: Arc::new(file), next, names, opened: HashMap::new(), reserve: Vec::new(), unsaved_from: next, unsaved: Vec::new(), nonces: Nonces::new()? };
         Ok(Self { ring, path, state: Mutex::new(state) })
     }
@@ -301,9 +327,13 @@ impl Personal {
     /// All keys of a person that are not destroyed.
     pub(super) fn keys_of(&self, mrn: &Mrn) -> Result<Vec<u32>, JournalError> {
         let name = self.name_of(mrn);
-        let bytes = std::fs::read(&self.path).map_err(JournalError::io(&self.path, "read"))?;
-        let is_theirs = |(number, slot): &(u32, &[u8])| matches!(Slot::read(slot, *number), Some(Slot::Key { name: known, .. }) if known == name);
-        Ok(slots(&bytes).filter(is_theirs).map(|(number, _)| number).collect())
+        let mut found = Vec::new();
+        each_slot(&self.path, |number, slot| {
+            if matches!(Slot::read(slot, number), Some(Slot::Key { name: known, .. }) if known == name) {
+                found.push(number);
+            }
+        })?;
+        Ok(found)
     }
 
     /// The bytes that take a key's place, and where.
@@ -311,11 +341,11 @@ impl Personal {
         (u64::from(key) * SLOT as u64, Slot::Destroyed.bytes(key))
     }
 
-    /// A key is destroyed on the disk: it is forgotten here too.
-    pub(super) fn forget(&self, key: u32) {
-        let mut state = self.state();
-        state.opened.remove(&key);
-        state.names.retain(|_, known| *known != key);
+    /// Keys are destroyed on the disk: they are forgotten here too.
+    pub(super) fn forget(&self, keys: &[u32]) {
+        let (mut state, gone) = (self.state(), keys.iter().copied().collect::<HashSet<u32>>());
+        state.opened.retain(|key, _| !gone.contains(key));
+        state.names.retain(|_, key| !gone.contains(key));
     }
 }
 
@@ -357,17 +387,40 @@ pub(super) fn reconcile(one: &Path, other: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// What a directory's file holds: the number behind the last slot that is whole, and those before it that are damaged.
-pub(super) fn scan(directory: &Path) -> Result<(u32, Vec<u32>), JournalError> {
-    let path = directory.join(FILE);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(JournalError::io(path, "read")(error)),
-    };
-    let is_whole = |(number, slot): &(u32, &[u8])| Slot::read(slot, *number).is_some();
-    let end = slots(&bytes).filter(is_whole).map(|(number, _)| number + 1).last().unwrap_or(0);
-    Ok((end, slots(&bytes).take_while(|(number, _)| *number < end).filter(|slot| !is_whole(slot)).map(|(number, _)| number).collect()))
+/// What a directory's file holds.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    /// The number behind the last slot that is whole.
+    end: u32,
+    /// Before it, where nothing was ever written: a loss of power may leave these, and no event names them.
+    blank: HashSet<u32>,
+    /// The first one before it that is damaged.
+    pub(super) damaged: Option<u32>,
+}
+
+impl Scan {
+    /// Whether what is sealed under a key can be read, or was erased.
+    pub(super) fn holds(&self, key: u32) -> bool {
+        key < self.end && !self.blank.contains(&key)
+    }
+}
+
+/// Looks through a directory's file.
+pub(super) fn scan(directory: &Path) -> Result<Scan, JournalError> {
+    let (mut found, mut blank, mut damaged) = (Scan::default(), Vec::new(), None);
+    each_slot(&directory.join(FILE), |number, slot| {
+        if Slot::read(slot, number).is_some() {
+            found.end = number + 1;
+            // Only what lies before a whole one was left behind; behind the last it is a tail that the next keys are written over or after.
+            found.blank.extend(blank.drain(..));
+            found.damaged = found.damaged.or(damaged.take());
+        } else if slot.iter().all(|byte| *byte == 0) {
+            blank.push(number);
+        } else {
+            damaged = damaged.or(Some(number));
+        }
+    })?;
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -55,10 +55,10 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
     let mut next = 1;
     let mut chain: Option<Chain> = None;
     let mut is_mark_met = mark.is_none_or(|mark| mark.sequence == 0);
-    let (personal_keys, damaged) = personal::scan(directory)?;
-    if let Some(key) = damaged.first() {
+    let personal_keys = personal::scan(directory)?;
+    if let Some(key) = personal_keys.damaged {
         let what = format!("key {key} of a person is damaged in `{}`: what it seals cannot be read", personal::FILE);
-        return Err(Damage { segment: directory.join(personal::FILE), offset: u64::from(*key) * 128, sequence: 0, what }.into());
+        return Err(Damage { segment: directory.join(personal::FILE), offset: u64::from(key) * 128, sequence: 0, what }.into());
     }
     let count = segments.len();
     for (number, (first, path)) in segments.into_iter().enumerate() {
@@ -92,8 +92,8 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
                 let body = record::open(keys, header, record).ok_or_else(|| damage(*offset, next, "its seal is broken".to_owned()))?;
                 let batch = (header.kind == Kind::Events).then(|| recovery::decode(&body, header, None)).transpose();
                 let batch = batch.map_err(|why| damage(*offset, next, why))?;
-                let named = batch.iter().flat_map(|batch| &batch.events).filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
-                if let Some(key) = named.max().filter(|key| *key >= personal_keys) {
+                let mut named = batch.iter().flat_map(|batch| &batch.events).filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
+                if let Some(key) = named.find(|key| !personal_keys.holds(*key)) {
                     return Err(damage(*offset, next, format!("it is sealed under key {key} of a person, which `{}` does not hold", personal::FILE)).into());
                 }
                 report.opened += 1;

@@ -490,7 +490,7 @@ impl Writer {
         let written = self.save_keys().and_then(|()| self.write_keys(&places));
         match written {
             Ok(()) => {
-                keys.iter().for_each(|key| self.personal.forget(*key));
+                self.personal.forget(keys);
                 Ok(Receipt { first: self.state.durable, last: self.state.durable })
             }
             Err(Unwritten::Full(error)) => Err(self.no_room(error)),
