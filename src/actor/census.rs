@@ -9,17 +9,17 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use super::keeper::{attribute, hold_refused};
 use super::port::{Place, Placed};
-use super::request::{Failure, Outcome, Request};
+use super::request::{Failure, Origin, Outcome, Request};
 use super::streams::Streams;
 use crate::domain::bed::Bed;
 use crate::domain::census::{self, Change, Command, Policy, Scene, Stop};
 use crate::domain::chart::Chart;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
-use crate::domain::quarantine::Reason;
+use crate::domain::quarantine::{Part, Reason};
 use crate::domain::vitals::Vitals;
-use crate::domain::{Folded, Refusal};
-use crate::journal::{Batch, Expected, Log, NewEvent, Receipt};
+use crate::domain::{Context, Folded, Refusal};
+use crate::journal::{AppendError, Batch, Expected, Log, NewEvent, Receipt};
 use crate::kernel::planted::{self, Bug};
 use crate::kernel::{BedId, CommandId, EncounterId, Mrn, StreamId, StreamKind, limits};
 use crate::telemetry;
@@ -28,14 +28,30 @@ use crate::telemetry;
 pub enum Message {
     /// A command.
     Ask(Box<Request<Command>>),
+    /// What a device's message asks for.
+    AskParts(Box<Parts>),
     /// An append failed: these states in memory are ahead of the log and are forgotten.
     Forget(Vec<StreamId>),
+}
+
+/// A device's message that asks for several things: each is decided on what those before it changed, and what is refused waits for a
+/// person. All of it becomes durable at once, so no message is half done.
+pub struct Parts {
+    /// What is asked, in the message's order.
+    pub commands: Vec<(Part, Command)>,
+    /// Who asks.
+    pub origin: Origin,
+    /// The message as it was received, and what of it is held already.
+    pub carried: Vec<NewEvent>,
+    /// Called with what waits for a person.
+    pub reply: Box<dyn FnOnce(Result<Vec<Reason>, Failure>) + Send>,
 }
 
 impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Message::Ask(request) => request.fmt(f),
+            Message::AskParts(parts) => write!(f, "AskParts({} of {:?})", parts.commands.len(), parts.origin.command),
             Message::Forget(streams) => write!(f, "Forget({} streams)", streams.len()),
         }
     }
@@ -91,21 +107,24 @@ impl Actor for Census {
     async fn handle(&self, myself: ActorRef<Self::Msg>, message: Self::Msg, memory: &mut Memory) -> Result<(), ActorProcessingErr> {
         let (message, place) = message.open();
         match message {
-            Message::Ask(request) => memory.ask(*request, myself, place),
+            Message::Ask(request) => memory.ask(*request, (myself, place)),
+            Message::AskParts(parts) => memory.ask_parts(*parts, (myself, place)),
             Message::Forget(streams) => streams.iter().for_each(|stream| memory.forget(stream)),
         }
         Ok(())
     }
 }
 
-/// The state of a stream, and a note that it was looked at.
+/// The state of a stream, a note that it was looked at, and whether it knows that the command was done. Only the first look can tell:
+/// afterwards it may know because of an earlier part of the same message.
 fn look<A: Folded>(streams: &mut Streams<A>, key: &str, command: CommandId, seen: &mut Vec<(StreamId, u64)>) -> Result<(A, bool), Failure> {
     let kept = streams.load(key)?;
     let stream = Streams::<A>::id(key);
-    if !seen.iter().any(|(known, _)| *known == stream) {
+    let is_first = !seen.iter().any(|(known, _)| *known == stream);
+    if is_first {
         seen.push((stream, kept.version));
     }
-    Ok((kept.state.clone(), kept.answers.contains(&command)))
+    Ok((kept.state.clone(), is_first && kept.answers.contains(&command)))
 }
 
 impl Scene for Memory {
@@ -188,74 +207,145 @@ impl Memory {
         blank.iter().for_each(|stream| self.forget(stream));
     }
 
-    fn ask(&mut self, request: Request<Command>, myself: ActorRef<Placed<Message>>, place: Place) {
+    fn begin(&mut self, command: CommandId) {
+        self.seen.clear();
+        (self.command, self.is_known) = (command, false);
+    }
+
+    /// Decides, and takes over what changes; nothing of a command that was done before.
+    fn change(&mut self, context: &Context, command: &Command) -> Result<Vec<NewEvent>, Stop<Failure>> {
+        let policy = self.settings.policy.clone();
+        let changes = census::decide(self, &policy, context, command)?;
+        let is_new = |_: &&Change| !self.is_known;
+        let changes: Vec<&Change> = changes.iter().filter(is_new).collect();
+        changes.into_iter().map(|change| self.take(change).map_err(Stop::Failed)).collect()
+    }
+
+    /// What was looked at, as it must still be when the change is written.
+    fn expected(&self) -> Vec<(StreamId, Expected)> {
+        self.seen.iter().map(|(stream, version)| (stream.clone(), Expected::Version(*version))).collect()
+    }
+
+    /// Calls back once everything that was looked at is durable.
+    fn once_durable(&self, done: impl FnOnce(Result<(), Failure>) + Send + 'static) {
+        self.settings.log.barrier(self.seen.clone(), Box::new(move |result| done(result.map(drop).map_err(Failure::from))));
+    }
+
+    fn append(&self, batch: Batch, (myself, place): (ActorRef<Placed<Message>>, Place), done: impl FnOnce(Result<Receipt, Failure>) + Send + 'static) {
+        if planted::is(Bug::AckBeforeSync) {
+            self.settings.log.append(batch, Box::new(|_| ()));
+            return done(Ok(Receipt { first: 0, last: 0 }));
+        }
+        let seen: Vec<StreamId> = self.seen.iter().map(|(stream, _)| stream.clone()).collect();
+        let answer = move |result: Result<Receipt, AppendError>| match result {
+            Ok(receipt) => {
+                drop(place);
+                done(Ok(receipt));
+            }
+            Err(error) => {
+                // What is in memory is ahead of the log: it is forgotten before the sender tries again.
+                if !planted::is(Bug::StateKeptAfterFailure) {
+                    let _ = myself.cast(Placed::with(Message::Forget(seen), place));
+                }
+                done(Err(error.into()));
+            }
+        };
+        self.settings.log.append(batch, Box::new(answer));
+    }
+
+    fn ask(&mut self, request: Request<Command>, held: (ActorRef<Placed<Message>>, Place)) {
         let started = std::time::Instant::now();
         let Request { command, origin, mut carried, raw_at, reply, key: _ } = request;
-        self.seen.clear();
-        (self.command, self.is_known) = (origin.command, false);
-        let policy = self.settings.policy.clone();
-        let decision = census::decide(self, &policy, &origin.context(), &command);
-        let log = self.settings.log.clone();
+        self.begin(origin.command);
+        let changed = self.change(&origin.context(), &command);
         // Only what was done is remembered, and it was done in one batch with what it carried.
         if self.is_known {
-            return log.barrier(self.seen.clone(), Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Repeated))));
+            return self.once_durable(|result| reply(result.map_or_else(Outcome::Failed, |()| Outcome::Repeated)));
         }
-        let mut outcome: fn(Receipt, Option<Reason>) -> Outcome = |receipt, _| Outcome::Done(receipt);
-        let mut reason = None;
-        let mut expected = Vec::new();
-        match decision {
-            Ok(changes) if changes.is_empty() && carried.is_empty() => {
+        let (mut expected, mut reason) = (Vec::new(), None);
+        match changed {
+            Ok(events) if events.is_empty() && carried.is_empty() => {
                 // What made it so may still wait for its sync.
                 self.forget_blank();
-                return log.barrier(self.seen.clone(), Box::new(move |result| reply(result.map_or_else(|error| Outcome::Failed(error.into()), |_| Outcome::Nothing))));
+                return self.once_durable(|result| reply(result.map_or_else(Outcome::Failed, |()| Outcome::Nothing)));
             }
-            Ok(changes) => {
-                expected = self.seen.iter().map(|(stream, version)| (stream.clone(), Expected::Version(*version))).collect();
-                for change in &changes {
-                    match self.take(change) {
-                        Ok(event) => carried.push(event),
-                        Err(failure) => {
-                            self.forget_seen();
-                            return reply(Outcome::Failed(failure));
-                        }
-                    }
-                }
+            Ok(events) => {
+                expected = self.expected();
+                carried.extend(events);
             }
-            Err(Stop::Failed(failure)) => return reply(Outcome::Failed(failure)),
+            Err(Stop::Failed(failure)) => {
+                self.forget_seen();
+                return reply(Outcome::Failed(failure));
+            }
             Err(Stop::Rejected(rejection)) => {
                 self.forget_blank();
-                let refusal = Refusal::of(&rejection);
-                telemetry::command_refused("census", &refusal.rule);
+                let refusal = refuse(&rejection);
                 if origin.device.is_none() {
                     return reply(Outcome::Refused(refusal));
                 }
                 reason = Some(hold_refused(refusal, &origin, raw_at, &mut carried));
-                outcome = |receipt, reason| reason.map_or(Outcome::Done(receipt), |reason| Outcome::Held(receipt, reason));
             }
         }
         telemetry::command_decided("census", started.elapsed());
         attribute(&mut carried, origin.part.is_none() && raw_at.is_none());
         let batch = Batch { expected, meta: origin.meta(), events: carried };
-        if planted::is(Bug::AckBeforeSync) {
-            log.append(batch, Box::new(|_| ()));
-            return reply(outcome(Receipt { first: 0, last: 0 }, reason));
+        self.append(batch, held, |result| {
+            reply(match (result, reason) {
+                (Err(failure), _) => Outcome::Failed(failure),
+                (Ok(receipt), None) => Outcome::Done(receipt),
+                (Ok(receipt), Some(reason)) => Outcome::Held(receipt, reason),
+            });
+        });
+    }
+
+    /// What was done, is done, and what is refused is held; all of it in one batch with the message.
+    fn ask_parts(&mut self, parts: Parts, held: (ActorRef<Placed<Message>>, Place)) {
+        let started = std::time::Instant::now();
+        let Parts { commands, origin, mut carried, reply } = parts;
+        self.begin(origin.command);
+        let (mut holds, mut is_changed) = (Vec::new(), false);
+        for (number, (part, command)) in (0..).zip(commands) {
+            let context = Context { command: origin.command.part(number), ..origin.context() };
+            match self.change(&context, &command) {
+                _ if self.is_known => {
+                    // What earlier parts changed in memory is in the log already.
+                    let done = |result: Result<(), Failure>| reply(result.map(|()| Vec::new()));
+                    self.once_durable(done);
+                    return self.forget_seen();
+                }
+                Ok(events) => {
+                    is_changed |= !events.is_empty();
+                    carried.extend(events);
+                }
+                Err(Stop::Failed(failure)) => {
+                    self.forget_seen();
+                    return reply(Err(failure));
+                }
+                Err(Stop::Rejected(rejection)) => {
+                    let origin = Origin { part: Some(part), ..origin.clone() };
+                    holds.push(hold_refused(refuse(&rejection), &origin, None, &mut carried));
+                }
+            }
         }
-        let seen: Vec<StreamId> = self.seen.iter().map(|(stream, _)| stream.clone()).collect();
-        log.append(
-            batch,
-            Box::new(move |result| match result {
-                Ok(receipt) => {
-                    drop(place);
-                    reply(outcome(receipt, reason));
-                }
-                Err(error) => {
-                    // What is in memory is ahead of the log: it is forgotten before the sender tries again.
-                    if !planted::is(Bug::StateKeptAfterFailure) {
-                        let _ = myself.cast(Placed::with(Message::Forget(seen), place));
-                    }
-                    reply(Outcome::Failed(error.into()));
-                }
-            }),
-        );
+        telemetry::command_decided("census", started.elapsed());
+        attribute(&mut carried, true);
+        let expected = if is_changed { self.expected() } else { Vec::new() };
+        if !is_changed {
+            self.forget_blank();
+        }
+        if carried.is_empty() {
+            return self.once_durable(|result| reply(result.map(|()| holds)));
+        }
+        self.append(Batch { expected, meta: origin.meta(), events: carried }, held, |result| reply(result.map(|_| holds)));
     }
 }
+
+fn refuse(rejection: &census::Rejection) -> Refusal {
+    let refusal = Refusal::of(rejection);
+    telemetry::command_refused("census", &refusal.rule);
+    refusal
+}
+
+#[cfg(test)]
+#[path = "census_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! A device's actor: knows which messages it has seen, keeps their bytes, and sends what they ask for to the right actor.
 //!
-//! Flow: [`Intake`] → new or known? → commands to beds, specimens, cabinets (one: together with the raw bytes in one
-//! batch; several: one after the other) → the device's answer.
+//! Flow: [`Intake`] → new or known? → commands to the census, specimens, cabinets (one, or several of the census: together with the raw
+//! bytes in one batch; several actors: one after the other) → the device's answer.
 //! **Invariant**: a message counts as known only when everything that it asked for is durable.
 
 use std::collections::{HashMap, VecDeque};
@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use super::census::Parts;
 use super::hospital::{Target, Targets};
 use super::keeper::{hold, quarantine_item};
 use super::port::{Place, Placed};
 use super::request::{Failure, Origin, Outcome};
+use crate::domain::census::Command;
 use crate::domain::device::{Event, Sightings};
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::journal::{Batch, Log, NewEvent};
@@ -100,6 +102,8 @@ enum Progress {
     Durable(Arc<[Reason]>),
 }
 
+/// Commands of one message that are done in one batch, at most: a record has its limit.
+const AT_ONCE: usize = 100;
 /// Batches that are read for what was held of one message.
 const BATCHES_OF_A_MESSAGE: usize = 4_096;
 
@@ -280,10 +284,12 @@ impl Memory {
         };
         let stream = self.stream();
         let mut holds = Vec::new();
+        let errands = Errands::of(targets);
         // What only the device itself is about, such as a tag that was seen, names nobody.
-        let is_about_somebody = !targets.is_empty() || own.iter().any(|item| matches!(item, Own::Hold(..)));
+        let is_about_somebody = !matches!(errands, Errands::None) || own.iter().any(|item| matches!(item, Own::Hold(..)));
         let sealing = if is_about_somebody { Sealing::Message } else { Sealing::House };
-        let message = self.event(&stream, &received(targets.len() <= 1)).map(|event| event.sealed(sealing));
+        let is_handled = !matches!(errands, Errands::OneByOne(_));
+        let message = self.event(&stream, &received(is_handled)).map(|event| event.sealed(sealing));
         let mut carried: Vec<NewEvent> = message.into_iter().filter(|_| !is_replay && !planted::is(Bug::RawNotKept)).collect();
         for item in own {
             match item {
@@ -299,7 +305,7 @@ impl Memory {
             }
         }
         let errand = Errand { log: self.settings.log.clone(), directory: self.settings.targets.clone(), stream, origin, carried, holds };
-        errand.run(targets, finish);
+        errand.run(errands, finish);
     }
 
     /// Answers a message that has come before, as it was answered then or will be; gives back one that is new.
@@ -370,6 +376,32 @@ enum Own {
     Hold(Reason, Option<Part>),
 }
 
+/// Where one message's commands go.
+enum Errands {
+    /// Nothing is asked of anybody else.
+    None,
+    /// One thing of one actor.
+    One(Option<Part>, Target),
+    /// Several things of the census, which does them at once.
+    Census(Vec<(Part, Command)>),
+    /// Several things of several actors, who must answer one after the other.
+    OneByOne(Vec<(Option<Part>, Target)>),
+}
+
+impl Errands {
+    fn of(mut targets: Vec<(Option<Part>, Target)>) -> Self {
+        let is_census = |(part, target): &(Option<Part>, Target)| part.is_some() && matches!(target, Target::Census(_));
+        match targets.len() {
+            0 | 1 => targets.pop().map_or(Errands::None, |(part, target)| Errands::One(part, target)),
+            2..=AT_ONCE if targets.iter().all(is_census) => {
+                let command = |(part, target)| if let (Some(part), Target::Census(command)) = (part, target) { Some((part, command)) } else { None };
+                Errands::Census(targets.into_iter().filter_map(command).collect())
+            }
+            _ => Errands::OneByOne(targets),
+        }
+    }
+}
+
 /// One message's commands on their way.
 struct Errand {
     log: Arc<dyn Log>,
@@ -381,21 +413,28 @@ struct Errand {
 }
 
 impl Errand {
-    fn run(mut self, mut targets: Vec<(Option<Part>, Target)>, finish: Finish) {
-        match (targets.pop(), targets.is_empty()) {
-            (None, _) => self.alone(finish),
-            (Some((part, target)), true) => {
+    fn run(mut self, errands: Errands, finish: Finish) {
+        match errands {
+            Errands::None => self.alone(finish),
+            Errands::One(part, target) => {
                 self.origin.part = part;
                 let carried = std::mem::take(&mut self.carried);
                 let holds = self.holds;
                 let reply = Box::new(move |outcome| finish.end(merge(holds, outcome)));
                 self.directory.send(target, self.origin, carried, None, reply);
             }
-            (Some(last), false) => {
-                targets.push(last);
-                // Several actors must answer one after the other; the device's actor goes on meanwhile.
-                tokio::spawn(self.one_by_one(targets, finish));
+            Errands::Census(commands) => {
+                let mut holds = self.holds;
+                let reply = Box::new(move |result: Result<Vec<Reason>, Failure>| {
+                    finish.end(result.map(|more| {
+                        holds.extend(more);
+                        holds.into()
+                    }));
+                });
+                self.directory.send_parts(Parts { commands, origin: self.origin, carried: self.carried, reply });
             }
+            // The device's actor goes on meanwhile.
+            Errands::OneByOne(targets) => drop(tokio::spawn(self.one_by_one(targets, finish))),
         }
     }
 

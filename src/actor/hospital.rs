@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 
-use super::census::{self, Census};
+use super::census::{self, Census, Parts};
 use super::device::{DeviceActor, Intake};
 use super::keeper::{Keeper, Message, Settings};
 use super::port::Port;
@@ -23,6 +23,7 @@ use crate::domain::record_numbers::RecordNumbers;
 use crate::domain::schedule::Schedule;
 use crate::domain::specimen::{self, Specimen};
 use crate::domain::staff::{self, Staff};
+use crate::domain::subscription::Subscription;
 use crate::domain::user::User;
 use crate::domain::{Aggregate, Refusal};
 use crate::journal::views::Views;
@@ -131,6 +132,13 @@ impl Targets {
         }
     }
 
+    /// Sends what a message asks of people, stays and beds, all at once.
+    pub fn send_parts(&self, parts: Parts) {
+        if let Err((_, census::Message::AskParts(parts))) = self.census.send(census::Message::AskParts(Box::new(parts))) {
+            (parts.reply)(Err(Failure::Busy));
+        }
+    }
+
     /// A specimen is always with the same keeper.
     fn specimen(&self, accession: &Accession) -> &KeeperPort<Specimen> {
         let sum = accession.as_str().bytes().fold(0_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(usize::from(byte)));
@@ -164,6 +172,7 @@ pub struct Hospital {
     staff: KeeperPort<Staff>,
     schedules: KeeperPort<Schedule>,
     users: KeeperPort<User>,
+    subscriptions: KeeperPort<Subscription>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
     root: ActorRef<Order>,
@@ -214,6 +223,8 @@ impl Hospital {
         children.push(child);
         let (child, users) = keeper::<User>("users", &log, limits::KEEPER_STREAMS);
         children.push(child);
+        let (child, subscriptions) = keeper::<Subscription>("subscriptions", &log, limits::KEEPER_STREAMS);
+        children.push(child);
         let (child, accessions) = keeper::<Accessions>("accession numbers", &log, 1);
         children.push(child);
         let targets = Arc::new(Targets { beds, census, specimens, cabinets });
@@ -226,7 +237,7 @@ impl Hospital {
         }
         let failed = |error: ractor::SpawnErr| StartError { name: "hospital".to_owned(), why: error.to_string() };
         let (root, _) = Actor::spawn(None, Supervisor, children).await.map_err(failed)?;
-        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, schedules, users, devices, layout, root })
+        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, schedules, users, subscriptions, devices, layout, root })
     }
 
     /// What the hospital consists of.
@@ -310,6 +321,11 @@ impl Hospital {
     /// Asks about one user's sign-ins and emergencies.
     pub async fn user(&self, user: &UserId, command: crate::domain::user::Command, origin: Origin) -> Outcome {
         Self::outcome(Some(&self.users), user.to_string(), command, origin).await
+    }
+
+    /// Asks what a program is told of.
+    pub async fn subscription(&self, id: &str, command: crate::domain::subscription::Command, origin: Origin) -> Outcome {
+        Self::outcome(Some(&self.subscriptions), id.to_owned(), command, origin).await
     }
 
     /// The next accession number.

@@ -82,7 +82,14 @@ impl Consumers {
     fn start(&self) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn_on(self.learn(), &self.desk);
-        let erasing = Erasing { hospital: self.hospital.clone(), log: self.log.clone(), views: self.views.clone(), clock: self.clock.clone(), stale: self.stale.clone() };
+        let erasing = Erasing {
+            hospital: self.hospital.clone(),
+            log: self.log.clone(),
+            rows: self.rows.clone(),
+            views: self.views.clone(),
+            clock: self.clock.clone(),
+            stale: self.stale.clone(),
+        };
         tasks.spawn_on(erasing.run(), &self.desk);
         // Charges and drawers are a few steps each; rows may take their time where nobody's answer waits for them.
         tasks.spawn_on(Projector::new(self.rows.clone(), self.log.clone()).run(), &self.desk);

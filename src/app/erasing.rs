@@ -1,6 +1,6 @@
 //! Erasing a person: what the census has decided is carried out, once the decision is durable.
 //!
-//! Flow: `Erased` of a patient → their specimens and what is held of their messages → the keys of those messages → the keys of the person.
+//! Flow: `Erased` of a patient → its row → their specimens and what is held of their messages → the keys of those messages → the keys of the person.
 //! **Invariant**: the keys of the person are destroyed last: while one is there, not all was done, and it is done again.
 
 use std::collections::BTreeSet;
@@ -11,10 +11,11 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::actor::{Hospital, Origin, Outcome};
-use crate::domain::{patient, quarantine, specimen};
+use crate::domain::{quarantine, specimen};
 use crate::journal::views::{self, Views};
 use crate::journal::{Log, StoredBatch, StoredEvent};
 use crate::kernel::{Clock, CommandId, Mrn, Principal, Sealing, StreamKind};
+use crate::projection::{ErasureRow, Rows};
 use crate::telemetry;
 
 const CONSUMER: &str = "erasing";
@@ -22,13 +23,14 @@ const CONSUMER: &str = "erasing";
 const AGAIN: Duration = Duration::from_secs(1);
 /// Batches that are read at a time.
 const PAGE: usize = 256;
-/// Events after which it is kept that they were looked at.
-const LOOKED: u64 = 10_000;
+/// Between two looks.
+const REST: Duration = Duration::from_secs(1);
 
 /// What erasing needs.
 pub(super) struct Erasing {
     pub(super) hospital: Arc<Hospital>,
     pub(super) log: Arc<dyn Log>,
+    pub(super) rows: Arc<Rows>,
     pub(super) views: Arc<dyn Views>,
     pub(super) clock: Clock,
     /// The file that says, at the next start, that the views hold what was erased.
@@ -41,16 +43,6 @@ struct Found {
     specimens: BTreeSet<String>,
     items: BTreeSet<String>,
     keys: BTreeSet<u32>,
-}
-
-/// The numbers that a batch erases.
-fn erased(batch: &StoredBatch) -> Vec<Mrn> {
-    let is_erasure = |event: &&StoredEvent| {
-        event.event.stream.kind() == StreamKind::Patient
-            && event.event.kind == "Erased"
-            && matches!(serde_json::from_str(event.event.payload.get()), Ok(patient::Event::Erased { at: Some(_), .. }))
-    };
-    batch.events.iter().filter(is_erasure).filter_map(|event| event.event.stream.key().parse().ok()).collect()
 }
 
 /// Calls `visit` with each batch of the log up to an event.
@@ -105,32 +97,31 @@ fn look(log: &dyn Log, own: &BTreeSet<u32>) -> Result<Found, String> {
 }
 
 impl Erasing {
-    /// Follows the log until it closes.
+    /// Looks, whenever rows have changed, for whom the census has erased; runs until wardd stops.
     pub(super) async fn run(self) {
         let mut done = views::cursor(self.views.as_ref(), CONSUMER).unwrap_or(0).min(self.log.head());
-        let mut kept = done;
-        let mut tail = self.log.tail(done + 1);
+        let mut changes = self.rows.changes();
         loop {
-            match tail.next(self.log.as_ref()).await {
-                Ok(Some(batch)) => {
-                    let numbers = erased(&batch);
-                    if !numbers.is_empty() {
-                        self.persist(&numbers, batch.first()).await;
-                    }
-                    done = batch.last();
-                    if !numbers.is_empty() || done - kept > LOOKED {
-                        kept = done;
-                        // Lost, the log is looked through again from an earlier place, and what was erased is erased.
-                        let _ = self.views.apply(&[views::advance(CONSUMER, done)]);
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    telemetry::consumer_failed(CONSUMER, &error.to_string());
-                    tokio::time::sleep(AGAIN).await;
-                }
+            let (numbers, through) = self.decided(done);
+            if through > done {
+                self.persist(&numbers, through).await;
+                done = through;
+                // Lost, it is looked at once more, and what was erased is erased.
+                let _ = self.views.apply(&[views::advance(CONSUMER, done)]);
             }
+            if changes.changed().await.is_err() {
+                return;
+            }
+            tokio::time::sleep(REST).await;
         }
+    }
+
+    /// The numbers that were erased behind an event, and the last event that decided it: one look through the log serves them all.
+    fn decided(&self, behind: u64) -> (Vec<Mrn>, u64) {
+        let mut rows: Vec<(String, ErasureRow)> = self.rows.list("erasure", "", usize::MAX);
+        rows.retain(|(_, row)| row.sequence > behind);
+        let through = rows.iter().map(|(_, row)| row.sequence).max().unwrap_or(behind);
+        (rows.iter().filter_map(|(number, _)| number.parse().ok()).collect(), through)
     }
 
     async fn persist(&self, numbers: &[Mrn], sequence: u64) {

@@ -63,6 +63,7 @@ fn every_stored_event_is_read_and_the_newest_are_written_the_same() {
             "vitals" => aggregate::<vitals::Vitals>(&payload),
             "schedule" => aggregate::<schedule::Schedule>(&payload),
             "subscriber" => aggregate::<subscriber::Subscriber>(&payload),
+            "subscription" => aggregate::<subscription::Subscription>(&payload),
             "access" => read_and_written::<disclosure::Event>(&payload, disclosure::Event::name),
             "device" => read_and_written::<device::Event>(&payload, device::Event::name),
             other => panic!("no such stream kind: {other}"),
@@ -120,10 +121,11 @@ fn every_state_is_read_and_written_the_same() {
             "chart" => state::<chart::Chart>(&line),
             "vitals" => state::<vitals::Vitals>(&line),
             "subscriber" => state::<subscriber::Subscriber>(&line),
+            "subscription" => state::<subscription::Subscription>(&line),
             "schedule" => state::<schedule::Schedule>(&line),
             other => panic!("no such aggregate: {other}"),
         }
         seen.insert(line.stream);
     }
-    assert_eq!(seen.len(), 15);
+    assert_eq!(seen.len(), 16);
 }

@@ -22,6 +22,7 @@ pub mod schedule;
 pub mod specimen;
 pub mod staff;
 pub mod subscriber;
+pub mod subscription;
 pub mod user;
 pub mod vitals;
 

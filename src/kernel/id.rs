@@ -266,11 +266,13 @@ pub enum StreamKind {
     Schedule,
     /// Another system that is told what happens here.
     Subscriber,
+    /// What a program wants to be told of by FHIR.
+    Subscription,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 15] = [
+    pub const ALL: [StreamKind; 16] = [
         StreamKind::Bed,
         StreamKind::Specimen,
         StreamKind::Cabinet,
@@ -286,6 +288,7 @@ impl StreamKind {
         StreamKind::Vitals,
         StreamKind::Schedule,
         StreamKind::Subscriber,
+        StreamKind::Subscription,
     ];
 
     /// The word that stands before the slash of a stream id.
@@ -306,6 +309,7 @@ impl StreamKind {
             StreamKind::Vitals => "vitals",
             StreamKind::Schedule => "schedule",
             StreamKind::Subscriber => "subscriber",
+            StreamKind::Subscription => "subscription",
         }
     }
 }

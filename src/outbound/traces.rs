@@ -161,6 +161,7 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Vitals => "vitals",
             StreamKind::Schedule => "schedule",
             StreamKind::Subscriber => "subscriber",
+            StreamKind::Subscription => "subscription",
         };
         format!("{part} {}", stored.event.kind)
     })

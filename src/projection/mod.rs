@@ -13,6 +13,7 @@ mod person;
 mod projector;
 mod rows;
 mod schedules;
+mod subscriptions;
 mod trail;
 
 pub use bedside::{Measurement, OpenAlert};
@@ -21,5 +22,5 @@ pub use history::{Author, HeldItem, History, Told};
 pub use people::{Search, fold};
 pub use person::{Whereabouts, person};
 pub use projector::Projector;
-pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
+pub use rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, ErasureRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
 pub use trail::{EmergencyRow, LinksRow};

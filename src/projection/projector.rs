@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::History;
-use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
+use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, ErasureRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
 use crate::domain::{Folded, account, bed, cabinet, device, encounter, patient, specimen};
 use crate::journal::{JournalError, Log, StoredBatch, StoredEvent};
 use crate::kernel::{Money, Mrn, StreamKind, Timestamp};
@@ -114,6 +114,7 @@ impl Projector {
             StreamKind::Chart => read(payload).into_iter().for_each(|found| self.rows.chart_changed(key, event.sequence, &found)),
             StreamKind::Vitals => read(payload).into_iter().for_each(|found| self.rows.vitals_changed(key, event.sequence, &found)),
             StreamKind::Schedule => read(payload).into_iter().for_each(|found| self.rows.schedule_changed(key, event.sequence, &found)),
+            StreamKind::Subscription => read(payload).into_iter().for_each(|found| self.rows.subscription_changed(key, event.sequence, &found)),
             StreamKind::Device | StreamKind::Hospital | StreamKind::Access | StreamKind::Subscriber => {}
         }
         Ok(())
@@ -150,6 +151,9 @@ impl Projector {
             row.mrn = Some(mrn.clone());
             Some(row)
         });
+        if matches!(event, patient::Event::Erased { at: Some(_), .. }) {
+            self.rows.update("erasure", key, |_: Option<ErasureRow>| Some(ErasureRow { sequence }));
+        }
         if matches!(event, patient::Event::WristbandPrinted { .. }) {
             self.rows.wristband_printed(&mrn, sequence);
         }

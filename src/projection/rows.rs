@@ -28,7 +28,7 @@ const RECENT_SPECIMENS: usize = 100;
 const ALERTING: &str = "alerting/open";
 /// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
 const FORMAT: &str = "projection/form";
-const FORM: &[u8] = b"6";
+const FORM: &[u8] = b"7";
 /// Rows that are written in one go.
 const SLICE: usize = 64;
 
@@ -131,6 +131,13 @@ pub struct AccountRow {
     pub payments: Vec<Money>,
     /// Charges less payments; none when nothing was ever charged or paid.
     pub balance: Option<Money>,
+}
+
+/// A number that was erased.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErasureRow {
+    /// The event that decided it.
+    pub sequence: u64,
 }
 
 /// Where a tag was seen last.
