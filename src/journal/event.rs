@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::personal::Personal;
+use super::personal::{self, Personal};
 use crate::kernel::{CommandId, Principal, Sealing, StreamId, Timestamp};
 
 /// The version of the stored form of batches; a newer one is refused, an older one read.
-pub const FORMAT: u16 = 2;
-/// The form of batches in which nothing is sealed for itself: earlier releases read it too.
+pub const FORMAT: u16 = 3;
+/// The form of batches in which nothing is sealed for itself: earlier releases read it too. (Form 2, in which each event was sealed for
+/// itself, no release has written.)
 const PLAIN: u16 = 1;
 
 /// What is left of an event whose key was destroyed: every kind of event that is sealed knows it.
@@ -168,12 +169,15 @@ pub enum AppendError {
 /// Called once when a batch is durable or refused.
 pub type Completion = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
 
-/// The stored form of a batch: this as JSON, and behind it the payloads that are sealed for themselves, in their order.
+/// The stored form of a batch: this as JSON, and behind it what is sealed for itself, one piece a key, in the order of `seals`.
 #[derive(Serialize)]
 struct BodyRef<'a> {
     format: u16,
     meta: &'a Meta,
     events: &'a [EventRef<'a>],
+    /// The number of each piece's key, and the piece's length.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    seals: &'a [(u32, usize)],
 }
 
 /// An event of it.
@@ -185,9 +189,9 @@ struct EventRef<'a> {
     version: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a RawValue>,
-    /// The key's number, and how many bytes it sealed.
+    /// Which piece holds its payload, behind those of the events before it, and how long it is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    sealed: Option<(u32, usize)>,
+    sealed: Option<(usize, usize)>,
 }
 
 /// The stored form of a batch, read.
@@ -196,6 +200,8 @@ struct Body {
     format: u16,
     meta: Meta,
     events: Vec<StoredForm>,
+    #[serde(default)]
+    seals: Vec<(u32, usize)>,
 }
 
 #[derive(Deserialize)]
@@ -207,66 +213,95 @@ struct StoredForm {
     #[serde(default)]
     payload: Option<Box<RawValue>>,
     #[serde(default)]
-    sealed: Option<(u32, usize)>,
+    sealed: Option<(usize, usize)>,
 }
 
 /// The stored form of a batch.
 pub(super) fn write_body(meta: &Meta, events: &[NewEvent], keys: &Personal) -> Result<Vec<u8>, String> {
-    let mut sealed = Vec::new();
+    let size = events.iter().map(|event| event.payload.get().len() + 160).sum::<usize>() + 400;
+    let mut pieces: Vec<(&Sealing, Vec<u8>)> = Vec::new();
     let mut stored = Vec::with_capacity(events.len());
     for event in events {
-        let own = keys.seal(&event.sealing, &event.stream, event.payload.get().as_bytes())?;
-        let (payload, own) = match own {
-            Some((key, bytes)) => {
-                sealed.extend_from_slice(&bytes);
-                (None, Some((key, bytes.len())))
+        let payload = event.payload.get().as_bytes();
+        let (payload, sealed) = match &event.sealing {
+            Sealing::House => (Some(event.payload.as_ref()), None),
+            sealing => {
+                // What belongs to one key is sealed at once: a seal costs about as much as a kilobyte under it.
+                let known = pieces.iter().position(|(known, _)| *known == sealing);
+                let at = known.unwrap_or_else(|| {
+                    pieces.push((sealing, personal::blank(size)));
+                    pieces.len() - 1
+                });
+                pieces.get_mut(at).into_iter().for_each(|(_, piece)| piece.extend_from_slice(payload));
+                (None, Some((at, payload.len())))
             }
-            None => (Some(event.payload.as_ref()), None),
         };
-        stored.push(EventRef { stream: &event.stream, kind: &event.kind, version: event.version, payload, sealed: own });
+        stored.push(EventRef { stream: &event.stream, kind: &event.kind, version: event.version, payload, sealed });
     }
-    let size = events.iter().map(|event| event.payload.get().len() + 160).sum::<usize>() + 400;
+    let mut seals = Vec::with_capacity(pieces.len());
+    for (sealing, piece) in &mut pieces {
+        seals.push((keys.seal(sealing, piece)?, piece.len()));
+    }
     let mut body = Vec::with_capacity(size);
-    let format = if sealed.is_empty() { PLAIN } else { FORMAT };
-    serde_json::to_writer(&mut body, &BodyRef { format, meta, events: &stored }).map_err(|error| error.to_string())?;
-    body.append(&mut sealed);
+    let format = if seals.is_empty() { PLAIN } else { FORMAT };
+    serde_json::to_writer(&mut body, &BodyRef { format, meta, events: &stored, seals: &seals }).map_err(|error| error.to_string())?;
+    pieces.iter().for_each(|(_, piece)| body.extend_from_slice(piece));
     Ok(body)
+}
+
+/// What a key sealed, opened: the payloads of its events, one behind the other.
+struct Piece {
+    key: u32,
+    /// None when the key was destroyed, or there are no keys here.
+    opened: Option<Vec<u8>>,
+    used: usize,
+}
+
+impl Piece {
+    /// The payload of the next of its events; that there is none any more is an event of its own.
+    fn next(&mut self, size: usize) -> Result<Box<RawValue>, String> {
+        let text = match &self.opened {
+            None => ERASED.to_owned(),
+            Some(bytes) => {
+                let part = self.used.checked_add(size).and_then(|end| bytes.get(self.used..end)).ok_or("what is sealed in it is cut")?;
+                self.used += size;
+                std::str::from_utf8(part).map_err(|error| error.to_string())?.to_owned()
+            }
+        };
+        RawValue::from_string(text).map_err(|error| error.to_string())
+    }
 }
 
 /// A batch from its stored form, its first sequence and its stream versions. Without keys what is sealed for itself stays so.
 pub(super) fn read_body(stored: &[u8], first: u64, versions: &[u64], keys: Option<&Personal>) -> Result<StoredBatch, String> {
     let mut reader = serde_json::Deserializer::from_slice(stored).into_iter::<Body>();
     let body = reader.next().unwrap_or_else(|| Err(serde::de::Error::custom("it is empty"))).map_err(|error| format!("its body is not readable ({error})"))?;
-    let mut sealed = stored.get(reader.byte_offset()..).unwrap_or_default();
+    let mut rest = stored.get(reader.byte_offset()..).unwrap_or_default();
     if body.format > FORMAT {
         return Err(format!("it is stored in format {}, this release reads up to {FORMAT}", body.format));
     }
     if body.events.len() != versions.len() {
         return Err(format!("it has {} events and {} versions", body.events.len(), versions.len()));
     }
+    let mut pieces = Vec::with_capacity(body.seals.len());
+    for (key, size) in body.seals {
+        let (piece, behind) = rest.split_at_checked(size).ok_or("what is sealed in it is cut")?;
+        let opened = keys.map(|keys| keys.open_sealed(key, piece)).transpose()?.flatten();
+        pieces.push(Piece { key, opened, used: 0 });
+        rest = behind;
+    }
     let mut events = Vec::with_capacity(versions.len());
     for ((event, version), sequence) in body.events.into_iter().zip(versions).zip(first..) {
-        let StoredForm { stream, kind, version: form, payload, sealed: own } = event;
-        let (payload, sealing) = match (payload, own) {
+        let StoredForm { stream, kind, version: form, payload, sealed } = event;
+        let (payload, sealing) = match (payload, sealed) {
             (Some(payload), None) => (payload, Sealing::House),
-            (None, Some((key, size))) => {
-                let (bytes, rest) = sealed.split_at_checked(size).ok_or_else(|| format!("what is sealed in event {sequence} is cut"))?;
-                sealed = rest;
-                (opened(keys, key, &stream, bytes)?, Sealing::Key(key))
+            (None, Some((at, size))) => {
+                let piece = pieces.get_mut(at).ok_or_else(|| format!("event {sequence} is sealed in a piece that is not there"))?;
+                (piece.next(size)?, Sealing::Key(piece.key))
             }
             _ => return Err(format!("event {sequence} has no payload")),
         };
         events.push(StoredEvent { sequence, stream_version: *version, event: NewEvent { stream, kind, version: form, payload, sealing } });
     }
     Ok(StoredBatch { meta: Arc::new(body.meta), events })
-}
-
-/// The payload behind a key; that there is none any more is an event of its own.
-fn opened(keys: Option<&Personal>, key: u32, stream: &StreamId, sealed: &[u8]) -> Result<Box<RawValue>, String> {
-    let erased = || RawValue::from_string(ERASED.to_owned()).map_err(|error| error.to_string());
-    let Some(keys) = keys else { return erased() };
-    match keys.open_payload(key, stream, sealed)? {
-        Some(bytes) => String::from_utf8(bytes).map_err(|error| error.to_string()).and_then(|text| RawValue::from_string(text).map_err(|error| error.to_string())),
-        None => erased(),
-    }
 }

@@ -267,10 +267,7 @@ impl FileLog {
 
 impl Log for FileLog {
     fn append(&self, batch: Batch, done: Completion) {
-        match event::write_body(&batch.meta, &batch.events, &self.personal) {
-            Ok(body) => self.send(Request::Append { batch, body, done }),
-            Err(error) => done(Err(AppendError::Fatal(format!("an event cannot be written: {error}")))),
-        }
+        self.send(Request::Append { batch, done });
     }
 
     fn keys_of(&self, mrn: &Mrn) -> Result<Vec<u32>, JournalError> {

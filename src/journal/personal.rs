@@ -28,7 +28,7 @@ use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 
 use super::keyring::{NONCE_BYTES, Nonces, TAG_BYTES};
 use super::{Disk, JournalError, KeyRing, backup};
-use crate::kernel::{Mrn, Sealing, StreamId};
+use crate::kernel::{Mrn, Sealing};
 
 /// The file's name.
 pub(super) const FILE: &str = "personal-keys";
@@ -86,6 +86,13 @@ impl Slot {
             _ => None,
         }
     }
+}
+
+/// Where something that is to be sealed is collected: behind room for what the seal needs.
+pub(super) fn blank(size: usize) -> Vec<u8> {
+    let mut piece = Vec::with_capacity(NONCE_BYTES + size + TAG_BYTES);
+    piece.resize(NONCE_BYTES, 0);
+    piece
 }
 
 /// What binds a key to its slot and to whom it is of.
@@ -247,33 +254,29 @@ impl Personal {
         }
     }
 
-    /// Seals a payload: the key's number and the sealed bytes; none for what is the house's. An error when it cannot be done.
-    pub(super) fn seal(&self, sealing: &Sealing, stream: &StreamId, payload: &[u8]) -> Result<Option<(u32, Vec<u8>)>, String> {
-        if *sealing == Sealing::House {
-            return Ok(None);
-        }
+    /// Seals what stands behind [`blank`] in place, and gives the key's number. An error when it cannot be done.
+    pub(super) fn seal(&self, sealing: &Sealing, piece: &mut Vec<u8>) -> Result<u32, String> {
         let failed = || "no key of a person can be made".to_owned();
         let (key, cipher, nonce) = {
             let mut state = self.state();
-            let Some(key) = self.key_for(&mut state, sealing).ok_or_else(failed)? else { return Ok(None) };
+            let key = self.key_for(&mut state, sealing).flatten().ok_or_else(failed)?;
             let cipher = self.cipher(&mut state, key)?.ok_or_else(|| format!("key {key} of a person was destroyed"))?;
             (key, cipher, state.nonces.next())
         };
-        let mut sealed = Vec::with_capacity(NONCE_BYTES + payload.len() + TAG_BYTES);
-        sealed.extend_from_slice(&nonce);
-        let mut body = payload.to_vec();
-        cipher.encrypt_in_place(&XNonce::from(nonce), stream.to_string().as_bytes(), &mut body).map_err(|_| failed())?;
-        sealed.append(&mut body);
-        Ok(Some((key, sealed)))
+        let (head, body) = piece.split_first_chunk_mut::<NONCE_BYTES>().ok_or_else(failed)?;
+        *head = nonce;
+        let tag = cipher.encrypt_inout_detached(&XNonce::from(nonce), &key.to_le_bytes(), body.into()).map_err(|_| failed())?;
+        piece.extend_from_slice(&tag);
+        Ok(key)
     }
 
-    /// Opens a payload; none when its key was destroyed. An error when it cannot be done although it should.
-    pub(super) fn open_payload(&self, key: u32, stream: &StreamId, sealed: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    /// Opens what was sealed under a key; none when it was destroyed. An error when it cannot be done although it should.
+    pub(super) fn open_sealed(&self, key: u32, sealed: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let Some(cipher) = self.cipher(&mut self.state(), key)? else { return Ok(None) };
         let broken = || format!("what is sealed under key {key} of a person is broken");
         let (nonce, body) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(broken)?;
         let mut body = body.to_vec();
-        cipher.decrypt_in_place(&XNonce::from(*nonce), stream.to_string().as_bytes(), &mut body).map_err(|_| broken())?;
+        cipher.decrypt_in_place(&XNonce::from(*nonce), &key.to_le_bytes(), &mut body).map_err(|_| broken())?;
         Ok(Some(body))
     }
 

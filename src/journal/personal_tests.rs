@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::backup::tests::Place;
 use crate::journal::event::ERASED;
 use crate::journal::{Batch, Expected, FileLog, Log, Meta, NewEvent, Options, Reader, backup, verify};
-use crate::kernel::{CommandId, Principal, StreamKind, Timestamp};
+use crate::kernel::{CommandId, Principal, StreamId, StreamKind, Timestamp};
 
 /// Whose an event of a test is: of one of five persons, of a message alone, or the house's.
 pub(in crate::journal) fn whose(number: u64) -> Sealing {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{broadcast, watch};
 
 use super::company::Company;
-use super::event::{AppendError, Batch, Completion, Expected, Receipt, StoredBatch, StoredEvent};
+use super::event::{self, AppendError, Batch, Completion, Expected, Receipt, StoredBatch, StoredEvent};
 use super::footer::{self, Footer};
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index, SegmentIndex};
@@ -38,8 +38,8 @@ const NAP: Duration = Duration::from_micros(20);
 
 /// What callers send to the writer.
 pub(super) enum Request {
-    /// A batch and its JSON.
-    Append { batch: Batch, body: Vec<u8>, done: Completion },
+    /// A batch.
+    Append { batch: Batch, done: Completion },
     /// Answer when everything before is durable, and what somebody has looked at is still as they saw it.
     Barrier { seen: Vec<(StreamId, u64)>, done: Completion },
     /// Destroy these keys of persons, for ever.
@@ -237,19 +237,23 @@ impl Writer {
                 let result = self.destroy(&keys);
                 done(result);
             }
-            Request::Append { batch, body, done } => {
-                if let Err(error) = self.encode(batch, &body, done) {
-                    error.0(Err(error.1));
+            Request::Append { batch, done } => {
+                if let Err((done, error)) = self.encode(batch, done) {
+                    done(Err(error));
                 }
             }
         }
     }
 
     /// Seals a batch into the group's buffer, or says why not.
-    fn encode(&mut self, batch: Batch, body: &[u8], done: Completion) -> Result<(), (Completion, AppendError)> {
+    fn encode(&mut self, batch: Batch, done: Completion) -> Result<(), (Completion, AppendError)> {
         if let Some(cause) = &self.state.fatal {
             return Err((done, AppendError::Fatal(cause.clone())));
         }
+        let body = match event::write_body(&batch.meta, &batch.events, &self.personal) {
+            Ok(body) => body,
+            Err(error) => return Err((done, AppendError::Fatal(format!("an event cannot be written: {error}")))),
+        };
         let size = (record::HEADER_BYTES + super::keyring::TAG_BYTES + batch.events.len() * 8 + body.len()) as u64;
         let Ok(count) = u16::try_from(batch.events.len()) else { return Err((done, AppendError::TooLarge(body.len()))) };
         if size > limits::JOURNAL_RECORD_BYTES as u64 || size + (segment::HEADER_BYTES * 4) as u64 > self.segment_bytes {
@@ -270,7 +274,7 @@ impl Writer {
         let parts = Parts { kind: Kind::Events, events: count, first: state.next, durable: state.durable, recorded: batch.meta.recorded.micros(), before: &state.chain };
         let offset = state.active.as_ref().map_or(0, |active| active.offset) + state.buffer.len() as u64;
         let start = state.buffer.len();
-        let Some(chain) = record::write(&parts, &[&versions_bytes, body], &self.keys, &mut state.nonces, &mut state.buffer) else {
+        let Some(chain) = record::write(&parts, &[&versions_bytes, &body], &self.keys, &mut state.nonces, &mut state.buffer) else {
             state.buffer.truncate(start);
             return Err((done, AppendError::TooLarge(body.len())));
         };

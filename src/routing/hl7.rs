@@ -92,11 +92,14 @@ impl Order<'_> {
     fn text(&self, message: &Message<'_>, place: &str) -> String {
         let Ok(path) = place.parse::<Path>() else { return String::new() };
         let own = match &path.segment {
-            b"OBR" => self.obr,
-            b"SPM" => self.spm,
+            b"OBR" => &self.obr,
+            b"SPM" => &self.spm,
             _ => return text(message, place),
         };
-        own.and_then(|segment| segment.text_at(path.field, path.repetition, path.component.max(1), path.subcomponent.max(1))).map(|text| text.trim().to_owned()).unwrap_or_default()
+        own.as_ref()
+            .and_then(|segment| segment.text_at(path.field, path.repetition, path.component.max(1), path.subcomponent.max(1)))
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
     }
 
     fn first(&self, message: &Message<'_>, places: &[String]) -> String {
@@ -118,10 +121,10 @@ fn orders<'m>(message: &'m Message<'_>) -> Vec<Order<'m>> {
                 Some(order) if order.spm.is_none() && message.kind().0 == "ORU" => order.spm = Some(segment),
                 _ => specimen = Some(segment),
             },
-            b"OBR" => orders.push(Order { obr: Some(segment), spm: specimen, obx: Vec::new() }),
+            b"OBR" => orders.push(Order { obr: Some(segment), spm: specimen.clone(), obx: Vec::new() }),
             b"OBX" => {
                 if orders.is_empty() {
-                    orders.push(Order { obr: None, spm: specimen, obx: Vec::new() });
+                    orders.push(Order { obr: None, spm: specimen.clone(), obx: Vec::new() });
                 }
                 if let Some(order) = orders.last_mut() {
                     order.obx.push(segment);
@@ -137,7 +140,7 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
     let mut items = Vec::new();
     let named = named_patient(message);
     for order in orders(message) {
-        let measured_at = order.obr.and_then(|obr| obr.text(7, 1));
+        let measured_at = order.obr.as_ref().and_then(|obr| obr.text(7, 1));
         let mut lines = Vec::new();
         let mut held = Vec::new();
         for obx in &order.obx {

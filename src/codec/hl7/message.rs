@@ -1,6 +1,7 @@
 //! One message as a view of its bytes: segments are found once, fields when they are asked for.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use super::charset::{self, Charset};
 use super::{Delimiters, Path, escape};
@@ -37,11 +38,13 @@ pub struct Message<'a> {
 }
 
 /// One segment of a message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Segment<'m> {
     bytes: &'m [u8],
     delimiters: &'m Delimiters,
     charset: Charset,
+    /// The part that was looked at last, and where it begins: whoever asks for one field after the other reads the segment once.
+    last: Cell<(usize, usize)>,
 }
 
 impl<'a> Message<'a> {
@@ -81,7 +84,7 @@ impl<'a> Message<'a> {
     }
 
     fn segment_at(&self, (start, end): (u32, u32)) -> Segment<'_> {
-        Segment { bytes: &self.bytes[start as usize..end as usize], delimiters: &self.delimiters, charset: self.charset }
+        Segment { bytes: &self.bytes[start as usize..end as usize], delimiters: &self.delimiters, charset: self.charset, last: Cell::default() }
     }
 
     /// The segments in order.
@@ -142,9 +145,29 @@ impl<'m> Segment<'m> {
         match (is_header, field) {
             (_, 0) => Some(&self.bytes[..3]),
             (true, 1) => self.bytes.get(3..4),
-            (true, field) => nth(self.bytes, self.delimiters.field, usize::from(field) - 1),
-            (false, field) => nth(self.bytes, self.delimiters.field, usize::from(field)),
+            (true, field) => self.part(usize::from(field) - 1),
+            (false, field) => self.part(usize::from(field)),
         }
+    }
+
+    /// The n-th part between field separators, counted from 0.
+    fn part(&self, index: usize) -> Option<&'m [u8]> {
+        let (known, at) = self.last.get();
+        let (mut start, skipped) = if index >= known { (at, known) } else { (0, 0) };
+        for _ in skipped..index {
+            start += self.separator_behind(start)? + 1;
+        }
+        self.last.set((index, start));
+        let rest = self.bytes.get(start..)?;
+        rest.get(..self.separator_behind(start).unwrap_or(rest.len()))
+    }
+
+    /// How far behind a place the next field separator stands.
+    fn separator_behind(&self, start: usize) -> Option<usize> {
+        let (rest, separator) = (self.bytes.get(start..)?, self.delimiters.field);
+        // Separators are few bytes apart: only a long field is worth a search that looks at many bytes at once.
+        let (near, far) = rest.split_at(rest.len().min(NEAR));
+        near.iter().position(|byte| *byte == separator).or_else(|| Some(near.len() + memchr::memchr(separator, far)?))
     }
 
     fn is_header(&self) -> bool {
@@ -191,6 +214,8 @@ impl<'m> Segment<'m> {
     }
 }
 
+/// Bytes that are looked at one by one before a faster search begins.
+const NEAR: usize = 32;
 /// Up to this length a part is found byte by byte: delimiters of fields are few bytes apart, and a search that looks at many
 /// bytes at once takes longer to begin than to end.
 const SHORT: usize = 512;
@@ -257,6 +282,20 @@ mod tests {
         for value in [&b""[..], b"|", b"a", b"a|b", b"|a||b|", b"abc|def|ghi|"] {
             for index in 0..7 {
                 assert_eq!(nth(value, b'|', index), nth_of_long(value, b'|', index), "{value:?} {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn fields_are_the_same_in_whatever_order_they_are_asked_for() {
+        let long = [b"OBX|1|".as_slice(), &[b'x'; 100], b"||", &[b'y'; 33], b"|z"].concat();
+        for bytes in [&b"PID|1||a^b|c"[..], b"PID", b"PID|", b"PID||||", &long] {
+            let message = [b"MSH|^~\\&|\r".as_slice(), bytes].concat();
+            let message = Message::parse(&message).unwrap();
+            let of = |index| bytes.split(|byte| *byte == b'|').nth(usize::from(index));
+            for (one, other) in (0..8_u16).flat_map(|one| (0..8_u16).map(move |other| (one, other))) {
+                let segment = message.segments().nth(1).unwrap();
+                assert_eq!((segment.part(one.into()), segment.part(other.into())), (of(one), of(other)), "{one} {other}");
             }
         }
     }
