@@ -123,6 +123,11 @@ impl Who {
         Self { principal: Principal::Person("api".to_owned()), user: None, station: None, rights, duty: None, session: None, token: None, scopes: None }
     }
 
+    /// The id of the token, where it is a program.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     /// The user; an error when nobody is asked who they are.
     pub fn user(&self) -> Result<&UserId, Refused> {
         self.user.as_ref().ok_or(Refused::NotSignedIn)
@@ -245,6 +250,14 @@ impl Gate {
             (Some(key), _) => self.of_session(key, false),
             (None, Some(id)) => self.of_token(id),
             (None, None) => Some(who.clone()),
+        }
+    }
+
+    /// The program behind a token's id, with its rights of now; in an open house somebody without a token.
+    pub fn program_of(&self, token: Option<&str>) -> Option<Who> {
+        match token {
+            Some(id) => self.of_token(id),
+            None => self.house.is_open.then(Who::anybody),
         }
     }
 

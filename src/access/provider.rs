@@ -16,11 +16,10 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use tokio_rustls::rustls::crypto::ring::default_provider;
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
 use super::credentials::{self, Secret};
+use crate::config::web::{is_safe, trusting};
 use crate::kernel::{Clock, Tick};
 
 /// Somebody who has not come back by then begins anew.
@@ -160,36 +159,6 @@ fn pairs(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(name, value)| format!("{name}={}", escaped(value))).collect::<Vec<_>>().join("&")
 }
 
-/// Whether what is secret may go there: TLS, or this very machine.
-fn is_safe(address: &str) -> bool {
-    let Ok(address) = address.parse::<ureq::http::Uri>() else { return false };
-    let (host, authority) = (address.host().unwrap_or_default(), address.authority().map_or("", |authority| authority.as_str()));
-    // A name before an @ looks like a host to people.
-    if authority.contains('@') {
-        return false;
-    }
-    match address.scheme_str() {
-        Some("https") => !host.is_empty(),
-        Some("http") => ["127.0.0.1", "[::1]", "localhost"].contains(&host),
-        _ => false,
-    }
-}
-
-fn trusting(path: &PathBuf) -> Result<TlsConfig, ProviderError> {
-    let unusable = |error: &dyn std::fmt::Display| ProviderError::Unusable(format!("{}: {error}", path.display()));
-    let text = std::fs::read(path).map_err(|error| unusable(&error))?;
-    let mut authorities: Vec<Certificate<'static>> = Vec::new();
-    for item in ureq::tls::parse_pem(&text) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(&error))? {
-            authorities.push(certificate);
-        }
-    }
-    if authorities.is_empty() {
-        return Err(unusable(&"there is no certificate in it"));
-    }
-    Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(authorities))).unversioned_rustls_crypto_provider(Arc::new(default_provider())).build())
-}
-
 /// The keys that a provider publishes; those of a kind that is not known here are others'.
 fn keys(said: &Value) -> Result<JwkSet, ProviderError> {
     let keys: Vec<Jwk> = said["keys"].as_array().into_iter().flatten().filter_map(|key| serde_json::from_value(key.clone()).ok()).collect();
@@ -204,7 +173,7 @@ impl Provider {
         }
         let agent = Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).max_redirects(0).proxy(None);
         let agent = match &settings.authorities {
-            Some(path) => agent.tls_config(trusting(path)?),
+            Some(path) => agent.tls_config(trusting(path).map_err(ProviderError::Unusable)?),
             None => agent,
         };
         Ok(Self {

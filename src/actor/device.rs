@@ -381,7 +381,7 @@ enum Errands {
     /// Nothing is asked of anybody else.
     None,
     /// One thing of one actor.
-    One(Option<Part>, Target),
+    One(Option<Part>, Box<Target>),
     /// Several things of the census, which does them at once.
     Census(Vec<(Part, Command)>),
     /// Several things of several actors, who must answer one after the other.
@@ -392,7 +392,7 @@ impl Errands {
     fn of(mut targets: Vec<(Option<Part>, Target)>) -> Self {
         let is_census = |(part, target): &(Option<Part>, Target)| part.is_some() && matches!(target, Target::Census(_));
         match targets.len() {
-            0 | 1 => targets.pop().map_or(Errands::None, |(part, target)| Errands::One(part, target)),
+            0 | 1 => targets.pop().map_or(Errands::None, |(part, target)| Errands::One(part, Box::new(target))),
             2..=AT_ONCE if targets.iter().all(is_census) => {
                 let command = |(part, target)| if let (Some(part), Target::Census(command)) = (part, target) { Some((part, command)) } else { None };
                 Errands::Census(targets.into_iter().filter_map(command).collect())
@@ -421,7 +421,7 @@ impl Errand {
                 let carried = std::mem::take(&mut self.carried);
                 let holds = self.holds;
                 let reply = Box::new(move |outcome| finish.end(merge(holds, outcome)));
-                self.directory.send(target, self.origin, carried, None, reply);
+                self.directory.send(*target, self.origin, carried, None, reply);
             }
             Errands::Census(commands) => {
                 let mut holds = self.holds;

@@ -38,6 +38,7 @@ mod state;
 mod users;
 mod wristbands;
 
+pub use fhir::{NoNews, concerns, news};
 pub use provider::PROVIDER_BACK;
 pub use quarantine::{Replay, Replayed};
 pub use router::router;

@@ -136,7 +136,7 @@ const ACTIONS: &[(&str, &[&str])] = &[
     ("/api/v1/quarantine/{item}/{action}", &["retry", "bind", "discard"]),
     (
         "/api/v1/users/{user}/{action}",
-        &["set-password", "set-badge", "take-badge", "set-pin", "take-second-factor", "grant", "revoke", "disable", "enable", "unlock", "issue-token", "revoke-token"],
+        &["rename", "set-password", "set-badge", "take-badge", "set-pin", "take-second-factor", "grant", "revoke", "disable", "enable", "unlock", "issue-token", "revoke-token"],
     ),
 ];
 

@@ -208,7 +208,29 @@ pub(super) struct ScheduleAction {
     user: Option<String>,
 }
 
+impl Making {
+    /// A schedule, by whoever is signed in.
+    pub(super) fn of(schedule: ScheduleId, name: String, of: Of) -> Self {
+        Self { schedule, name, of, user: None }
+    }
+}
+
 impl ScheduleAction {
+    /// To open a session.
+    pub(super) fn open(session: Opening) -> Self {
+        Self { sessions: vec![session], ..Self::default() }
+    }
+
+    /// To close for a time.
+    pub(super) fn close(from: Timestamp, until: Timestamp, reason: String) -> Self {
+        Self { from: Some(from), until: Some(until), reason: Some(reason), ..Self::default() }
+    }
+
+    /// To open again what was closed from an instant on.
+    pub(super) fn reopen(from: Timestamp) -> Self {
+        Self { from: Some(from), ..Self::default() }
+    }
+
     /// To book.
     pub(super) fn book(patient: Mrn, start: Timestamp, reason: String) -> Self {
         Self { patient: Some(patient), start: Some(start), reason: Some(reason).filter(|reason| !reason.is_empty()), ..Self::default() }

@@ -43,6 +43,8 @@ pub struct Api {
     pub gate: Arc<Gate>,
     /// Whether the web server speaks TLS.
     pub is_tls: bool,
+    /// Addresses that programs may have themselves told at.
+    pub told: Arc<Vec<String>>,
     /// How wristbands are printed.
     pub wristbands: Arc<Wristbands>,
     /// Where people may sign in besides here.

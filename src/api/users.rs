@@ -129,6 +129,8 @@ pub(super) struct UserAction {
     /// To `grant` or `revoke`: `house`, `facility:CODE` or `ward:CODE`.
     #[schema(value_type = Option<String>)]
     scope: Option<Scope>,
+    /// To `rename`: as others call them.
+    name: Option<String>,
     /// To `disable`: why.
     reason: Option<String>,
     /// To `issue-token`: what it is limited to.
@@ -151,7 +153,7 @@ fn grant(body: &mut UserAction) -> Result<Grant, Problem> {
     Ok(Grant { role: needed(body.role.take(), "role")?, scope: body.scope.take().unwrap_or(Scope::House) })
 }
 
-/// `set-password`, `set-badge`, `take-badge`, `set-pin`, `take-second-factor`, `grant`, `revoke`, `disable`, `enable`, `unlock`,
+/// `rename`, `set-password`, `set-badge`, `take-badge`, `set-pin`, `take-second-factor`, `grant`, `revoke`, `disable`, `enable`, `unlock`,
 /// `issue-token` or `revoke-token`.
 #[utoipa::path(post, path = "/api/v1/users/{user}/{action}", request_body = UserAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
@@ -183,6 +185,7 @@ pub(super) async fn act(
             let hash = api.gate.new_pin(needed(body.pin, "pin")?).await.map_err(|weak| Problem::weak(&weak))?;
             Command::SetPin { user, hash }
         }
+        "rename" => Command::Rename { user, name: needed(body.name, "name")? },
         "take-second-factor" => Command::SetTotp { user, key: None },
         "grant" => {
             let grant = grant(&mut body)?;

@@ -20,6 +20,7 @@ mod run;
 mod runtimes;
 pub mod simulation;
 mod sockets;
+mod subscriptions;
 mod wiring;
 
 pub use check::check;

@@ -16,7 +16,7 @@ use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, alerts, bands, check, endpoints, profiles, real_clock, reminders, sockets, wiring};
+use super::{AppError, alerts, bands, check, endpoints, profiles, real_clock, reminders, sockets, subscriptions, wiring};
 use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -189,11 +189,14 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         catalogue: live.catalogue.subscribe(),
         gate,
         is_tls,
+        told: Arc::new(config.subscriptions.endpoints.clone()),
         wristbands: Arc::new(wiring::wristbands(config)),
         provider: wiring::provider(config, real_clock())?,
         replay: Arc::new(Replays { devices: wired.devices }),
         stop: stopping.clone(),
     };
+    let telling = subscriptions::Subscriptions { api: api.clone(), log: shared.clone(), hooks: wiring::hooks(config)? };
+    wired.tasks.spawn_on(telling.run(stopping.clone()), desk);
     wired.tasks.spawn_on(server.serve(api::router(api), stopping), desk);
     endpoints::write(&directory, &wired.endpoints)?;
     Ok(Running { endpoints: wired.endpoints, opened, hospital, rows, live, log, directory, stop, tasks: wired.tasks, consumers, pulses: wired.pulses, clock: real_clock() })

@@ -23,7 +23,7 @@ use crate::link::mqtt::Broker;
 use crate::link::serial::{LineFlow, LineParity, Parameters};
 use crate::link::tls::{Connecting, Listening};
 use crate::link::{SerialLink, TcpConnector, TcpServer};
-use crate::outbound::{Feed, Forwarding, Line, Subscription};
+use crate::outbound::{Feed, Forwarding, Hooks, Line, Subscription};
 use crate::profile::{Flow, Parity, Profile};
 use crate::projection::History;
 use crate::routing::Purpose;
@@ -91,6 +91,15 @@ pub(super) fn house(config: &Config) -> House {
         is_open: access.open,
         first_run: config.data.directory.join("first-run"),
     }
+}
+
+/// The way to programs that subscribed to changes.
+pub(super) fn hooks(config: &Config) -> Result<Hooks, AppError> {
+    let told = &config.subscriptions;
+    if told.authorities.is_none() && told.endpoints.iter().any(|endpoint| endpoint.starts_with("https:")) {
+        return Err(AppError::Setting("subscriptions.authorities is needed: the file of the authorities that sign the certificates of subscriptions.endpoints".to_owned()));
+    }
+    Hooks::new(told.authorities.as_deref()).map_err(|error| AppError::Setting(format!("subscriptions.authorities: {error}")))
 }
 
 /// The identity provider, where there is one.

@@ -114,6 +114,7 @@ impl Config {
             &mut self.http.tls_certificate,
             &mut self.http.tls_key,
             &mut self.access.roles,
+            &mut self.subscriptions.authorities,
         ];
         optional.into_iter().flatten().for_each(rebase);
         if let Some(tls) = &mut self.tls {
@@ -153,6 +154,13 @@ impl Config {
             }
             if reminders.hours_before.is_empty() || reminders.hours_before.iter().any(|hours| !(1..=24 * 60).contains(hours)) {
                 faults.push("reminders.hours_before names hours from 1 to 1440, such as [48, 2]".to_owned());
+            }
+        }
+        for endpoint in &self.subscriptions.endpoints {
+            if !super::web::is_behind(endpoint, std::slice::from_ref(endpoint)) || !endpoint.ends_with('/') {
+                faults.push(format!(
+                    "WD-0311 subscriptions.endpoints: {endpoint:?} is no address that patients' data may go to: write https://host/path/ with a slash at its end, or http:// on this machine"
+                ));
             }
         }
         if let Some(mqtt) = &self.mqtt {

@@ -7,6 +7,7 @@ mod load;
 mod prices;
 mod schema;
 pub mod tls;
+pub mod web;
 
 pub use load::{ConfigError, near};
 pub use prices::{PriceEntry, PriceFile};

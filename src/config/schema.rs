@@ -61,6 +61,9 @@ pub struct Config {
     /// Other systems that are told what happens here.
     #[serde(default)]
     pub subscribers: Vec<Subscriber>,
+    /// Where programs may have themselves told of changes (FHIR Subscription).
+    #[serde(default)]
+    pub subscriptions: Subscriptions,
     /// Tests that can be ordered.
     #[serde(default)]
     pub tests: Vec<CatalogueTest>,
@@ -392,6 +395,18 @@ pub struct Reminders {
 
 fn hours_before() -> Vec<u32> {
     vec![48, 2]
+}
+
+/// Where programs may have themselves told of changes (FHIR R4, Subscription by rest-hook); nowhere when it names nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Addresses that an endpoint must begin with, each with a slash at its end: `https://ehr.example/hooks/`.
+    #[serde(default)]
+    pub endpoints: Vec<String>,
+    /// The authorities that sign their certificates, PEM, relative to this file; without it those that browsers know.
+    #[serde(default)]
+    pub authorities: Option<PathBuf>,
 }
 
 /// Another system that is told what happens here, by HL7 v2.5.1 over MLLP.

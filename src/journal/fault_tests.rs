@@ -267,6 +267,41 @@ fn an_empty_segment_is_never_closed_however_much_waits_on_a_full_disk() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+/// Found on reading: each message that a full disk refused used up a key, and devices send again for hours.
+#[test]
+fn what_a_full_disk_refuses_uses_up_no_keys_without_end() {
+    #[derive(Default)]
+    struct Full(std::sync::atomic::AtomicBool);
+    impl Disk for Full {
+        fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+            match self.0.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => RealDisk.write_at(file, bytes, offset),
+            }
+        }
+    }
+    let (folder, keys) = (folder("keys-full"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let disk = Arc::new(Full::default());
+    let (log, _) = FileLog::open(&folder, keys.clone(), Options { segment_bytes: SEGMENT, disk: disk.clone() }).unwrap();
+    let sealed = |log: &FileLog, command: u64| {
+        let mut batch = batch(command, 10);
+        batch.events[0].sealing = crate::kernel::Sealing::Message;
+        let (sender, receiver) = std::sync::mpsc::channel();
+        log.append(batch, Box::new(move |result| sender.send(result).unwrap()));
+        receiver.recv().unwrap()
+    };
+    assert!((0..5).all(|command| sealed(&log, command).is_ok()));
+    disk.0.store(true, Ordering::SeqCst);
+    assert!((5..10_000).all(|command| sealed(&log, command) == Err(AppendError::Full)));
+    disk.0.store(false, Ordering::SeqCst);
+    assert!(sealed(&log, 10_000).is_ok());
+    let size = std::fs::metadata(folder.join("personal-keys")).unwrap().len();
+    assert!(size < 400_000, "{size} bytes of keys for 10,000 messages of which six were taken");
+    drop(log);
+    assert_eq!(verify::verify(&folder, Some(&keys)).unwrap().events, 6);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A change of a log's files.
 #[derive(Debug)]
 enum Damage {

@@ -38,6 +38,8 @@ const KEY_BYTES: usize = 32;
 const CHECKED: usize = 124;
 /// Keys for single messages that are made at a time: one sync serves them all.
 const RESERVE: usize = 256;
+/// Bytes of new keys that wait for the disk at most, but for those of one group.
+const UNSAVED: usize = 1 << 18;
 /// Bytes of the file that are read at a time.
 const READ_AHEAD: usize = 1 << 20;
 /// Opened keys that are kept in memory.
@@ -304,6 +306,11 @@ impl Personal {
             None => state.file.read_exact_at(&mut bytes, u64::from(number) * SLOT as u64).ok()?,
         }
         Slot::read(&bytes, number)
+    }
+
+    /// Whether so many keys wait for the disk that no more should be made.
+    pub(super) fn has_many_unsaved(&self) -> bool {
+        self.state().unsaved.len() > UNSAVED
     }
 
     /// What must be on the disk before an event that was sealed: where, and which bytes; none when all is.

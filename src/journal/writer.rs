@@ -250,6 +250,14 @@ impl Writer {
         if let Some(cause) = &self.state.fatal {
             return Err((done, AppendError::Fatal(cause.clone())));
         }
+        // Before anything is sealed: what a full disk refuses for hours must not use up a key each time that it comes.
+        let payloads: usize = batch.events.iter().map(|event| event.payload.get().len()).sum();
+        if payloads > limits::JOURNAL_RECORD_BYTES || payloads as u64 > self.segment_bytes {
+            return Err((done, AppendError::TooLarge(payloads)));
+        }
+        if let Err(error) = self.make_room(payloads as u64).and_then(|()| self.save_many_keys()) {
+            return Err((done, error));
+        }
         let body = match event::write_body(&batch.meta, &batch.events, &self.personal) {
             Ok(body) => body,
             Err(error) => return Err((done, AppendError::Fatal(format!("an event cannot be written: {error}")))),
@@ -466,6 +474,18 @@ impl Writer {
         self.write_keys(&[(offset, bytes)])?;
         self.personal.saved(size);
         Ok(())
+    }
+
+    /// The same when they are many: a disk that took none for a while has none now either.
+    fn save_many_keys(&mut self) -> Result<(), AppendError> {
+        if !self.personal.has_many_unsaved() {
+            return Ok(());
+        }
+        match self.save_keys() {
+            Ok(()) => Ok(()),
+            Err(Unwritten::Full(error)) => Err(self.no_room(error)),
+            Err(Unwritten::Failed(cause)) => Err(self.fail(cause)),
+        }
     }
 
     fn write_keys(&mut self, places: &[(u64, Vec<u8>)]) -> Result<(), Unwritten> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::domain::patient::{self, Photo};
 use crate::domain::quarantine::{self, Part, Reason};
 use crate::domain::{Folded, device};
-use crate::journal::{JournalError, Log, Meta, StoredEvent};
+use crate::journal::{JournalError, Log, Meta, StoredBatch, StoredEvent};
 use crate::kernel::{CommandId, DeviceId, Mrn, RawBytes, StreamId, StreamKind, Timestamp};
 
 /// Events that are looked through for what a command did, newest first, and how many at a time.
@@ -60,6 +60,17 @@ pub struct Told {
     pub kind: String,
     /// Its payload.
     pub payload: serde_json::Value,
+}
+
+impl Told {
+    /// The events of a batch.
+    pub fn all(batch: &StoredBatch) -> Result<Vec<Told>, JournalError> {
+        let told = |event: &StoredEvent| {
+            let payload = serde_json::from_str(event.event.payload.get()).map_err(|error| JournalError::Unreadable(format!("event {}: {error}", event.sequence)))?;
+            Ok(Told { sequence: event.sequence, stream: event.event.stream.clone(), kind: event.event.kind.to_string(), payload })
+        };
+        batch.events.iter().map(told).collect()
+    }
 }
 
 /// Who made a version of a stream.
@@ -212,12 +223,7 @@ impl History {
     /// The events of a batch, by one of them.
     pub fn told_at(&self, sequence: u64) -> Result<Vec<Told>, JournalError> {
         let batches = self.log.read_all(sequence, 1)?;
-        let events = batches.iter().flat_map(|batch| &batch.events);
-        let told = |event: &StoredEvent| {
-            let payload = serde_json::from_str(event.event.payload.get()).map_err(|error| JournalError::Unreadable(format!("event {}: {error}", event.sequence)))?;
-            Ok(Told { sequence: event.sequence, stream: event.event.stream.clone(), kind: event.event.kind.to_string(), payload })
-        };
-        events.map(told).collect()
+        batches.first().map_or_else(|| Ok(Vec::new()), |batch| Told::all(batch))
     }
 
     /// What a command caused in a stream; none when nothing of it is found.

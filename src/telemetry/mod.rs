@@ -12,6 +12,7 @@ mod logging;
 mod registry;
 mod reminders;
 mod subscribers;
+mod subscriptions;
 
 pub use access::*;
 pub use actor::*;
@@ -22,3 +23,4 @@ pub use logging::{LogTarget, start as start_logging};
 pub use registry::render;
 pub use reminders::*;
 pub use subscribers::*;
+pub use subscriptions::*;

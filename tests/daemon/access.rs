@@ -290,7 +290,9 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
     for action in ["pay", "settle"] {
         all.push(("POST", format!("/api/v1/accounts/77/{action}"), Some(json!({ "amount": "1", "currency": "USD" })), "account.pay"));
     }
-    for action in ["set-password", "set-badge", "take-badge", "set-pin", "take-second-factor", "grant", "revoke", "disable", "enable", "unlock", "issue-token", "revoke-token"] {
+    for action in
+        ["rename", "set-password", "set-badge", "take-badge", "set-pin", "take-second-factor", "grant", "revoke", "disable", "enable", "unlock", "issue-token", "revoke-token"]
+    {
         all.push(("POST", format!("/api/v1/users/nobody/{action}"), Some(json!({ "role": "nurse", "reason": "r", "badge": "b-1", "token": "t" })), "user.manage"));
     }
     all.push(("POST", "/api/v1/users".to_owned(), Some(json!({ "user": "ada", "name": "again" })), "user.manage"));

@@ -10,7 +10,7 @@ use crate::harness::{Daemon, Site, count, mllp, oru};
 const WARD: &str = "[[wards]]\nid = \"ICU\"\nname = \"Intensive care\"\nbeds = [\"1:A\", \"1:B\"]\n";
 
 /// What the validator of the npm package `fhir` (R4 definitions and value sets) finds wrong with resources; unexpected properties are errors.
-fn faults(resources: &[Value]) -> Vec<String> {
+pub fn faults(resources: &[Value]) -> Vec<String> {
     const PROGRAM: &str = "const { Fhir } = require('fhir/fhir'); const fhir = new Fhir();
 const all = JSON.parse(require('fs').readFileSync(0, 'utf8')); const out = [];
 for (const one of all) for (const message of fhir.validate(one, { errorOnUnexpected: true }).messages)

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Daemon, Site};
 
-fn at(minutes: i64) -> String {
+pub fn at(minutes: i64) -> String {
     // Whole minutes, so that slots begin on them.
     let now = jiff::Timestamp::now().as_second() / 60 * 60;
     jiff::Timestamp::from_second(now + minutes * 60).unwrap().to_string()

@@ -17,6 +17,11 @@ pub(super) const NONE_KNOWN: &str = "none-known";
 const LOINC: &str = "http://loinc.org";
 const UCUM: &str = "http://unitsofmeasure.org";
 
+/// The id of an allergy: there is one of each substance.
+pub(super) fn allergy_id(mrn: &str, substance: &str) -> String {
+    of_patient(mrn, &format!("a{}", escape(&substance.trim().to_lowercase())))
+}
+
 /// What must not be given; that there is nothing is a resource too, and that nobody has asked is none.
 pub(super) fn allergies(mrn: &Mrn, allergies: &Allergies) -> Vec<Value> {
     let active = || coded("http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "active", "Active");
@@ -37,7 +42,7 @@ pub(super) fn allergies(mrn: &Mrn, allergies: &Allergies) -> Vec<Value> {
         let reaction = if allergy.reaction.is_empty() { Value::Null } else { json!([{ "manifestation": [{ "text": allergy.reaction }] }]) };
         full(json!({
             "resourceType": "AllergyIntolerance",
-            "id": of_patient(mrn.as_str(), &format!("a{}", escape(&allergy.substance.trim().to_lowercase()))),
+            "id": allergy_id(mrn.as_str(), &allergy.substance),
             "clinicalStatus": active(),
             "verificationStatus": confirmed(),
             "category": [category],

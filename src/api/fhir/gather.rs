@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::id::{patient_of, unescape};
 use super::resources::{House, Version};
 use super::search::{Asked, WHOSE};
-use super::{Kind, clinical, resources, scheduling};
+use super::{Kind, clinical, resources, scheduling, subscription};
 use crate::access::{Allowed, Who};
 use crate::api::audit;
 use crate::api::command::parse;
@@ -53,6 +53,11 @@ pub(super) struct Gathered {
 impl Gathered {
     fn of(allowed: Allowed, resources: Vec<Value>, patients: impl IntoIterator<Item = Mrn>) -> Self {
         Self { resources, patients: patients.into_iter().collect(), allowed: Some(allowed) }
+    }
+
+    /// What belongs to no patient.
+    pub(super) fn of_house(allowed: Allowed, resources: Vec<Value>) -> Self {
+        Self::of(allowed, resources, [])
     }
 
     /// Both together.
@@ -204,9 +209,16 @@ fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &M
             }
             found
         }
-        Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device | Kind::Schedule | Kind::Slot | Kind::Appointment | Kind::AuditEvent => {
-            Vec::new()
-        }
+        Kind::Practitioner
+        | Kind::PractitionerRole
+        | Kind::Organization
+        | Kind::Location
+        | Kind::Device
+        | Kind::Schedule
+        | Kind::Slot
+        | Kind::Appointment
+        | Kind::AuditEvent
+        | Kind::Subscription => Vec::new(),
     })
 }
 
@@ -375,6 +387,7 @@ pub(super) async fn candidates(api: &Api, who: &Who, kind: Kind, asked: &Asked) 
             patients => scheduled(api, who, kind, &patients),
         },
         Kind::AuditEvent => audit_events(api, who, asked).await,
+        Kind::Subscription => subscription::own(api, who),
     }
 }
 
@@ -415,6 +428,7 @@ pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Ga
             Gathered::of(allowed, found, [])
         }
         Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device => of_house(api, who, kind)?,
+        Kind::Subscription => subscription::own(api, who)?,
     };
     found.resources.retain(|resource| resource["id"] == id);
     if found.resources.is_empty() { Err(missing()) } else { Ok(found) }

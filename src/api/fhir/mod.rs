@@ -10,10 +10,12 @@ mod clinical;
 mod gather;
 mod handlers;
 mod id;
+mod news;
 mod outcome;
 mod resources;
 mod scheduling;
 mod search;
+mod subscription;
 mod write;
 
 use axum::Router;
@@ -24,6 +26,7 @@ use serde_json::Value;
 
 use super::state::Api;
 
+pub use news::{NoNews, concerns, news};
 pub(super) use outcome::as_outcome;
 
 /// The media type of all answers.
@@ -50,10 +53,11 @@ pub(super) enum Kind {
     Appointment,
     AuditEvent,
     Provenance,
+    Subscription,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 18] = [
+    pub(super) const ALL: [Kind; 19] = [
         Kind::Patient,
         Kind::RelatedPerson,
         Kind::Practitioner,
@@ -72,6 +76,7 @@ impl Kind {
         Kind::Appointment,
         Kind::AuditEvent,
         Kind::Provenance,
+        Kind::Subscription,
     ];
 
     /// The name in the standard.
@@ -95,6 +100,7 @@ impl Kind {
             Kind::AuditEvent => "AuditEvent",
             Kind::EpisodeOfCare => "EpisodeOfCare",
             Kind::Provenance => "Provenance",
+            Kind::Subscription => "Subscription",
         }
     }
 
@@ -102,9 +108,9 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether it can be written.
+    /// Whether it can be written. The others stand in the configuration, or are made by what happens.
     fn is_written(self) -> bool {
-        matches!(self, Kind::Patient | Kind::RelatedPerson | Kind::Coverage | Kind::Encounter | Kind::AllergyIntolerance | Kind::Condition | Kind::Observation | Kind::Appointment)
+        !matches!(self, Kind::Organization | Kind::Location | Kind::Device | Kind::EpisodeOfCare | Kind::AuditEvent | Kind::Provenance)
     }
 
     /// Whether it is a stream of its own, whose versions the log keeps.
@@ -120,7 +126,7 @@ pub(super) fn routes() -> Router<Api> {
         .route("/", post(write::bundle))
         .route("/{kind}", get(handlers::search).post(write::create).put(write::update_found))
         .route("/{kind}/_search", post(handlers::search_by_form))
-        .route("/{kind}/{id}", get(handlers::read).put(write::update).delete(write::delete).patch(write::delete))
+        .route("/{kind}/{id}", get(handlers::read).put(write::update).delete(write::delete).patch(write::patch))
         .route("/{kind}/{id}/_history", get(handlers::history))
         .route("/{kind}/{id}/_history/{version}", get(handlers::version))
         .route("/{kind}/{id}/$everything", get(handlers::everything))

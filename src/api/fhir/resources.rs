@@ -222,7 +222,7 @@ fn class(class: Class) -> Value {
     json!({ "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code, "display": display })
 }
 
-fn care_id(mrn: &Mrn) -> String {
+pub(super) fn care_id(mrn: &Mrn) -> String {
     of_patient(mrn.as_str(), "care")
 }
 

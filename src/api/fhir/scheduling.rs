@@ -18,7 +18,7 @@ pub(super) fn schedule(house: &House, id: &str, schedule: &Schedule) -> Value {
     }))
 }
 
-fn slot_id(schedule: &str, slot: crate::kernel::Timestamp) -> String {
+pub(super) fn slot_id(schedule: &str, slot: crate::kernel::Timestamp) -> String {
     format!("{}.-{}", escape(schedule), slot.micros() / 60_000_000)
 }
 

@@ -139,6 +139,12 @@ const EPISODE: &[Parameter] = &[
     parameter("date", Date, &["period"]),
     parameter("organization", Reference, &["managingOrganization"]),
 ];
+const SUBSCRIPTION: &[Parameter] = &[
+    parameter("status", Token, &["status"]),
+    parameter("criteria", Text, &["criteria"]),
+    parameter("type", Token, &["channel.type"]),
+    parameter("url", Token, &["channel.endpoint"]),
+];
 const PROVENANCE: &[Parameter] = &[parameter("patient", Reference, &["target"]), parameter("target", Reference, &["target"]), parameter("recorded", Date, &["recorded"])];
 
 /// The parameters that say whose something is.
@@ -165,6 +171,7 @@ pub(super) fn parameters(kind: Kind) -> &'static [Parameter] {
         Kind::AuditEvent => AUDIT,
         Kind::EpisodeOfCare => EPISODE,
         Kind::Provenance => PROVENANCE,
+        Kind::Subscription => SUBSCRIPTION,
     }
 }
 

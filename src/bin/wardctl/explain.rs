@@ -158,6 +158,16 @@ const CODES: &[(&str, &str, &str)] = &[
         "Traces would leave this machine without encryption.",
         "Run an OpenTelemetry collector on this machine and name it in traces.endpoint; it sends them on as it is told.",
     ),
+    (
+        "WD-0311",
+        "An address that programs may have themselves told at is none that patients' data may go to.",
+        "Write it into [subscriptions] endpoints as https://host/path/ with a slash at its end; http:// only for this machine.",
+    ),
+    (
+        "WD-0704",
+        "A program that subscribed to changes (FHIR Subscription) does not take what it is told.",
+        "See to that program and the network. It is tried again for an hour, in order; then the subscription says error, an item waits in the quarantine, and the program asks anew.",
+    ),
     ("WD-0303", "The web server cannot listen on its address.", "Free the port, or set another (http.bind, or --http for the demo)."),
     ("WD-0304", "A certificate, its key or an authority cannot be used.", "Give PEM files that belong together; the message names the file."),
     ("WD-0305", "A device's listener cannot be bound.", "Free the port, or set another in link.bind."),

@@ -68,6 +68,13 @@ enum Command {
         /// Whose.
         user: String,
     },
+    /// Changes what others call them.
+    Rename {
+        /// Whom.
+        user: String,
+        /// As others call them.
+        name: String,
+    },
     /// Sets a password that they must change when they sign in.
     Password {
         /// Whose.
@@ -133,6 +140,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
             let issued = act(user, "issue-token", json!({ "scope_of_fhir": fhir }))?;
             out::line(issued.get("token").and_then(Value::as_str).unwrap_or_default());
         }
+        Command::Rename { user, name } => drop(act(user, "rename", json!({ "name": name }))?),
         Command::Grant { user, role, scope } => drop(act(user, "grant", json!({ "role": role, "scope": scope }))?),
         Command::Revoke { user, role, scope } => drop(act(user, "revoke", json!({ "role": role, "scope": scope }))?),
         Command::Badge { user } => {

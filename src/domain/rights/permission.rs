@@ -135,6 +135,8 @@ permissions! {
     ViewUsers = "user.view",
     /// Add users, give them roles, badges and tokens, lock them out.
     ManageUsers = "user.manage",
+    /// Be told of changes by FHIR (for programs).
+    Subscribe = "subscription.manage",
     /// See who saw and did what.
     ViewAudit = "audit.view",
     /// Open a record in an emergency.

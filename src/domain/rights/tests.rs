@@ -153,7 +153,8 @@ fn every_role_that_meets_patients_has_a_way_to_a_restricted_one() {
     ];
     let roles: Roles = toml::from_str(include_str!("../../../config/roles.toml")).unwrap();
     for (name, role) in roles.iter().filter(|(_, role)| OF_PATIENTS.iter().any(|permission| role.permissions.contains(permission))) {
-        assert!(role.permissions.contains(&BreakGlass) || role.permissions.contains(&ViewRestricted), "{name}");
+        // A program cannot say that it is an emergency: it sees nobody who is restricted, unless a house adds that right.
+        assert!(name == "interface" || role.permissions.contains(&BreakGlass) || role.permissions.contains(&ViewRestricted), "{name}");
     }
     let lifts = |role: &Role| role.permissions.contains(&Permission::RestrictPatient) && role.permissions.contains(&Permission::ViewPatient);
     assert!(!roles.iter().any(|(_, role)| lifts(role)), "nobody lifts a restriction to look for themselves");

@@ -140,6 +140,13 @@ pub enum Command {
         /// A person or a program.
         kind: Kind,
     },
+    /// Others call them something else now.
+    Rename {
+        /// Whom.
+        user: UserId,
+        /// As others call them.
+        name: String,
+    },
     /// Another password.
     SetPassword {
         /// Whose.
@@ -264,6 +271,13 @@ pub enum Event {
         user: UserId,
         /// What it says.
         badge: Option<String>,
+    },
+    /// Others call them something else now.
+    UserRenamed {
+        /// Who.
+        user: UserId,
+        /// As others call them.
+        name: String,
     },
     /// The PIN is another one.
     PinSet {
@@ -408,6 +422,7 @@ impl Folded for Staff {
                 // A PIN is known with the badge that it was chosen for.
                 user.pin = user.pin.take().filter(|_| badge.is_some());
             }),
+            Event::UserRenamed { user, name } => self.change(user, |user| user.name.clone_from(name)),
             Event::PinSet { user, hash } => self.change(user, |user| user.pin = Some(hash.clone())),
             Event::RoleGranted { user, grant } => self.change(user, |user| {
                 user.roles.insert(grant.clone());
@@ -428,6 +443,7 @@ impl Folded for Staff {
             Event::PasswordSet { .. } => ("PasswordSet", 1),
             Event::TotpSet { .. } => ("TotpSet", 1),
             Event::BadgeSet { .. } => ("BadgeSet", 1),
+            Event::UserRenamed { .. } => ("UserRenamed", 1),
             Event::PinSet { .. } => ("PinSet", 1),
             Event::RoleGranted { .. } => ("RoleGranted", 1),
             Event::RoleRevoked { .. } => ("RoleRevoked", 1),
@@ -500,6 +516,10 @@ impl Aggregate for Staff {
                 Some(_) => return Err(Rejection::AlreadyKnown { user }),
                 None => vec![Event::UserAdded { user, name, kind }],
             },
+            Command::Rename { user, name } => {
+                let is_new = self.known(&user)?.name != name;
+                once(is_new, Event::UserRenamed { user, name })
+            }
             Command::SetPassword { user, hash } => {
                 self.of_kind(&user, Kind::Person)?;
                 let must_change = !is_self(context, &user);

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregate, Context, Folded};
+use super::{Aggregate, Context, Folded, quarantine};
 use crate::kernel::{StreamKind, Timestamp};
 
 /// What was asked for.
@@ -177,11 +177,19 @@ impl Aggregate for Subscription {
             (_, Command::Remove) => Ok(vec![Event::SubscriptionRemoved { at }]),
             // It was switched off while it was being told.
             (Status::Failed { .. } | Status::Off, Command::Told { .. } | Command::Fail { .. }) => Ok(vec![]),
-            (Status::Active, Command::Told { through, resources }) if *through > self.through => {
-                Ok(vec![Event::SubscriptionTold { through: *through, resources: *resources, at }])
-            }
+            (Status::Active, Command::Told { through, resources }) if *through > self.through => Ok(vec![Event::SubscriptionTold { through: *through, resources: *resources, at }]),
             (Status::Active, Command::Told { .. }) => Ok(vec![]),
             (Status::Active, Command::Fail { why }) => Ok(vec![Event::SubscriptionFailed { why: why.clone(), at }]),
+        }
+    }
+
+    fn held(event: &Event) -> Option<quarantine::Reason> {
+        match event {
+            Event::SubscriptionFailed { why, .. } => {
+                let detail = format!("a program is not told of changes any more: {why}. Have it mended there, and asked for again, then discard this");
+                Some(quarantine::Reason::Refused { rule: "subscription_failed".to_owned(), detail })
+            }
+            _ => None,
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::plan::{Made, Plan};
-use super::{Effect, Wishes, create_one, id_of, kind_of, made_by, matching, nothing_to_match, perform, serde_urlencoded, several, update_one, version_of};
+use super::{Effect, Wishes, create_one, id_of, kind_of, made_by, matching, nothing_to_match, perform, several, update_one, version_of};
 use crate::access::Who;
 use crate::api::command::{Body, Identity, Key};
 use crate::api::fhir::search::Asked;
@@ -199,7 +199,7 @@ fn readable(who: &Who, entry: &Entry<'_>) -> Result<(), Problem> {
     let interaction = if id.is_some() { Interaction::Read } else { Interaction::Search };
     gather::within(who, interaction, kind)?;
     if id.is_none() {
-        Asked::read(kind, serde_urlencoded(query.unwrap_or_default())?)?;
+        Asked::read(kind, super::pairs(query.unwrap_or_default())?)?;
     }
     Ok(())
 }
@@ -272,7 +272,7 @@ async fn read_entry(api: &Api, who: &Who, entry: &Entry<'_>) -> Result<Value, Pr
     let found = match target(entry.url) {
         (name, Some(id), None) => handlers::read(State(api.clone()), asking(), Path((name.to_owned(), id.to_owned()))).await,
         (name, None, query) => {
-            let pairs = serde_urlencoded(query.unwrap_or_default())?;
+            let pairs = super::pairs(query.unwrap_or_default())?;
             handlers::search(State(api.clone()), asking(), Path(name.to_owned()), Ok(Query(pairs))).await
         }
         _ => Err(Problem::bad("Kind/id or Kind?search can be read in a bundle")),

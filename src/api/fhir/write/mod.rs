@@ -6,8 +6,10 @@
 mod bundle;
 mod clinical;
 mod element;
+mod house;
 mod person;
 mod plan;
+mod subscription;
 mod visit;
 
 use axum::body::to_bytes;
@@ -82,7 +84,7 @@ fn kind_of(name: &str, value: &Value) -> Result<Kind, Problem> {
 
 /// The ids of what a search finds.
 async fn matching(api: &Api, who: &Who, kind: Kind, query: &str) -> Result<Vec<String>, Problem> {
-    let pairs: Pairs = serde_urlencoded(query)?;
+    let pairs: Pairs = pairs(query)?;
     if pairs.is_empty() {
         return Err(Problem::bad("the condition is empty: say which resource is meant, as in a search"));
     }
@@ -103,7 +105,8 @@ async fn ids_of(api: &Api, who: &Who, kind: Kind, pairs: Pairs) -> Result<Vec<St
     Ok(found.resources.iter().filter_map(|resource| resource["id"].as_str().map(str::to_owned)).collect())
 }
 
-fn serde_urlencoded(query: &str) -> Result<Pairs, Problem> {
+/// The pairs of a query.
+pub(super) fn pairs(query: &str) -> Result<Pairs, Problem> {
     let uri: axum::http::Uri = format!("/?{}", query.trim_start_matches('?').replace(' ', "%20")).parse().map_err(|_| Problem::bad(format!("{query:?} is no search")))?;
     Query::<Pairs>::try_from_uri(&uri).map(|Query(pairs)| pairs).map_err(|error| Problem::bad(error.body_text()))
 }
@@ -255,6 +258,12 @@ async fn create_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
             many => return Err(several(kind, many.len())),
         }
     }
+    if house::is_of_house(kind) {
+        return house::create(api, who, key, (kind, value), wishes.is_lenient).await;
+    }
+    if kind == Kind::Subscription {
+        return subscription::create(api, who, key, value, wishes.is_lenient).await;
+    }
     if kind == Kind::Appointment {
         gather::within(who, Interaction::Create, kind)?;
         return book(api, who, key, value, wishes.is_lenient).await;
@@ -268,6 +277,15 @@ async fn update_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
     let _ = api.caught_up().await;
     if value.get("id").and_then(Value::as_str).is_some_and(|sent| sent != id) {
         return Err(Problem::bad(format!("the path says {id}, and the resource another id")).at("id"));
+    }
+    if wishes.version.is_some() && (house::is_of_house(kind) || kind == Kind::Subscription) {
+        return Err(Problem::bad(format!("a {} has no versions here: leave If-Match out", kind.name())));
+    }
+    if house::is_of_house(kind) {
+        return house::update(api, who, key, (kind, id, value), wishes.is_lenient).await;
+    }
+    if kind == Kind::Subscription {
+        return subscription::update(api, who, key, (id, value), wishes.is_lenient).await;
     }
     if kind == Kind::Appointment {
         gather::within(who, Interaction::Update, kind)?;
@@ -382,8 +400,21 @@ async fn rebook(api: &Api, who: &Who, key: Identity, (id, value): (&str, &Value)
     at_schedule(api, who, key, (schedule, action.0, action.1), Some(number)).await
 }
 
-/// Nothing that was written is deleted.
-pub(super) async fn delete(Path((name, _)): Path<(String, String)>) -> Response {
+/// Nothing that was written is deleted; what a program asked to be told of, is.
+pub(super) async fn delete(State(api): State<Api>, Asking(who): Asking, Path((name, id)): Path<(String, String)>, Key(key): Key) -> Response {
+    if handlers::kind(&name).is_ok_and(|kind| kind == Kind::Subscription) {
+        let _ = api.caught_up().await;
+        return subscription::delete(&api, &who, key, &id).await.unwrap_or_else(IntoResponse::into_response);
+    }
+    no_delete(&name)
+}
+
+/// Nothing is changed in part.
+pub(super) async fn patch(Path((name, _)): Path<(String, String)>) -> Response {
+    no_delete(&name)
+}
+
+fn no_delete(name: &str) -> Response {
     let text = format!("a {name} is not deleted: say that it was an error (entered-in-error, refuted, cancelled), and it stays readable that it was");
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not_supported", text).into_response()
 }

@@ -399,7 +399,7 @@ fn same_patient(kind: Kind, sent: &str, known: &Mrn) -> Result<(), Problem> {
 
 /// The id that an allergy has.
 fn allergy_id(command: &Command) -> Made {
-    let of = |mrn: &Mrn, substance: &str| of_patient(mrn.as_str(), &format!("a{}", escape(&substance.trim().to_lowercase())));
+    let of = |mrn: &Mrn, substance: &str| crate::api::fhir::clinical::allergy_id(mrn.as_str(), substance);
     Made::Known(match command {
         Command::RecordAllergy { patient, allergy } => of(patient, &allergy.substance),
         Command::RefuteAllergy { patient, substance, .. } => of(patient, substance),
@@ -410,10 +410,11 @@ fn allergy_id(command: &Command) -> Made {
 
 fn not_written(kind: Kind) -> Problem {
     let instead = match kind {
-        Kind::Practitioner | Kind::PractitionerRole => "users and their roles are kept by wardctl user",
+        Kind::Practitioner | Kind::PractitionerRole => "users and their roles are written one by one, not in a transaction",
         Kind::Organization | Kind::Location | Kind::Device => "it stands in the configuration (wardd.toml)",
-        Kind::Schedule | Kind::Slot => "schedules are kept by POST /api/v1/schedules",
+        Kind::Schedule | Kind::Slot => "schedules and slots are written one by one, not in a transaction",
         Kind::Appointment => "appointments are written one by one, not in a transaction: their schedule decides alone",
+        Kind::Subscription => "subscriptions are asked for one by one, not in a transaction",
         _ => "it is made by what happens",
     };
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not_supported", format!("{} is not written by FHIR: {instead}", kind.name()))
