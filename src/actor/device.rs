@@ -206,7 +206,7 @@ impl Memory {
         let version = self.settings.log.version(&stream);
         let from = version.saturating_sub(limits::MESSAGES_REMEMBERED as u64 / 4) + 1;
         let mut begun = HashMap::new();
-        for (_, stored) in self.settings.log.read_stream(&stream, from, limits::MESSAGES_REMEMBERED)? {
+        for (meta, stored) in self.settings.log.read_stream(&stream, from, limits::MESSAGES_REMEMBERED)? {
             let to = stored.sequence;
             match serde_json::from_str(stored.event.payload.get())? {
                 Event::MessageReceived { message, is_handled: true, .. } => self.note(message, Stage::Stored { from: to, to }),
@@ -215,7 +215,9 @@ impl Memory {
                     let from = begun.remove(&message).unwrap_or(to);
                     self.note(message, Stage::Stored { from, to });
                 }
-                Event::Erased | Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
+                // It was taken, and is not taken once more: else what was erased would come back.
+                Event::Erased => self.note(meta.correlation, Stage::Stored { from: to, to }),
+                Event::ControlMeasured { .. } | Event::TagSighted { .. } | Event::DrawerMoved { .. } => {}
             }
         }
         Ok(())

@@ -89,6 +89,7 @@ impl Consumers {
             views: self.views.clone(),
             clock: self.clock.clone(),
             stale: self.stale.clone(),
+            waits: self.stale.with_file_name("erasing-waits"),
         };
         tasks.spawn_on(erasing.run(), &self.desk);
         // Charges and drawers are a few steps each; rows may take their time where nobody's answer waits for them.

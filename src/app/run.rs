@@ -396,6 +396,12 @@ fn forget_views(views: &Path, stale: &Path) -> Result<(), AppError> {
     if views.exists() {
         std::fs::remove_dir_all(views).map_err(failed(views))?;
     }
+    // Also those that were damaged and set aside.
+    for entry in views.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("views.damaged-") {
+            std::fs::remove_dir_all(entry.path()).map_err(failed(&entry.path()))?;
+        }
+    }
     // Last: a start that is cut off does it again.
     std::fs::remove_file(stale).map_err(failed(stale))?;
     tracing::info!("a person was erased: the views are made anew");

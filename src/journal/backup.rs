@@ -131,25 +131,10 @@ pub fn backup(journal: &Path, to: &Path, keys: Option<&KeyRing>) -> Result<Copie
         })?;
     }
     // After the segments: the keys of all that they hold are there. What was destroyed since an earlier copy is destroyed in it too.
-    copied += copy_keys(journal, to)?;
+    copied += personal::copy(journal, to)?;
     set_mark(to, &mark)?;
     let report = verify::verify(to, keys)?;
     Ok(Copied::of(&report, copied))
-}
-
-/// Copies the keys of persons; the bytes that were copied.
-fn copy_keys(from: &Path, to: &Path) -> Result<u64, JournalError> {
-    let source = from.join(personal::FILE);
-    if !source.exists() {
-        return Ok(0);
-    }
-    let bytes = std::fs::read(&source).map_err(failed(&source, "read"))?;
-    let target = to.join(personal::FILE);
-    if std::fs::read(&target).is_ok_and(|known| known == bytes) {
-        return Ok(0);
-    }
-    place(&target, &bytes)?;
-    Ok(bytes.len() as u64)
 }
 
 /// Makes a journal of a copy. The target must hold none.
@@ -172,7 +157,7 @@ pub fn restore(from: &Path, journal: &Path, keys: Option<&KeyRing>) -> Result<Co
         place(&segment::path(&unfinished, first), &bytes)?;
         copied += bytes.len() as u64;
     }
-    copied += copy_keys(from, &unfinished)?;
+    copied += personal::copy(from, &unfinished)?;
     set_mark(&unfinished, &Mark { sequence: report.events, chain: report.chain })?;
     let again = verify::verify(&unfinished, keys)?;
     if journal.exists() {

@@ -15,7 +15,7 @@ use super::event::{self, AppendError, Batch, Completion, Meta, StoredBatch, Stor
 use super::high_water::{HighWater, Mark};
 use super::index::{self, Index};
 use super::mirror::Mirror;
-use super::personal::Personal;
+use super::personal::{self, Personal};
 use super::prepare::Preparer;
 use super::recovery::{self, Opened};
 use super::shelf::Shelf;
@@ -126,12 +126,14 @@ impl FileLog {
     pub(super) fn open_with(directory: &Path, keys: Arc<KeyRing>, options: Options, mirror: Option<&Path>) -> Result<(Self, Opened), JournalError> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(JournalError::io(directory, "create"))?;
         let lock = lock(directory)?;
-        let personal = Arc::new(Personal::open(directory, keys.clone(), options.disk.as_ref())?);
         let resume = recovery::recover(directory, &keys, options.disk.as_ref())?;
-        // Without the file everything would open, and nothing could be read of anybody.
-        if resume.newest_key > 0 && !personal.has(resume.newest_key) {
-            return Err(JournalError::NoPersonalKey(directory.to_owned(), resume.newest_key));
+        // Without the file everything would open, and nothing could be read of anybody; and it is not made before it is known that none is lost.
+        let known = personal::scan(directory)?;
+        let named = if known.is_empty() && resume.next > 1 { recovery::newest_key_of_all(directory, &keys)? } else { resume.newest_key };
+        if named > 0 && !known.holds(named) {
+            return Err(JournalError::NoPersonalKey(directory.to_owned(), named));
         }
+        let personal = Arc::new(Personal::open(directory, keys.clone(), options.disk.as_ref())?);
         let opened = resume.opened.clone();
         let (head_sender, head) = watch::channel(resume.next - 1);
         let (failure_sender, failure) = watch::channel(None);

@@ -128,5 +128,11 @@ fn a_torn_tail_on_either_side_is_no_difference_and_another_log_is_refused() {
     std::fs::remove_dir_all(place.join("mirror")).unwrap();
     std::fs::rename(other.join("mirror"), place.join("mirror")).unwrap();
     let error = open(&place.join("journal"), &place.join("mirror"), keys, options()).unwrap_err();
-    assert!(error.to_string().contains("WD-0133") && error.to_string().contains("event 1"), "{error}");
+    assert!(error.to_string().contains("WD-0133") && error.to_string().contains("two different journals"), "{error}");
+    // Also when neither has a key of anybody.
+    for folder in ["journal", "mirror"] {
+        std::fs::remove_file(place.join(folder).join("personal-keys")).unwrap();
+    }
+    let error = open(&place.join("journal"), &place.join("mirror"), self::keys(), options()).unwrap_err();
+    assert!(error.to_string().contains("WD-0"), "{error}");
 }

@@ -84,6 +84,14 @@ pub enum JournalError {
     /// The keys of persons are lost.
     #[error("WD-0115 journal: {0}: key {1} of a person is not in the file `personal-keys`, and what it seals cannot be read: restore this file from the mirror or a backup")]
     NoPersonalKey(PathBuf, u32),
+    /// Two files of keys that have nothing to do with each other.
+    #[error(
+        "WD-0133 journal: {0} and {1}: key {2} of a person is another one in each: they belong to two different journals, and nothing was changed: find out which is right, and move the other away"
+    )]
+    OtherKeys(PathBuf, PathBuf, u32),
+    /// A copy has keys that the journal has lost.
+    #[error("WD-0115 journal: {0}: the file `personal-keys` holds fewer keys than its copy in {1}, which was left as it is: restore the file from there")]
+    FewerKeys(PathBuf, PathBuf),
     /// The key ring cannot be used.
     #[error("{0}")]
     Keys(#[from] keyring::KeyError),

@@ -161,6 +161,8 @@ impl Personal {
     /// Opens or creates the file of a journal directory.
     pub(super) fn open(directory: &Path, ring: Arc<KeyRing>, disk: &dyn Disk) -> Result<Self, JournalError> {
         let path = directory.join(FILE);
+        // What a copy that was cut off has left holds keys too.
+        let _ = std::fs::remove_file(path.with_extension("part"));
         let file = disk.create(&path).map_err(JournalError::io(&path, "open"))?;
         let mut names = HashMap::new();
         let length = each_slot(&path, |number, slot| {
@@ -199,12 +201,6 @@ impl Personal {
 
     fn name_of(&self, mrn: &Mrn) -> [u8; 16] {
         self.ring.name_hash(format!("person/{mrn}").as_bytes()).first_chunk().copied().unwrap_or_default()
-    }
-
-    /// Whether there is, or was, a key of this number.
-    pub(super) fn has(&self, key: u32) -> bool {
-        let state = self.state();
-        key > 0 && key < state.next && self.slot(&state, key).is_some()
     }
 
     /// Makes a key; `None` when that cannot be.
@@ -366,22 +362,26 @@ fn remember(state: &mut State, number: u32, cipher: Arc<XChaCha20Poly1305>) {
     state.opened.insert(number, cipher);
 }
 
-/// Makes two copies of the file the same: what was destroyed in one is destroyed in both, and what is damaged in one is as in the other.
-pub(super) fn reconcile(one: &Path, other: &Path) -> Result<(), JournalError> {
-    let load = |directory: &Path| -> Result<Vec<u8>, JournalError> {
-        let path = directory.join(FILE);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(JournalError::io(path, "read")(error)),
-        }
-    };
-    let (ours, theirs) = (load(one)?, load(other)?);
+/// The bytes of a directory's file; none where there is none. What a copy that was cut off has left is removed: it holds keys too.
+fn load(directory: &Path) -> Result<Vec<u8>, JournalError> {
+    let path = directory.join(FILE);
+    let _ = std::fs::remove_file(path.with_extension("part"));
+    match std::fs::read(&path) {
+        Ok(bytes) => Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(JournalError::io(path, "read")(error)),
+    }
+}
+
+/// What two copies hold together: what was destroyed in one is destroyed, and what is damaged or missing in one is as in the other. An error
+/// with the key's number when they are of two journals.
+fn together(ours: &[u8], theirs: &[u8]) -> Result<Vec<u8>, u32> {
     let count = ours.len().max(theirs.len()).div_ceil(SLOT);
     let mut both = vec![0; count * SLOT];
     for (number, place) in (0_u32..).zip(both.chunks_mut(SLOT)).skip(1) {
         let of = |bytes: &[u8]| bytes.get(number as usize * SLOT..(number as usize + 1) * SLOT).and_then(|bytes| Slot::read(bytes, number));
-        let slot = match (of(&ours), of(&theirs)) {
+        let slot = match (of(ours), of(theirs)) {
+            (Some(one @ Slot::Key { .. }), Some(other @ Slot::Key { .. })) if one != other => return Err(number),
             (Some(Slot::Destroyed), _) | (_, Some(Slot::Destroyed)) => Some(Slot::Destroyed),
             (known @ Some(_), _) | (None, known) => known,
         };
@@ -389,12 +389,33 @@ pub(super) fn reconcile(one: &Path, other: &Path) -> Result<(), JournalError> {
             place.copy_from_slice(&slot.bytes(number));
         }
     }
+    Ok(both)
+}
+
+/// Makes two copies of the file the same; nothing is changed when they are of two journals.
+pub(super) fn reconcile(one: &Path, other: &Path) -> Result<(), JournalError> {
+    let (ours, theirs) = (load(one)?, load(other)?);
+    let both = together(&ours, &theirs).map_err(|key| JournalError::OtherKeys(one.to_owned(), other.to_owned(), key))?;
     for (directory, known) in [(one, ours), (other, theirs)] {
         if known != both {
             backup::place(&directory.join(FILE), &both)?;
         }
     }
     Ok(())
+}
+
+/// Brings a copy up to date; the bytes that were written. A copy never loses a key that is whole, but for those that were destroyed.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<u64, JournalError> {
+    let (ours, theirs) = (load(from)?, load(to)?);
+    let both = together(&ours, &theirs).map_err(|key| JournalError::OtherKeys(from.to_owned(), to.to_owned(), key))?;
+    if both != theirs {
+        backup::place(&to.join(FILE), &both)?;
+    }
+    let last = |bytes: &[u8]| (0..).zip(bytes.chunks(SLOT)).skip(1).filter(|(number, slot)| Slot::read(slot, *number).is_some()).map(|(number, _)| number).last();
+    if last(&ours) < last(&theirs) {
+        return Err(JournalError::FewerKeys(from.to_owned(), to.to_owned()));
+    }
+    Ok(if both == theirs { 0 } else { both.len() as u64 })
 }
 
 /// What a directory's file holds.
@@ -409,6 +430,11 @@ pub(super) struct Scan {
 }
 
 impl Scan {
+    /// Whether there is no key at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
     /// Whether what is sealed under a key can be read, or was erased.
     pub(super) fn holds(&self, key: u32) -> bool {
         key < self.end && !self.blank.contains(&key)

@@ -216,3 +216,61 @@ fn what_a_loss_of_power_left_blank_between_keys_is_no_damage_unless_an_event_nam
     let error = verify::verify(&directory, Some(&ring)).err().unwrap();
     assert!(error.to_string().contains("key 1 of a person"), "{error}");
 }
+
+/// Found on a review: a mirror of another journal took the keys of this one, before anybody had looked whether it was its mirror.
+#[test]
+fn keys_of_two_journals_are_never_mixed() {
+    let (place, ring) = (Place::new(), ring());
+    let (one, other) = (place.join("one"), place.join("other"));
+    fill(&open(&one, &ring));
+    fill(&open(&other, &ring));
+    let read = |directory: &Path| std::fs::read(directory.join(FILE)).unwrap();
+    let before = (read(&one), read(&other));
+    assert!(reconcile(&one, &other).unwrap_err().to_string().contains("WD-0133"));
+    assert!(copy(&one, &other).unwrap_err().to_string().contains("two different journals"));
+    assert!(crate::journal::mirror::open(&one, &other, ring.clone(), Options::default()).is_err());
+    assert_eq!((read(&one), read(&other)), before);
+}
+
+/// Found on a review: a backup put what was damaged or lost in place of the keys that only the copy still had.
+#[test]
+fn a_copy_keeps_the_keys_that_the_journal_has_lost() {
+    let (place, ring) = (Place::new(), ring());
+    let (directory, kept) = (place.join("journal"), place.join("copy"));
+    fill(&open(&directory, &ring));
+    backup::backup(&directory, &kept, Some(&ring)).unwrap();
+    let whole = std::fs::read(kept.join(FILE)).unwrap();
+    let mut damaged = whole.clone();
+    damaged[SLOT + 60] ^= 1;
+    std::fs::write(directory.join(FILE), &damaged).unwrap();
+    backup::backup(&directory, &kept, Some(&ring)).unwrap();
+    assert_eq!(std::fs::read(kept.join(FILE)).unwrap(), whole);
+    for lost in [&whole[..SLOT * 4], &[]] {
+        std::fs::write(directory.join(FILE), lost).unwrap();
+        let error = backup::backup(&directory, &kept, Some(&ring)).err().unwrap();
+        assert!(error.to_string().contains("fewer keys than its copy"), "{error}");
+        assert_eq!(std::fs::read(kept.join(FILE)).unwrap(), whole);
+    }
+    // A start without the file makes none.
+    std::fs::remove_file(directory.join(FILE)).unwrap();
+    assert!(FileLog::open(&directory, ring.clone(), Options::default()).is_err());
+    assert!(!directory.join(FILE).exists());
+}
+
+/// Found on a review: a log whose newest segment names no key opened without its keys, and gave their numbers out again.
+#[test]
+fn lost_keys_are_missed_also_when_the_newest_events_name_none() {
+    let (place, ring) = (Place::new(), ring());
+    let directory = place.join("journal");
+    let log = open(&directory, &ring);
+    fill(&log);
+    // What is the house's, until the segment that names keys is full and closed.
+    (0..200).for_each(|number| append(&log, number * 4));
+    drop(log);
+    std::fs::remove_file(directory.join(FILE)).unwrap();
+    let error = FileLog::open(&directory, ring.clone(), Options { segment_bytes: 16 << 10, ..Options::default() }).err().unwrap();
+    assert!(error.to_string().contains("WD-0115"), "{error}");
+    // Who only reads says that it is unreadable, and not that everybody was erased.
+    let error = Reader::new(&directory, ring.clone()).each(1, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("WD-0115"), "{error}");
+}

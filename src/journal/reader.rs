@@ -12,13 +12,14 @@ use super::record::{self, Kind};
 use super::segment::{self, End, SegmentHeader};
 use super::verify::Damage;
 use super::{JournalError, KeyRing, Statistics, high_water, index, recovery};
+use crate::kernel::Sealing;
 
 /// A log that is only read.
 pub struct Reader {
     directory: PathBuf,
     keys: Arc<KeyRing>,
-    /// None where there is no file of them.
-    personal: Option<Personal>,
+    /// None where there is no file of them; an error where it cannot be read.
+    personal: Result<Option<Personal>, String>,
 }
 
 /// The durable batches of one segment, and where the last of them ends.
@@ -32,7 +33,7 @@ impl Reader {
     /// A reader of a journal directory.
     pub fn new(directory: &Path, keys: Arc<KeyRing>) -> Self {
         // A file that cannot be read is met where it is needed.
-        let personal = Personal::read(directory, keys.clone()).ok().flatten();
+        let personal = Personal::read(directory, keys.clone()).map_err(|error| error.to_string());
         Self { directory: directory.to_owned(), keys, personal }
     }
 
@@ -112,7 +113,15 @@ impl Reader {
             }
             let stored = bytes.get(*offset..offset + header.size).unwrap_or_default();
             let body = record::open(&self.keys, header, stored).ok_or_else(|| damage(*offset, header.first, "its seal is broken, or of a key that the key ring does not hold"))?;
-            read.batches.push(recovery::decode(&body, header, self.personal.as_ref()).map_err(|why| JournalError::Payload { sequence: header.first, why })?);
+            let personal = self.personal.as_ref().map(Option::as_ref).unwrap_or_default();
+            let batch = recovery::decode(&body, header, personal).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
+            // What cannot be read was not erased, and must not look so.
+            let named = batch.events.iter().find_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
+            match (&self.personal, named) {
+                (Err(why), Some(_)) => return Err(JournalError::Unreadable(why.clone())),
+                (Ok(None), Some(key)) => return Err(JournalError::NoPersonalKey(self.directory.clone(), key)),
+                _ => read.batches.push(batch),
+            }
             read.records += 1;
             read.end = (*offset + header.size) as u64;
             next = last + 1;

@@ -229,6 +229,22 @@ pub(super) fn decode(body: &[u8], header: &Header, keys: Option<&Personal>) -> R
     read_body(json, header.first, &versions, keys)
 }
 
+/// The newest key of a person that any record of the log names, 0 for none. It reads all of it: only a log whose file of keys is empty is
+/// looked through, which is one of before there were such keys, or one that has lost them.
+pub(super) fn newest_key_of_all(directory: &Path, keys: &KeyRing) -> Result<u32, JournalError> {
+    let mut newest = 0;
+    for (_, path) in segment::list(directory)? {
+        let bytes = segment::load(&path)?;
+        for (offset, header) in segment::walk(&bytes).records.iter().filter(|(_, header)| header.kind == Kind::Events) {
+            let Some(body) = record::open(keys, header, bytes.get(*offset..offset + header.size).unwrap_or_default()) else { continue };
+            let batch = decode(&body, header, None).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
+            let named = batch.events.iter().filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
+            newest = named.chain([newest]).max().unwrap_or(0);
+        }
+    }
+    Ok(newest)
+}
+
 /// Overwrites a torn tail with zeros and makes that durable.
 fn cut(loaded: &Loaded, at: usize, file: &File, disk: &dyn Disk) -> Result<u64, JournalError> {
     let length = loaded.bytes.len() - at;

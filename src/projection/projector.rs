@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::history::History;
 use super::rows::{AccountRow, BedRow, CabinetRow, ChargeRow, EncounterRow, ErasureRow, PatientRow, ResultRow, Rows, SpecimenRow, TagRow};
-use crate::domain::{Folded, account, bed, cabinet, device, encounter, patient, specimen};
+use crate::domain::{Folded, account, bed, cabinet, device, encounter, patient, quarantine, specimen};
 use crate::journal::{JournalError, Log, StoredBatch, StoredEvent};
 use crate::kernel::{Money, Mrn, StreamKind, Timestamp};
 use crate::telemetry;
@@ -262,7 +262,8 @@ impl Projector {
     fn item(&self, key: &str, event: &StoredEvent) -> Result<(), JournalError> {
         // Whatever happens to an item ends its waiting, also when it is held again.
         self.history.held_before(key, event.stream_version)?.into_iter().for_each(|held_at| self.rows.item_closed(held_at));
-        if event.event.kind == "Held" {
+        // What was erased waits for nobody.
+        if event.event.kind == "Held" && !matches!(read(event.event.payload.get()), Some(quarantine::Event::Erased)) {
             self.rows.item_held(event.sequence);
         }
         Ok(())

@@ -128,3 +128,37 @@ fn an_erasure_that_was_cut_off_is_carried_out_at_the_next_start() {
     daemon.terminate();
     assert!(site.verify());
 }
+
+/// Found on a review: a message told of two specimens, and what waited of the other patient's went with the one who was erased.
+#[test]
+fn what_waits_of_somebody_else_stays_until_a_person_has_dealt_with_it() {
+    let site = Site::with("", "");
+    let daemon = site.start();
+    for (mrn, family) in [("E1", NAME), ("K1", "Remains")] {
+        did(&daemon, "patients", json!({ "mrn": mrn, "person": person(family), "confirm_new": true }));
+    }
+    let order = |mrn: &str| did(&daemon, "lab-orders", json!({ "patient": { "mrn": mrn }, "tests": ["718-7"] }))["accession"].as_str().unwrap().to_owned();
+    let (theirs, other) = (order("E1"), order("K1"));
+    did(&daemon, &format!("specimens/{theirs}/collect"), json!({}));
+    // The other patient's tube was never collected: its result is held.
+    let result = |number: u8, accession: &str| format!("OBR|{number}||{accession}|PANEL\rOBX|1|NM|718-7^X^LN||13.5|g/dL|||||F|||20260101115900\r");
+    let oru = format!("MSH|^~\\&|LIS|LAB|WARDD|TEST|20260101120000||ORU^R01|R1|P|2.5.1\rPID|1||||{NAME}^Ann\r{}{}", result(1, &theirs), result(2, &other));
+    let mut feed = daemon.connect("feed");
+    assert!(mllp(&mut feed, &oru).unwrap().contains("MSA|AA"));
+    did(&daemon, "patients/E1/erase", json!({ "reason": "court order 7", "user": "ann", "witness": "ben" }));
+    daemon.until("erased", |_| site.log().contains("a person was erased"));
+    let items = daemon.get("/api/v1/quarantine");
+    let items = items.as_array().unwrap();
+    assert_eq!(items.len(), 1, "{items:?}");
+    let text = told(&site);
+    assert!(!text.contains("1950-06-07\",\"sex") && text.contains("not_collected"), "the result of the other one exists nowhere else");
+    // Dealt with, the message goes as well; also after a start in between.
+    daemon.kill();
+    let daemon = site.start();
+    daemon.until("ready", |daemon| daemon.raw("GET", "/readyz", None, "").0 == 200);
+    let item = items[0]["item"].as_str().unwrap_or_else(|| panic!("{items:?}"));
+    did(&daemon, &format!("quarantine/{item}/discard"), json!({ "because": "measured again" }));
+    daemon.until("erased too", |_| site.events().iter().all(|event| !event["payload"]["raw"].is_string()));
+    daemon.terminate();
+    assert!(site.verify());
+}
