@@ -1,4 +1,4 @@
-//! Subscriptions (FHIR R4, Subscription) as they are read. What is told is in [`super::news`], what is asked in `write`.
+//! Subscriptions (FHIR R4, Subscription) as they are read. What is told is in [`mod@super::news`], what is asked in `write`.
 //!
 //! **Invariant**: a program sees and changes its own subscriptions only.
 
