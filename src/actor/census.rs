@@ -322,8 +322,12 @@ impl Memory {
                     return reply(Err(failure));
                 }
                 Err(Stop::Rejected(rejection)) => {
-                    let origin = Origin { part: Some(part), ..origin.clone() };
-                    holds.push(hold_refused(refuse(&rejection), &origin, None, &mut carried));
+                    let refusal = refuse(&rejection);
+                    holds.push(match &origin.device {
+                        Some(_) => hold_refused(refusal, &Origin { part: Some(part), ..origin.clone() }, None, &mut carried),
+                        // A person has it handled again: it is held already, and only said.
+                        None => Reason::Refused { rule: refusal.rule, detail: refusal.message },
+                    });
                 }
             }
         }

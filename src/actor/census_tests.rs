@@ -71,10 +71,10 @@ impl Bench {
 
     /// Hands a message in, and gives the answer and the batches that it made.
     async fn intake(&self, message: u8, commands: Vec<Command>) -> (Kept, Vec<Arc<StoredBatch>>) {
-        self.intake_from("adt", message, commands).await
+        self.intake_from("adt", message, (commands, false)).await
     }
 
-    async fn intake_from(&self, name: &str, message: u8, commands: Vec<Command>) -> (Kept, Vec<Arc<StoredBatch>>) {
+    async fn intake_from(&self, name: &str, message: u8, (commands, is_replay): (Vec<Command>, bool)) -> (Kept, Vec<Arc<StoredBatch>>) {
         let before = self.log.head();
         let (sender, receiver) = oneshot::channel();
         let understood = Understood { items: commands.into_iter().map(Routed::Census).collect(), control_id: "1".into(), device_time: None };
@@ -85,7 +85,7 @@ impl Bench {
             understood,
             received: now,
             now,
-            is_replay: false,
+            is_replay,
             place: None,
             reply: Box::new(move |result| drop(sender.send(result))),
         };
@@ -137,8 +137,17 @@ async fn a_message_has_no_second_effect_when_its_device_has_forgotten_it() {
     let (again, batches) = bench.intake(1, vec![register("1"), admit("1", "W1:1:A")]).await;
     assert!(again.is_repeated && again.holds == first.holds && batches.is_empty());
     // Another device's actor does not know the message, but the streams do; what an earlier part did meanwhile is forgotten.
-    let (other, batches) = bench.intake_from("other", 1, vec![allergy("9"), admit("1", "W1:1:B")]).await;
+    let (other, batches) = bench.intake_from("other", 1, (vec![allergy("9"), admit("1", "W1:1:B")], false)).await;
     assert!(other.holds.is_empty() && batches.is_empty());
     let (_, batches) = bench.intake(2, vec![allergy("9"), admit("9", "W1:1:B")]).await;
     assert_eq!(kinds(&batches[0])[..2], ["device MessageReceived", "patient AllergyRecorded"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_person_has_handled_again_is_held_no_second_time() {
+    let bench = Bench::new().await;
+    bench.intake(1, vec![register("1"), admit("1", "W1:1:A")]).await;
+    let (kept, batches) = bench.intake_from("adt", 2, (vec![register("2"), admit("2", "W1:1:A")], true)).await;
+    assert!(matches!(&kept.holds[..], [Reason::Refused { .. }]), "{:?}", kept.holds);
+    assert_eq!(batches.iter().flat_map(|batch| kinds(batch)).collect::<Vec<_>>(), ["patient PersonRecorded"]);
 }
