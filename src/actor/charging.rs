@@ -13,11 +13,11 @@ use super::hospital::Hospital;
 use super::request::{Failure, Origin, Outcome};
 use super::unpriced::{self, Waiting};
 use crate::domain::account::{self, Charge, Command, PriceList, Service};
-use crate::domain::quarantine;
+use crate::domain::{encounter, quarantine};
 use crate::journal::views::{self, Views, ViewsError};
 use crate::journal::{Log, StoredBatch, StoredEvent};
 use crate::kernel::planted::{self, Bug};
-use crate::kernel::{AccountId, CommandId, Principal, Timestamp};
+use crate::kernel::{AccountId, CommandId, Principal, StreamKind, Timestamp};
 use crate::telemetry;
 
 /// The consumer's name.
@@ -73,20 +73,51 @@ enum Delay {
     Views(#[from] ViewsError),
 }
 
-/// What an account answered.
-fn charged(outcome: Outcome) -> Result<bool, Delay> {
+/// What an account answered: whether something was written.
+fn written(outcome: Outcome) -> Result<bool, Delay> {
     match outcome {
-        Outcome::Done(_) => {
-            telemetry::charged();
-            Ok(true)
-        }
+        Outcome::Done(_) => Ok(true),
         // An account never refuses a charge; what has no price is an event of its own.
         Outcome::Repeated | Outcome::Nothing | Outcome::Refused(_) | Outcome::Held(..) => Ok(false),
         Outcome::Failed(failure) => Err(Delay::Failed(failure)),
     }
 }
 
+fn charged(outcome: Outcome) -> Result<(), Delay> {
+    if written(outcome)? {
+        telemetry::charged();
+    }
+    Ok(())
+}
+
+/// A stay that was written under the wrong number takes its charges along: one account gives them up, and when that is in the log the
+/// other takes them over. Everything that was charged before is in the account already, for this is the one who charges, in the log's order.
+async fn move_charges(hospital: &Hospital, batch: &StoredBatch, event: &StoredEvent, now: Timestamp) -> Result<(), Delay> {
+    let stored = &event.event;
+    let unreadable = |error| Delay::Unreadable { sequence: event.sequence, error };
+    let (account, command) = match (stored.stream.kind(), stored.kind.as_ref()) {
+        (StreamKind::Encounter, "Reassigned") => match serde_json::from_str(stored.payload.get()).map_err(unreadable)? {
+            encounter::Event::Reassigned { from, stay, ended, .. } => {
+                let rendered = (stay.admitted, ended.map_or(batch.meta.recorded, |(at, _)| at));
+                (AccountId::of(&from), Command::GiveUp { to: AccountId::of(&stay.patient), rendered })
+            }
+            _ => return Ok(()),
+        },
+        (StreamKind::Account, "ChargesGivenUp") => match serde_json::from_str(stored.payload.get()).map_err(unreadable)? {
+            account::Event::ChargesGivenUp { to, charges, .. } => {
+                let Ok(from) = stored.stream.key().parse() else { return Ok(()) };
+                (to, Command::TakeOver { from, charges })
+            }
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    let origin = origin(command_id(*b"moved\0\0\0", event.sequence), batch.meta.correlation, event.sequence, now);
+    written(hospital.account(&account, command, origin).await).map(drop)
+}
+
 async fn post(hospital: &Hospital, prices: &PriceList, batch: &StoredBatch, event: &StoredEvent, now: Timestamp) -> Result<(), Delay> {
+    move_charges(hospital, batch, event, now).await?;
     let stored = &event.event;
     let service = account::billable(stored.stream.kind(), &stored.kind, stored.payload.get()).map_err(|error| Delay::Unreadable { sequence: event.sequence, error })?;
     let Some(Service { patient, code, quantity }) = service else { return Ok(()) };
@@ -94,7 +125,7 @@ async fn post(hospital: &Hospital, prices: &PriceList, batch: &StoredBatch, even
     let price = prices.price(&code, rendered.date());
     let charge = Charge { cause: event.sequence, code, quantity, price, rendered };
     let origin = origin(command_id(*b"billing\0", event.sequence), batch.meta.correlation, event.sequence, now);
-    charged(hospital.account(&AccountId::of(&patient), Command::Post(charge), origin).await).map(drop)
+    charged(hospital.account(&AccountId::of(&patient), Command::Post(charge), origin).await)
 }
 
 /// Posts a charge that waited, now that it has a price, and closes the item that told a person of it.
@@ -149,7 +180,7 @@ async fn persist<F: Future<Output = Result<(), Delay>>>(mut attempt: impl FnMut(
 /// Writes what a batch says about charges that wait for a price.
 async fn note_waiting(views: &dyn Views, batch: &StoredBatch) -> Result<(), Delay> {
     let unreadable = |error| Delay::Unreadable { sequence: batch.first(), error };
-    let changes = unpriced::changes(batch).map_err(unreadable)?;
+    let changes = unpriced::changes(batch, views).map_err(unreadable)?;
     if !changes.is_empty() {
         views.apply(&changes)?;
     }

@@ -23,14 +23,14 @@ fn key(cause: u64) -> String {
 }
 
 /// What a batch changes among the waiting charges.
-pub(super) fn changes(batch: &StoredBatch) -> Result<Vec<Change>, serde_json::Error> {
+pub(super) fn changes(batch: &StoredBatch, views: &dyn Views) -> Result<Vec<Change>, serde_json::Error> {
     let mut changes = Vec::new();
     for event in &batch.events {
         let stream = &event.event.stream;
-        if stream.kind() != StreamKind::Account || !matches!(event.event.kind.as_ref(), "ChargeUnpriced" | "Charged") {
+        if stream.kind() != StreamKind::Account || !matches!(event.event.kind.as_ref(), "ChargeUnpriced" | "Charged" | "ChargesTakenOver") {
             continue;
         }
-        let Ok(account) = stream.key().parse() else { continue };
+        let Ok(account) = stream.key().parse::<AccountId>() else { continue };
         match serde_json::from_str(event.event.payload.get())? {
             Event::ChargeUnpriced { charge } => {
                 let held = batch.events.iter().find(|other| other.event.stream.kind() == StreamKind::Quarantine);
@@ -38,7 +38,15 @@ pub(super) fn changes(batch: &StoredBatch) -> Result<Vec<Change>, serde_json::Er
                 changes.push(Change::Put(key(waiting.charge.cause), serde_json::to_vec(&waiting)?));
             }
             Event::Charged { charge } => changes.push(Change::Remove(key(charge.cause))),
-            Event::PaymentReceived { .. } => {}
+            // They wait at another account now; the item that tells a person of it is the same.
+            Event::ChargesTakenOver { charges, .. } => {
+                for charge in charges.into_iter().filter(|charge| charge.amount().is_none()) {
+                    let before: Option<Waiting> = views.get(&key(charge.cause)).ok().flatten().and_then(|row| serde_json::from_slice(&row).ok());
+                    let waiting = Waiting { account: account.clone(), item: before.and_then(|before| before.item), charge };
+                    changes.push(Change::Put(key(waiting.charge.cause), serde_json::to_vec(&waiting)?));
+                }
+            }
+            Event::PaymentReceived { .. } | Event::ChargesGivenUp { .. } => {}
         }
     }
     Ok(changes)

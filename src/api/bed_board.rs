@@ -20,7 +20,7 @@ use super::page::age;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::Who;
-use crate::domain::encounter::Encounter;
+use crate::domain::encounter::{Away, Stay};
 use crate::domain::rights::Permission;
 use crate::domain::vitals::Alert;
 use crate::kernel::{BedId, Mrn, Timestamp};
@@ -60,6 +60,8 @@ struct Line {
     patient: String,
     since: String,
     expected: String,
+    /// Where they are, when that is not their bed.
+    away: String,
     isolation: String,
     /// Signs beyond their limits that nobody has taken, and values that cannot be used.
     alerts: Vec<Calling>,
@@ -102,19 +104,28 @@ fn words(api: &Api, alert: &Alert) -> String {
     format!("{} {} {}", chart::sign_name(api, &alert.code), alert.value, alert.unit)
 }
 
-/// When whoever lies in a bed is expected to leave.
-fn expected_end(api: &Api, patient: &Mrn) -> Option<Timestamp> {
+/// The stay of whoever lies in a bed.
+fn stay_of(api: &Api, patient: &Mrn) -> Option<Stay> {
     let stay = api.rows.person_now(patient).into_iter().find_map(|(_, record)| record.stay)?;
-    match api.rows.get::<EncounterRow>("encounter", stay.as_str())?.encounter {
-        Encounter::Open(stay) => stay.expected_end,
-        _ => None,
+    api.rows.get::<EncounterRow>("encounter", stay.as_str())?.encounter.stay().cloned()
+}
+
+/// Where whoever lies in a bed is just now, in a few words; on a screen that visitors see: that they are away.
+fn whereabouts(stay: &Stay, is_private: bool) -> String {
+    match (&stay.away, stay.on_leave) {
+        (Some(_), _) | (None, Some(_)) if is_private => "away".to_owned(),
+        (Some(Away { place, is_there: true, .. }), _) => format!("at {place}"),
+        (Some(Away { place, is_there: false, .. }), _) => format!("on the way to {place}"),
+        (None, Some(_)) => "on leave".to_owned(),
+        (None, None) => String::new(),
     }
 }
 
 fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool), shown: &mut BTreeSet<Mrn>) -> (Line, Option<Timestamp>) {
     let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
     let (state, patient, since, _) = beds::words(&row.bed.used);
-    let end = patient.filter(|_| state == "occupied").and_then(|patient| expected_end(api, patient));
+    let stay = patient.filter(|_| state == "occupied").and_then(|patient| stay_of(api, patient));
+    let end = stay.as_ref().and_then(|stay| stay.expected_end);
     let name = match patient {
         None => String::new(),
         Some(_) if is_private => "●●●●".to_owned(),
@@ -125,7 +136,9 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
         }
     };
     let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, who, patient, is_private || name == "restricted")).unwrap_or_default();
+    let away = stay.as_ref().map(|stay| whereabouts(stay, is_private || name == "restricted")).unwrap_or_default();
     let line = Line {
+        away,
         cleaned_by: (state == "cleaning" && !is_private && api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::CleanBeds, &ward).is_ok())).then(|| bed.to_string()),
         bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),
         state,

@@ -245,11 +245,7 @@ pub(super) async fn encounter(State(api): State<Api>, Asking(who): Asking, Path(
     api.may(&who, Permission::ViewPatient)?;
     let encounter: EncounterId = parse(&encounter)?;
     let state = (Seen { api: &api, instant }).encounter(&encounter)?;
-    let mrn = match &state {
-        Encounter::None => return Err(Problem::missing("encounter", encounter.as_str())),
-        Encounter::Planned { patient, .. } => patient.clone(),
-        Encounter::Open(stay) | Encounter::Closed { stay, .. } => stay.patient.clone(),
-    };
+    let mrn = state.patient().cloned().ok_or_else(|| Problem::missing("encounter", encounter.as_str()))?;
     let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
     api.shown(&allowed, Record::Encounter, Some(encounter.as_str()), vec![mrn]).await?;
     Ok(Json(StayView { encounter, state }).into_response())
@@ -382,7 +378,7 @@ pub(super) struct PatientAction {
     /// To `update`.
     #[schema(value_type = Option<Object>)]
     person: Option<Person>,
-    /// The other number, to `merge` or `swap`.
+    /// The other number, to `merge` or `swap`; whose stay it is, to `move-stay`.
     #[schema(value_type = Option<String>)]
     with: Option<Mrn>,
     /// To `record-allergy`.
@@ -395,6 +391,8 @@ pub(super) struct PatientAction {
     /// The bed, `WARD:ROOM:BED`.
     #[schema(value_type = Option<String>)]
     bed: Option<BedId>,
+    /// Where a patient goes for a while (`depart`), or has come (`arrive`; without one they are back in their bed).
+    place: Option<String>,
     /// The encounter; without one a new one is made.
     #[schema(value_type = Option<String>)]
     encounter: Option<EncounterId>,
@@ -425,7 +423,7 @@ pub(super) fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Probl
 
 impl PatientAction {
     fn admission(&self, patient: Mrn) -> Admission {
-        Admission { patient, encounter: self.encounter.clone(), class: self.class.unwrap_or_default(), bed: self.bed.clone(), mother: self.mother.clone() }
+        Admission { patient, encounter: self.encounter.clone(), class: self.class.unwrap_or_default(), bed: self.bed.clone(), mother: self.mother.clone(), account: None }
     }
 
     fn command(&self, action: &str, patient: Mrn) -> Result<Command, Problem> {
@@ -449,6 +447,9 @@ impl PatientAction {
             "move-back" => Command::MoveBack { patient, to: self.bed.clone() },
             "swap" => Command::Swap { patient, with: needed(&self.with, "with")?, to: self.bed.clone() },
             "change-class" => Command::ChangeClass { patient, class: needed(&self.class, "class")?, bed: self.bed.clone() },
+            "move-stay" => Command::MoveStay { from: patient, to: needed(&self.with, "with")?, visit: needed(&self.encounter, "encounter")?, account: None },
+            "depart" => Command::Depart { patient, to: Some(needed(&self.place, "place")?) },
+            "arrive" => Command::Arrive { patient, place: self.place.clone() },
             "begin-leave" => Command::BeginLeave { patient },
             "end-leave" => Command::EndLeave { patient },
             "expect-end" => Command::ExpectEnd { patient, expected: needed(&self.expected, "expected")? },
@@ -487,7 +488,7 @@ async fn erasure(api: &Api, mrn: &Mrn, reason: String) -> Result<Command, Proble
 /// Everything that happens to a patient: `erase` (with `reason`, and a `witness`: for ever), `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
 /// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `plan`, `cancel-plan`, `admit`,
 /// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
-/// `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
+/// `move-stay` (the `encounter` is the patient's `with`, and never was this one's), `depart`, `arrive`, `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/{action}", request_body = PatientAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
     State(api): State<Api>,

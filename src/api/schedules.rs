@@ -303,7 +303,7 @@ async fn begin_visit(api: &Api, patient: &Mrn, key: Identity, origin: Origin) ->
         return Ok(Visit { encounter, patient: patient.clone(), is_new: false });
     }
     let encounter = key.part(1).encounter();
-    let admission = census::Admission { patient: patient.clone(), encounter: Some(encounter.clone()), class: Class::Outpatient, bed: None, mother: None };
+    let admission = census::Admission { patient: patient.clone(), encounter: Some(encounter.clone()), class: Class::Outpatient, bed: None, mother: None, account: None };
     match api.hospital.census(census::Command::Admit(admission), origin).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok(Visit { encounter, patient: patient.clone(), is_new: true }),
         Outcome::Refused(refusal) => Err(Problem::refused(&refusal)),

@@ -298,6 +298,6 @@ pub(super) fn broker(mqtt: &Mqtt, certificates: Option<&Certificates>) -> Result
         (Some(user), None) => Some((user.clone(), String::new())),
         (None, _) => None,
     };
-    let tls = certificates.and_then(|certificates| certificates.connecting.as_ref()).filter(|_| mqtt.tls).map(|config| config.borrow().clone());
+    let tls = certificates.and_then(|certificates| certificates.connecting.as_ref()).filter(|_| mqtt.tls).map(tokio::sync::watch::Sender::subscribe);
     Ok(Broker { host: host.to_owned(), port, client_id: mqtt.client_id.clone(), login, tls })
 }

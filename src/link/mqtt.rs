@@ -10,7 +10,8 @@ use bytes::Bytes;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{Packet, Publish};
 use rumqttc::{AckMode, AsyncClient, BrokerSessionResumePolicy, ConnectionError, Event, MqttOptions, PublishOptions, TlsConfiguration, Transport};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::rustls::ClientConfig;
 
 use super::Backoff;
 use crate::kernel::limits;
@@ -37,8 +38,17 @@ pub struct Broker {
     pub client_id: String,
     /// User and password.
     pub login: Option<(String, String)>,
-    /// TLS, where it is spoken.
-    pub tls: Option<Arc<tokio_rustls::rustls::ClientConfig>>,
+    /// TLS, where it is spoken: each connection takes the newest.
+    pub tls: Option<watch::Receiver<Arc<ClientConfig>>>,
+}
+
+impl Broker {
+    /// Takes the newest certificates for the next connection.
+    fn renew(&self, options: &mut MqttOptions) {
+        if let Some(tls) = &self.tls {
+            options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls.borrow().clone())));
+        }
+    }
 }
 
 /// A message and the way to acknowledge it.
@@ -81,9 +91,7 @@ fn options(broker: &Broker, suffix: &str, requests: usize) -> MqttOptions {
         .set_outgoing_inflight_upper_limit(UNDER_WAY)
         .set_max_packet_size(Some(u32::try_from(limits::MQTT_PAYLOAD_BYTES).unwrap_or(u32::MAX)))
         .set_connect_timeout(Duration::from_secs(5));
-    if let Some(config) = &broker.tls {
-        options.set_transport(Transport::Tls(TlsConfiguration::Rustls(config.clone())));
-    }
+    broker.renew(&mut options);
     if let Some((user, password)) = &broker.login {
         options.set_credentials(user.clone(), password.clone());
     }
@@ -101,6 +109,7 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
     let (client, mut events) = AsyncClient::builder(options).capacity(requests).build();
     let connection = Arc::new(AtomicU64::new(0));
     let receiver = Receiver { client: client.clone(), connection: connection.clone() };
+    let broker = broker.clone();
     tokio::spawn(async move {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30));
         let mut is_connected = false;
@@ -138,6 +147,7 @@ pub fn receive(broker: &Broker, topics: Vec<String>, messages: mpsc::Sender<Rece
                     let pause = backoff.pause();
                     figures.link_failed(&error.to_string(), pause.as_millis());
                     tokio::time::sleep(pause).await;
+                    broker.renew(&mut events.options);
                 }
             }
         }
@@ -160,6 +170,7 @@ impl Receiver {
 /// Opens the sending side.
 pub fn send(broker: &Broker, figures: Arc<DeviceFigures>) -> Sender {
     let (client, mut events) = AsyncClient::builder(options(broker, "-out", COMMANDS)).capacity(COMMANDS).build();
+    let broker = broker.clone();
     tokio::spawn(async move {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
         loop {
@@ -172,6 +183,7 @@ pub fn send(broker: &Broker, figures: Arc<DeviceFigures>) -> Sender {
                     let pause = backoff.pause();
                     figures.link_failed(&error.to_string(), pause.as_millis());
                     tokio::time::sleep(pause).await;
+                    broker.renew(&mut events.options);
                 }
             }
         }

@@ -249,6 +249,22 @@ impl Projector {
                         row.balance = add(row.balance, amount);
                     }
                 }
+                account::Event::ChargesGivenUp { charges, .. } => {
+                    row.charges.retain(|known| !charges.iter().any(|charge| charge.cause == known.cause));
+                    for amount in charges.iter().filter_map(account::Charge::amount) {
+                        row.balance = add(row.balance, amount.reversed());
+                    }
+                }
+                account::Event::ChargesTakenOver { charges, .. } => {
+                    for charge in charges {
+                        row.charges.retain(|known| known.cause != charge.cause);
+                        let amount = charge.amount();
+                        row.charges.push(ChargeRow { cause: charge.cause, code: charge.code.clone(), quantity: charge.quantity, amount, rendered: charge.rendered });
+                        if let Some(amount) = amount {
+                            row.balance = add(row.balance, amount);
+                        }
+                    }
+                }
                 account::Event::PaymentReceived { amount, .. } => {
                     row.payments.push(*amount);
                     row.balance = add(row.balance, amount.reversed());

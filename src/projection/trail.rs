@@ -164,9 +164,12 @@ impl Rows {
 
     /// A stay is a patient's.
     pub(super) fn link_encounter(&self, key: &str, event: &encounter::Event) {
-        if let encounter::Event::Planned { patient, .. } | encounter::Event::Admitted { patient, .. } = event {
-            self.link(patient, |links| links.encounters.insert(key.to_owned()));
-        }
+        let whose = match event {
+            encounter::Event::Planned { patient, .. } | encounter::Event::Admitted { patient, .. } => patient,
+            encounter::Event::Reassigned { stay, .. } => &stay.patient,
+            _ => return,
+        };
+        self.link(whose, |links| links.encounters.insert(key.to_owned()));
     }
 
     /// A specimen is a patient's.

@@ -13,6 +13,8 @@ use crate::kernel::{BedId, Date, EncounterId, Mrn, Timestamp};
 
 type Wrong = (Reason, Option<Fault>);
 
+/// Characters of a place that are kept.
+const PLACE: usize = 100;
 /// Allergies of one message at most; what has more is no patient.
 const ALLERGIES: usize = 64;
 
@@ -30,11 +32,25 @@ pub(super) fn route(trigger: &str, message: &Message<'_>, offset_minutes: i32) -
     let told = time("EVN-2.1").or_else(|| time("MSH-7.1"));
     let mut items = about(message, pid, &patient, told)?;
     match happened(trigger, message, &pids, &patient, &time) {
-        Ok(commands) => items.extend(commands.into_iter().map(Routed::Census)),
+        Ok(commands) => {
+            let looked_at = commands.iter().filter_map(to_be_looked_at);
+            let looked_at: Vec<Routed> = looked_at.map(Routed::Hold).collect();
+            items.extend(commands.into_iter().map(Routed::Census).chain(looked_at));
+        }
         Err((reason, None)) => items.push(Routed::Hold(reason)),
         Err(wrong) => return Err(wrong),
     }
     if items.is_empty() { Ok(vec![Routed::Noted]) } else { Ok(items) }
+}
+
+/// What a person must look at when something was another patient's: what is written elsewhere cannot know.
+fn to_be_looked_at(command: &Command) -> Option<Reason> {
+    let (Command::MoveStay { from, to, .. } | Command::MoveAccount { from, to, .. }) = command else { return None };
+    let detail = format!(
+        "a stay that was written under {from} is {to}'s: notes, problems, newest signs, alerts, allergies and charges have gone along. Look at what was ordered, given, \
+         scheduled, limited or drawn under {from} meanwhile (specimens keep their label's number), set right by hand what is {to}'s, then discard this"
+    );
+    (from != to).then_some(Reason::NotSupported { detail })
 }
 
 /// What happened, by the event.
@@ -74,12 +90,22 @@ fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient:
             None => return Ok(vec![]),
         },
         "A17" => Command::Swap { with: second(pids)?, to: at()?, patient: patient() },
+        "A09" => match away(message) {
+            Some(to) => Command::Depart { to: Some(to), patient: patient() },
+            None => return Ok(vec![]),
+        },
+        "A10" => Command::Arrive { place: place(message, 11), patient: patient() },
+        // An arrival that was none, and a departure that was none.
+        "A32" => Command::Depart { to: None, patient: patient() },
+        "A33" => Command::Arrive { place: None, patient: patient() },
+        "A23" => return Ok(vec![Command::RemoveStay { visit: visit(message)?, patient: patient() }]),
+        "A44" => return accounts_moved(message),
+        "A45" => return stays_moved(message),
         "A21" => Command::BeginLeave { patient: patient() },
         "A22" => Command::EndLeave { patient: patient() },
-        // Where somebody is for an hour (A09, A10), and a pending discharge that is none (A25), change no bed.
-        "A08" | "A09" | "A10" | "A25" | "A28" | "A31" | "A54" | "A55" | "A60" => return Ok(vec![]),
-        "A23" | "A24" | "A29" | "A30" | "A32" | "A33" | "A35" | "A36" | "A41" | "A42" | "A43" | "A44" | "A45" | "A46" | "A48" | "A49" | "A50" | "A51" | "A52" | "A53" | "A61"
-        | "A62" => {
+        // A pending discharge that is none (A25) changes no bed.
+        "A08" | "A25" | "A28" | "A31" | "A54" | "A55" | "A60" => return Ok(vec![]),
+        "A24" | "A29" | "A30" | "A35" | "A36" | "A41" | "A42" | "A43" | "A46" | "A48" | "A49" | "A50" | "A51" | "A52" | "A53" | "A61" | "A62" => {
             return Err((
                 Reason::NotSupported { detail: format!("ADT^{trigger} changes records in a way that is not taken over by itself: do by hand what is right, then discard this") },
                 None,
@@ -149,6 +175,71 @@ fn merges(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
     if found.is_empty() { Err(invalid("101", "MRG-1.1", "MRG-1.1 is missing: name the number that is merged".to_owned())) } else { Ok(found) }
 }
 
+/// Each MRG with the PID before it, and what it names: the number that was wrong; the patient's own where there is none.
+fn from_mrg<'m>(message: &'m Message<'_>) -> impl Iterator<Item = Result<(Mrn, Mrn, Segment<'m>), Wrong>> {
+    let mut pid = None;
+    message.segments().filter_map(move |segment| match segment.name() {
+        b"PID" => {
+            pid = Some(number(&segment));
+            None
+        }
+        b"MRG" => {
+            let to = match pid.clone() {
+                Some(Ok(to)) => to,
+                Some(Err(wrong)) => return Some(Err(wrong)),
+                None => return Some(Err(missing())),
+            };
+            let from = if part(&segment, 1, 1, 1).is_empty() { Ok(to.clone()) } else { number_in(&segment, 1, "MRG-1.1") };
+            Some(from.map(|from| (from, to, segment)))
+        }
+        _ => None,
+    })
+}
+
+/// A45: each visit of MRG-5 is the patient's of PID, and billed to the account of PID-18.
+fn stays_moved(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
+    let mut found = Vec::new();
+    for moved in from_mrg(message) {
+        let (from, to, mrg) = moved?;
+        let visit = match part(&mrg, 5, 1, 1).as_str() {
+            "" => visit(message)?,
+            number => Some(EncounterId::of_visit(number).map_err(|error| invalid("102", "MRG-5", error.to_string()))?),
+        };
+        let visit = visit.ok_or_else(|| invalid("101", "MRG-5", "MRG-5 is missing: name the visit that is moved".to_owned()))?;
+        found.push(Command::MoveStay { from, to, visit, account: account(message) });
+    }
+    if found.is_empty() { Err(invalid("101", "MRG-1.1", "MRG is missing: name the number and the visit that are moved".to_owned())) } else { Ok(found) }
+}
+
+/// A44: the account of MRG-3 is the patient's of PID.
+fn accounts_moved(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
+    let mut found = Vec::new();
+    for moved in from_mrg(message) {
+        let (from, to, mrg) = moved?;
+        let account = [part(&mrg, 3, 1, 1)].into_iter().chain(account(message)).find(|account| !account.is_empty());
+        let account = account.ok_or_else(|| invalid("101", "MRG-3", "MRG-3 is missing: name the account that is moved".to_owned()))?;
+        found.push(Command::MoveAccount { from, to, account });
+    }
+    if found.is_empty() { Err(invalid("101", "MRG-1.1", "MRG is missing: name the number and the account that are moved".to_owned())) } else { Ok(found) }
+}
+
+/// The account that a visit is billed to (PID-18).
+fn account(message: &Message<'_>) -> Option<String> {
+    Some(first(message, b"PID", 18, 1)).filter(|account| !account.is_empty())
+}
+
+/// A place in words: PL.1 to PL.3 and the description (PL.9) of a field of PV1.
+fn place(message: &Message<'_>, field: u16) -> Option<String> {
+    let words: Vec<String> = [1, 2, 3, 9].map(|component| first(message, b"PV1", field, component)).into_iter().filter(|word| !word.is_empty()).collect();
+    let text: String = words.join(" ").chars().take(PLACE).collect();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Where a patient goes for a while: PV1-11, else the place that is pending (PV1-42).
+fn away(message: &Message<'_>) -> Option<String> {
+    place(message, 11).or_else(|| place(message, 42))
+}
+
 /// A component of the first segment of a name.
 fn first(message: &Message<'_>, name: &[u8; 3], field: u16, component: u16) -> String {
     message.segments().find(|segment| segment.name() == name).map(|segment| part(&segment, field, 1, component)).unwrap_or_default()
@@ -192,7 +283,7 @@ fn visit(message: &Message<'_>) -> Result<Option<EncounterId>, Wrong> {
 
 fn admission(message: &Message<'_>, patient: &Mrn, class: Class) -> Result<Admission, Wrong> {
     let mother = first(message, b"PID", 21, 1).parse().ok();
-    Ok(Admission { patient: patient.clone(), encounter: visit(message)?, class, bed: bed(message, b"PV1", 3)?, mother })
+    Ok(Admission { patient: patient.clone(), encounter: visit(message)?, class, bed: bed(message, b"PV1", 3)?, mother, account: account(message) })
 }
 
 /// What the message says of the person and of what they must not be given.
@@ -356,7 +447,7 @@ mod tests {
     fn each_event_is_its_command() {
         let (patient, bed) = (mrn("1001"), place("W1:101:A"));
         let visit = EncounterId::of_visit("V17").unwrap();
-        let admission = |class| Admission { patient: patient.clone(), encounter: Some(visit.clone()), class, bed: Some(bed.clone()), mother: None };
+        let admission = |class| Admission { patient: patient.clone(), encounter: Some(visit.clone()), class, bed: Some(bed.clone()), mother: None, account: None };
         let both = format!("{PID}{PV1}");
         let of_visit = |command| Some(Command::OfVisit { visit: visit.clone(), is_exact: false, command: Box::new(command) });
         let cases = [
@@ -376,6 +467,24 @@ mod tests {
             ("A17", format!("{both}PID|2||1002^^^H^MR\r"), of_visit(Command::Swap { patient: patient.clone(), with: mrn("1002"), to: Some(bed.clone()) })),
             ("A21", both.clone(), of_visit(Command::BeginLeave { patient: patient.clone() })),
             ("A22", both.clone(), of_visit(Command::EndLeave { patient: patient.clone() })),
+            ("A09", both.trim_end().to_owned() + &"|".repeat(23) + "RAD^2\r", of_visit(Command::Depart { patient: patient.clone(), to: Some("RAD 2".to_owned()) })),
+            ("A09", both.clone(), None),
+            (
+                "A10",
+                both.clone().replace("W1^102^B|||||", "W1^102^B|||||RAD^^^^^^^^Room 2"),
+                of_visit(Command::Arrive { patient: patient.clone(), place: Some("RAD Room 2".to_owned()) }),
+            ),
+            ("A10", both.clone(), of_visit(Command::Arrive { patient: patient.clone(), place: None })),
+            ("A32", both.clone(), of_visit(Command::Depart { patient: patient.clone(), to: None })),
+            ("A33", both.clone(), of_visit(Command::Arrive { patient: patient.clone(), place: None })),
+            ("A23", both.clone(), Some(Command::RemoveStay { patient: patient.clone(), visit: Some(visit.clone()) })),
+            ("A44", format!("{PID}MRG|1002^^^H^MR||ACC7\r"), Some(Command::MoveAccount { from: mrn("1002"), to: patient.clone(), account: "ACC7".to_owned() })),
+            ("A45", format!("{PID}MRG|1002||||V17\r{PV1}"), Some(Command::MoveStay { from: mrn("1002"), to: patient.clone(), visit: visit.clone(), account: None })),
+            (
+                "A45",
+                PID.replace("||en\r", "||en|||A9\r") + "MRG|||A8||V17\r" + PV1,
+                Some(Command::MoveStay { from: patient.clone(), to: patient.clone(), visit: visit.clone(), account: Some("A9".to_owned()) }),
+            ),
             ("A26", both.clone(), of_visit(Command::CancelTransfer { patient: patient.clone() })),
             ("A38", both.clone(), Some(Command::CancelPlan { patient: patient.clone(), encounter: Some(visit.clone()) })),
             ("A40", format!("{PID}MRG|1002^^^H^MR\r"), Some(Command::Merge { survivor: patient.clone(), merged: mrn("1002") })),
@@ -393,7 +502,7 @@ mod tests {
 
     #[test]
     fn what_waits_for_a_person_does_not_keep_what_is_known_of_the_patient() {
-        let cases = [("A01", "PV1|1|I|W1\r"), ("A23", PV1), ("A31", "IAM|1|DA|^Latex|SV||D\r")];
+        let cases = [("A01", "PV1|1|I|W1\r"), ("A24", PV1), ("A31", "IAM|1|DA|^Latex|SV||D\r")];
         for (trigger, segments) in cases {
             let bytes = format!("{HEAD}{PID}{segments}").into_bytes();
             let items = route(trigger, &Message::parse(&bytes).unwrap(), 0).unwrap();
@@ -433,6 +542,11 @@ mod tests {
             ("A15", both.clone(), "invalid 101"),
             ("A17", both.clone(), "invalid 100"),
             ("A40", both.clone(), "invalid 101"),
+            ("A44", both.clone(), "invalid 101"),
+            ("A44", PID.to_owned() + "MRG|1002\r", "invalid 101"),
+            ("A45", both.clone(), "invalid 101"),
+            ("A45", PID.to_owned() + "MRG|1002\r", "invalid 101"),
+            ("A45", PID.to_owned() + "MRG|1002||||V 1\r", "invalid 102"),
             ("A40", PID.to_owned() + "MRG|a b\r", "invalid 102"),
             ("A99", both, "not_supported 201"),
         ];

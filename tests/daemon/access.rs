@@ -175,7 +175,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         all.push(("GET", path.to_owned(), None, permission));
     }
     // What fits every action of its kind, so that only the rights decide.
-    let of_patient = json!({ "person": {}, "with": "78", "allergy": { "substance": "x", "category": "food" }, "substance": "x", "reason": "r", "bed": "ICU:1:A", "encounter": "enc_7", "class": "inpatient", "mother": "78", "expected": "2027-01-01T00:00:00Z", "clearance": "clinical" });
+    let of_patient = json!({ "person": {}, "with": "78", "allergy": { "substance": "x", "category": "food" }, "substance": "x", "reason": "r", "bed": "ICU:1:A", "encounter": "enc_7", "class": "inpatient", "mother": "78", "expected": "2027-01-01T00:00:00Z", "clearance": "clinical", "place": "X-ray" });
     for (action, permission) in [
         ("update", "patient.register"),
         ("merge", "patient.merge"),
@@ -196,6 +196,9 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("move", "stay.transfer"),
         ("move-back", "stay.transfer"),
         ("swap", "stay.transfer"),
+        ("depart", "stay.transfer"),
+        ("arrive", "stay.transfer"),
+        ("move-stay", "patient.merge"),
         ("change-class", "stay.transfer"),
         ("begin-leave", "stay.transfer"),
         ("end-leave", "stay.transfer"),

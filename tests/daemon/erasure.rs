@@ -29,7 +29,17 @@ fn live(daemon: &Daemon, mrn: &str, family: &str) {
     did(daemon, &format!("patients/{mrn}/record-allergy"), json!({ "allergy": { "substance": format!("{family} nuts"), "category": "food", "criticality": "high" } }));
     did(daemon, &format!("patients/{mrn}/admit"), json!({ "bed": "MED1:101:A" }));
     did(daemon, &format!("patients/{mrn}/chart/write-note"), json!({ "kind": "progress", "text": format!("{family} slept well") }));
+    did(daemon, "beds/MED1:101:A/isolate", json!({ "reason": format!("{family} coughs") }));
     did(daemon, &format!("patients/{mrn}/discharge"), json!({}));
+    // What an appointment was for, and why it did not take place.
+    did(daemon, "schedules", json!({ "schedule": format!("DR-{mrn}"), "name": "Dr Adams", "of": "practitioner" }));
+    let (start, end) = (crate::schedules::at(60), crate::schedules::at(120));
+    did(daemon, &format!("schedules/DR-{mrn}/open"), json!({ "sessions": [{ "from": start, "until": end, "slot_minutes": 30, "places": 1 }] }));
+    did(daemon, &format!("schedules/DR-{mrn}/book"), json!({ "patient": mrn, "start": start, "reason": format!("{family} has a cough") }));
+    let view = || daemon.get(&format!("/api/v1/schedules/DR-{mrn}"))["appointments"][0].clone();
+    daemon.until("booked for a reason", |_| view()["reason"] == format!("{family} has a cough"));
+    did(daemon, &format!("schedules/DR-{mrn}/cancel"), json!({ "number": 1, "reason": format!("{family} is better") }));
+    daemon.until("cancelled for one", |_| view().to_string().contains(&format!("{family} is better")));
     let _ = daemon.post("/api/v1/beds/MED1:101:A/clean", json!({}));
     let mut feed = daemon.connect("feed");
     // A stay of another system, and a message that a rule refuses: it waits for a person with the name in it.

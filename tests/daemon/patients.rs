@@ -239,7 +239,7 @@ fn another_system_s_feed_is_taken_over_and_survives_a_kill() {
     say("A03", "10", "F1", &bed("ICU:1:A"), "AE");
     say("A03", "11", "F1", &bed("ICU:1:B"), "AA");
     say("A13", "12", "F1", &bed("ICU:1:B"), "AA");
-    say("A45", "13", "F1", "MRG|F3\r", "AA");
+    say("A45", "13", "F1", "MRG|F3\r", "AE");
     say("A99", "14", "F1", "", "AR");
     say("A01", "2", "F2", &bed("ICU:1:B"), "AA");
     // Older news than what is known.
@@ -256,6 +256,67 @@ fn another_system_s_feed_is_taken_over_and_survives_a_kill() {
     daemon.kill();
     let daemon = site.start();
     assert_eq!(census(&daemon), expected, "the same after a kill");
+}
+
+#[test]
+fn a_stay_under_the_wrong_number_takes_its_bed_and_its_charges_along() {
+    let site = Site::with("", WARD);
+    let (path, prices) = (site.folder.join("wardd.toml"), site.folder.join("prices.toml"));
+    let list = |more: &str| std::fs::write(&prices, format!("currency = \"USD\"\n[[price]]\ncode = \"LAB-6690-2\"\namount = \"4.50\"\nfrom = \"2020-01-01\"\n{more}")).unwrap();
+    list("");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace(&format!("{}/config/prices.toml", env!("CARGO_MANIFEST_DIR")), prices.to_str().unwrap())).unwrap();
+    let daemon = site.start();
+    let say = |daemon: &Daemon, trigger: &str, control: &str, patient: &str, more: &str, code: &str| {
+        let pid = format!("PID|1||{patient}^^^H^MR||Feed^{patient}||19700101|F||||||||||ACC{}", if trigger == "A44" { "8" } else { "7" });
+        let text = format!("MSH|^~\\&|PAS|HOSP|WARDD|TEST|20260101120000||ADT^{trigger}|{control}|P|2.5.1\rEVN||20260101120000\r{pid}\r{more}");
+        let answer = mllp(&mut daemon.connect("feed"), &text).unwrap();
+        assert!(answer.contains(&format!("MSA|{code}|{control}")), "{trigger} {control}: {answer}");
+    };
+    let (pv1, board) = ("PV1|1|I|ICU^1^A||||||||||||||||V7\r", |daemon: &Daemon| daemon.raw("GET", "/beds", None, "").2);
+    say(&daemon, "A01", "1", "1001", pv1, "AA");
+    say(&daemon, "A09", "2", "1001", "PV1|1|I|ICU^1^A||||||||RAD^2|||||||||V7\r", "AA");
+    daemon.until("on the board", |daemon| board(daemon).contains("on the way to RAD 2"));
+    assert!(!daemon.raw("GET", "/beds?privacy=true", None, "").2.contains("RAD"));
+    say(&daemon, "A10", "3", "1001", pv1, "AA");
+    daemon.until("back", |daemon| !board(daemon).contains("RAD"));
+    // A result with a price and one without, of whom the clerk took for another.
+    let accession = daemon.order(&["6690-2", "718-7"], true);
+    let second = "OBX|2|NM|6690-2^WBC^LN||5.2|10*3/uL|||||F|||20260101115900\r";
+    assert!(mllp(&mut daemon.connect("feed"), &(crate::harness::oru("U1", &accession, "13.2") + second)).unwrap().contains("MSA|AA|U1"));
+    daemon.until("charged", |daemon| daemon.get("/api/v1/accounts/1001")["charges"].as_array().is_some_and(|charges| charges.len() == 2));
+
+    say(&daemon, "A45", "4", "1002", &format!("MRG|1001||ACC7||V7\r{pv1}"), "AA");
+    daemon.kill();
+    let daemon = site.start();
+    let charges = |daemon: &Daemon, mrn: &str| {
+        let account = daemon.get(&format!("/api/v1/accounts/{mrn}"));
+        (account["charges"].as_array().map_or(0, Vec::len), account["balance"]["amount"].clone())
+    };
+    daemon.until("moved", |daemon| charges(daemon, "1002") == (2, json!("4.50")) && charges(daemon, "1001").0 == 0);
+    assert_eq!((occupant(&daemon, "ICU:1:A"), daemon.get("/api/v1/patients/1001")["stay"].clone()), (json!("1002"), Value::Null));
+    // What has no price yet waits at the right account.
+    list("[[price]]\ncode = \"LAB-718-7\"\namount = \"3.20\"\nfrom = \"2020-01-01\"\n");
+    assert!(daemon.reload());
+    daemon.until("priced", |daemon| charges(daemon, "1002") == (2, json!("7.70")));
+    let waits = |daemon: &Daemon| {
+        daemon.get("/api/v1/quarantine").as_array().unwrap().iter().map(|item| item["reason"]["detail"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    daemon.until("one look by a person", |daemon| matches!(waits(daemon).as_slice(), [only] if only.contains("written under 1001 is 1002's")));
+    // The account is a third one's: the stay is as well, and its charges.
+    say(&daemon, "A44", "5", "1003", "MRG|1002||ACC7\r", "AA");
+    daemon.until("moved again", |daemon| charges(daemon, "1003") == (2, json!("7.70")) && charges(daemon, "1002").0 == 0);
+    say(&daemon, "A23", "6", "1003", pv1, "AE");
+    say(&daemon, "A03", "7", "1003", pv1, "AA");
+    say(&daemon, "A23", "8", "1003", pv1, "AA");
+    assert_eq!(daemon.get("/api/v1/encounters/enc_V7")["closed"]["stay"]["patient"], "1003");
+    // By hand, and back: whatever is done again is charged once.
+    assert_eq!(daemon.post("/api/v1/patients/1003/move-stay", json!({ "with": "1001", "encounter": "enc_V7" })).0, 200);
+    daemon.until("home", |daemon| charges(daemon, "1001") == (2, json!("7.70")) && charges(daemon, "1003").0 == 0);
+    drop(daemon);
+    let events = site.events();
+    assert_eq!((crate::harness::count(&events, "Charged"), crate::harness::count(&events, "ChargesGivenUp"), crate::harness::count(&events, "ChargesTakenOver")), (2, 3, 3));
+    assert!(site.verify());
 }
 
 #[test]

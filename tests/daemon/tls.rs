@@ -228,12 +228,16 @@ fn the_broker_is_reached_by_tls_with_certificates_on_both_sides() {
         file("broker.key")
     );
     std::fs::write(&config, text).unwrap();
-    let mut broker = Command::new(has("mosquitto").unwrap()).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "mosquitto did not start");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let start = || {
+        let broker = Command::new(has("mosquitto").unwrap()).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < deadline, "mosquitto did not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        broker
+    };
+    let mut broker = start();
     let daemon = site.start();
     daemon.until("the broker is reached", |daemon| daemon.raw("GET", "/metrics", None, "").2.contains("wardd_link_connections{device=\"door\"} 1"));
     std::thread::sleep(Duration::from_millis(300));
@@ -250,6 +254,18 @@ fn the_broker_is_reached_by_tls_with_certificates_on_both_sides() {
             devices.as_array().unwrap().iter().any(|device| device["device"] == "door" && (device["accepted"] != 0 || device["held"] != 0))
         }
     });
+    // Another authority for all: the connection that is open goes on, the next one shows and wants the new certificates.
+    let other = authority(&site.folder, "house");
+    certify(&site.folder, "own", "wardd.test", 365, &other);
+    certify(&site.folder, "broker", "localhost", 365, &other);
+    assert!(daemon.reload());
+    let is_connected = |daemon: &Daemon| daemon.raw("GET", "/metrics", None, "").2.contains("wardd_link_connections{device=\"door\"} 1");
+    assert!(is_connected(&daemon));
+    broker.kill().unwrap();
+    broker.wait().unwrap();
+    daemon.until("the broker is gone", |daemon| !is_connected(daemon));
+    let mut broker = start();
+    daemon.until("reached again", is_connected);
     broker.kill().unwrap();
     broker.wait().unwrap();
 }

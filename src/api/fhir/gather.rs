@@ -100,11 +100,7 @@ fn encounter(api: &Api, id: &EncounterId) -> Option<(Value, Mrn)> {
 
 /// Whose stay it is.
 pub(super) fn whose(state: &Encounter) -> Option<Mrn> {
-    match state {
-        Encounter::None => None,
-        Encounter::Planned { patient, .. } => Some(patient.clone()),
-        Encounter::Open(stay) | Encounter::Closed { stay, .. } => Some(stay.patient.clone()),
-    }
+    state.patient().cloned()
 }
 
 fn too_costly(text: String) -> Problem {
@@ -167,9 +163,14 @@ fn results(api: &Api, mrn: &Mrn) -> Vec<Value> {
     found
 }
 
-/// The stays that are written under a number.
+/// The stays of a number; one that was written under it and is somebody else's is not.
 fn stays_of(api: &Api, mrn: &Mrn) -> Vec<EncounterId> {
-    api.rows.streams_of(mrn).iter().filter(|stream| stream.kind() == StreamKind::Encounter).filter_map(|stream| stream.key().parse().ok()).collect()
+    let written = api.rows.streams_of(mrn).into_iter().filter(|stream| stream.kind() == StreamKind::Encounter);
+    let is_theirs = |stream: &StreamId| {
+        let state = api.rows.get::<EncounterRow>("encounter", stream.key()).unwrap_or_default().encounter;
+        state.patient().is_none_or(|whose| whose == mrn)
+    };
+    written.filter(is_theirs).filter_map(|stream| stream.key().parse().ok()).collect()
 }
 
 /// Who made each version of a record and of its stays what it is.

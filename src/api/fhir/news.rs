@@ -136,7 +136,7 @@ fn touched(kind: Kind, event: &Told, whose: impl Fn(&Told) -> Option<Mrn>) -> Ve
             with(text("/patient").parse().ok(), vec![("/specimen/display", key.to_owned()), ("/code/coding/0/code", text("/result/test"))])
         }
         // What the patient is told, and when it is closed, change no appointment.
-        (Kind::Appointment, StreamKind::Schedule, name) if event.payload["number"].is_u64() && name != "PatientReminded" => {
+        (Kind::Appointment, StreamKind::Schedule, name) if event.payload["number"].is_u64() && !matches!(name, "PatientReminded" | "ReasonNoted") => {
             one(whose(event), format!("{}.-{}", escape(key), number()))
         }
         (Kind::Location, StreamKind::Bed, _) => one(None, escape(key)),

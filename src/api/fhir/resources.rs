@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::id::{escape, of_patient};
 use crate::domain::bed::{Bed, Use};
-use crate::domain::encounter::{Class, Encounter, Ending, Stay};
+use crate::domain::encounter::{Away, Class, Encounter, Ending, Stay};
 use crate::domain::patient::{Address, Coverage, Name, Patient, Sex};
 use crate::domain::staff::User;
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp, UserId};
@@ -272,6 +272,10 @@ pub(super) fn provenance(house: &House, mrn: &Mrn, (target, what): (&str, &str),
 /// A stay; none for a number without one.
 pub(super) fn encounter(house: &House, id: &EncounterId, state: &Encounter, version: Option<Version>) -> Option<Value> {
     let place = |bed: &BedId, status: &str| json!({ "location": reference("Location", &escape(bed.as_str())), "status": status });
+    let elsewhere = |away: &Away| {
+        let status = if away.is_there { "active" } else { "planned" };
+        json!({ "location": { "display": away.place }, "status": status, "period": { "start": away.since.to_string() } })
+    };
     let open = |stay: &Stay, status: &str, end: Option<Timestamp>, location: &str| {
         let part_of = stay.mother.as_ref().map(|mother| json!({ "display": format!("newborn of {mother}") }));
         json!({
@@ -281,7 +285,7 @@ pub(super) fn encounter(house: &House, id: &EncounterId, state: &Encounter, vers
             "episodeOfCare": [care(&stay.patient)],
             "participant": part_of.map(|mother| json!([{ "individual": mother }])),
             "period": { "start": stay.admitted.to_string(), "end": end.map(|end| end.to_string()) },
-            "location": stay.bed.iter().map(|bed| place(bed, location)).collect::<Value>(),
+            "location": stay.bed.iter().map(|bed| place(bed, location)).chain(stay.away.iter().filter(|_| end.is_none()).map(elsewhere)).collect::<Value>(),
         })
     };
     let mut stay = match state {

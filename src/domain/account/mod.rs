@@ -2,14 +2,14 @@
 //!
 //! **Invariant**: one causing event is charged once, whatever is re-sent, replayed or killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::rights::Permission;
 use super::{Aggregate, Context, Folded};
-use crate::kernel::{Money, StreamKind, Timestamp};
+use crate::kernel::{AccountId, Money, StreamKind, Timestamp};
 
 mod billable;
 mod price_list;
@@ -26,6 +26,9 @@ pub struct Account {
     charges: BTreeMap<u64, Charge>,
     unpriced: BTreeMap<u64, Charge>,
     paid: Vec<Money>,
+    /// Causes whose charges were another patient's: they are charged here no more.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    given_up: BTreeSet<u64>,
 }
 
 /// What is charged for one event.
@@ -63,13 +66,27 @@ pub enum Command {
     },
     /// Pays what is owed; nothing when nothing is.
     Settle,
+    /// The charges of a stay are another patient's.
+    GiveUp {
+        /// Whose.
+        to: AccountId,
+        /// The first and the last instant of what was rendered.
+        rendered: (Timestamp, Timestamp),
+    },
+    /// Charges that were written to another account are this patient's.
+    TakeOver {
+        /// The other account.
+        from: AccountId,
+        /// Which.
+        charges: Vec<Charge>,
+    },
 }
 
 impl Command {
     /// The permission that it needs.
     pub fn needs(&self) -> Permission {
         match self {
-            Command::Post(_) => Permission::Charge,
+            Command::Post(_) | Command::GiveUp { .. } | Command::TakeOver { .. } => Permission::Charge,
             Command::Pay { .. } | Command::Settle => Permission::TakePayments,
         }
     }
@@ -88,6 +105,24 @@ pub enum Event {
     ChargeUnpriced {
         /// What for.
         charge: Charge,
+    },
+    /// Charges are another patient's. What was paid stays where it was paid.
+    ChargesGivenUp {
+        /// Whose.
+        to: AccountId,
+        /// Which.
+        charges: Vec<Charge>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Charges that were written to another account are this patient's.
+    ChargesTakenOver {
+        /// The other account.
+        from: AccountId,
+        /// Which.
+        charges: Vec<Charge>,
+        /// When.
+        at: Timestamp,
     },
     /// A payment came in.
     PaymentReceived {
@@ -145,6 +180,20 @@ impl Folded for Account {
                 self.unpriced.insert(charge.cause, charge.clone());
             }
             Event::PaymentReceived { amount, .. } => self.paid.push(*amount),
+            Event::ChargesGivenUp { charges, .. } => {
+                for charge in charges {
+                    self.charges.remove(&charge.cause);
+                    self.unpriced.remove(&charge.cause);
+                    self.given_up.insert(charge.cause);
+                }
+            }
+            Event::ChargesTakenOver { charges, .. } => {
+                for charge in charges {
+                    let kept = if charge.amount().is_some() { &mut self.charges } else { &mut self.unpriced };
+                    kept.insert(charge.cause, charge.clone());
+                    self.given_up.remove(&charge.cause);
+                }
+            }
         }
     }
 
@@ -153,6 +202,8 @@ impl Folded for Account {
             Event::Charged { .. } => ("Charged", 1),
             Event::ChargeUnpriced { .. } => ("ChargeUnpriced", 1),
             Event::PaymentReceived { .. } => ("PaymentReceived", 1),
+            Event::ChargesGivenUp { .. } => ("ChargesGivenUp", 1),
+            Event::ChargesTakenOver { .. } => ("ChargesTakenOver", 1),
         }
     }
 }
@@ -163,7 +214,7 @@ impl Aggregate for Account {
 
     fn decide(&self, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
         match command {
-            Command::Post(charge) if self.charges.contains_key(&charge.cause) => Ok(vec![]),
+            Command::Post(charge) if self.charges.contains_key(&charge.cause) || self.given_up.contains(&charge.cause) => Ok(vec![]),
             Command::Post(charge) => match (charge.amount(), self.unpriced.contains_key(&charge.cause)) {
                 (Some(_), _) => Ok(vec![Event::Charged { charge: charge.clone() }]),
                 (None, false) => Ok(vec![Event::ChargeUnpriced { charge: charge.clone() }]),
@@ -179,13 +230,21 @@ impl Aggregate for Account {
                 Some(balance) if balance.amount() > Decimal::ZERO => Ok(vec![Event::PaymentReceived { amount: balance, at: context.now }]),
                 Some(_) | None => Err(Rejection::NothingOwed),
             },
+            Command::GiveUp { to, rendered: (first, last) } => {
+                let charges: Vec<Charge> = self.charges.values().chain(self.unpriced.values()).filter(|charge| (*first..=*last).contains(&charge.rendered)).cloned().collect();
+                Ok(if charges.is_empty() { vec![] } else { vec![Event::ChargesGivenUp { to: to.clone(), charges, at: context.now }] })
+            }
+            Command::TakeOver { from, charges } => {
+                let news: Vec<Charge> = charges.iter().filter(|charge| !self.charges.contains_key(&charge.cause) && !self.unpriced.contains_key(&charge.cause)).cloned().collect();
+                Ok(if news.is_empty() { vec![] } else { vec![Event::ChargesTakenOver { from: from.clone(), charges: news, at: context.now }] })
+            }
         }
     }
 
     fn held(event: &Event) -> Option<super::quarantine::Reason> {
         match event {
             Event::ChargeUnpriced { charge } => Some(super::quarantine::Reason::Unpriced { code: charge.code.clone() }),
-            Event::Charged { .. } | Event::PaymentReceived { .. } => None,
+            Event::Charged { .. } | Event::PaymentReceived { .. } | Event::ChargesGivenUp { .. } | Event::ChargesTakenOver { .. } => None,
         }
     }
 }
@@ -242,6 +301,39 @@ mod tests {
         settled.apply(&events[0]);
         assert_eq!(when(&settled, &context(None), Command::Settle), Err("nothing_owed".into()));
         assert_eq!(settled.balance(), Some(money("0")));
+    }
+
+    #[test]
+    fn charges_of_a_stay_move_to_whose_it_was_and_are_charged_once() {
+        let account: Account = given(&[Event::Charged { charge: charge(1, "1", Some("10")) }, Event::ChargeUnpriced { charge: charge(2, "1", None) }]);
+        let [wrong, right] = ["W", "R"].map(|mrn| AccountId::of(&mrn.parse().unwrap()));
+        let give_up = |last| Command::GiveUp { to: right.clone(), rendered: (now(), last) };
+        let events = when(&account, &context(None), give_up(now())).unwrap();
+        let [Event::ChargesGivenUp { charges, .. }] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(charges.len(), 2);
+        let mut left = account.clone();
+        left.apply(&events[0]);
+        assert_eq!(left.balance(), None, "nothing is owed here any more");
+        assert_eq!(when(&left, &context(None), Command::Post(charge(1, "1", Some("10")))), Ok(vec![]), "what is replayed is not charged here again");
+        assert_eq!(when(&left, &context(None), give_up(now())), Ok(vec![]));
+        let take_over = Command::TakeOver { from: wrong, charges: charges.clone() };
+        let taken = when(&Account::default(), &context(None), take_over.clone()).unwrap();
+        let mut owner: Account = given(&taken);
+        assert_eq!(owner.balance(), Some(money("10")));
+        assert_eq!(when(&owner, &context(None), take_over), Ok(vec![]), "once");
+        let priced = charge(2, "1", Some("5"));
+        let posted = when(&owner, &context(None), Command::Post(priced.clone())).unwrap();
+        assert_eq!(posted, vec![Event::Charged { charge: priced }], "what waited for a price waits there");
+        owner.apply(&posted[0]);
+        assert_eq!(owner.balance(), Some(money("15")));
+    }
+
+    #[test]
+    fn charges_before_and_after_the_stay_stay() {
+        let account: Account = given(&[Event::Charged { charge: charge(1, "1", Some("10")) }]);
+        let to = AccountId::of(&"R".parse().unwrap());
+        let later = Timestamp::from_micros(now().micros() + 1);
+        assert_eq!(when(&account, &context(None), Command::GiveUp { to, rendered: (later, later) }), Ok(vec![]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Folded;
-use crate::kernel::{EncounterId, Mrn, StreamKind, Timestamp};
+use crate::kernel::{EncounterId, Mrn, Sealing, StreamKind, Timestamp};
 
 /// What a bed is used for now.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -93,6 +93,15 @@ pub enum Event {
         /// Why.
         reason: Leaving,
     },
+    /// Whoever lies in it was somebody else all the time.
+    OccupantNamed {
+        /// Who.
+        patient: Mrn,
+        /// Under which encounter.
+        encounter: EncounterId,
+        /// When that was known.
+        at: Timestamp,
+    },
     /// It is kept for somebody.
     Reserved {
         /// For whom.
@@ -136,7 +145,9 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// Whoever lies in it is isolated.
+    /// An event whose key was destroyed.
+    Erased {},
+    /// Whoever lies in it is isolated; sealed under their key.
     IsolationBegan {
         /// Why.
         reason: String,
@@ -168,12 +179,18 @@ impl Folded for Bed {
     fn apply(&mut self, event: &Event) {
         match event {
             Event::PatientAdmitted { patient, at, .. } => self.used = Use::Occupied { patient: patient.clone(), since: *at },
+            Event::OccupantNamed { patient, .. } => {
+                if let Use::Occupied { patient: known, .. } = &mut self.used {
+                    known.clone_from(patient);
+                }
+            }
             Event::Reserved { patient, at } => self.used = Use::Reserved { patient: patient.clone(), since: *at },
             Event::PatientLeft { .. } | Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::CleaningSkipped { .. } | Event::Unblocked { .. } => self.used = Use::Free,
             Event::CleaningAsked { at } => self.used = Use::Cleaning { since: *at },
             Event::Blocked { reason, at } => self.used = Use::Blocked { reason: reason.clone(), since: *at },
             Event::IsolationBegan { reason, .. } => self.isolation = Some(reason.clone()),
             Event::IsolationEnded { .. } => self.isolation = None,
+            Event::Erased {} => {}
         }
     }
 
@@ -181,6 +198,7 @@ impl Folded for Bed {
         match event {
             Event::PatientAdmitted { .. } => ("PatientAdmitted", 1),
             Event::PatientLeft { .. } => ("PatientLeft", 1),
+            Event::OccupantNamed { .. } => ("OccupantNamed", 1),
             Event::Reserved { .. } => ("Reserved", 1),
             Event::ReservationEnded { .. } => ("ReservationEnded", 1),
             Event::CleaningAsked { .. } => ("CleaningAsked", 1),
@@ -190,6 +208,14 @@ impl Folded for Bed {
             Event::Unblocked { .. } => ("Unblocked", 1),
             Event::IsolationBegan { .. } => ("IsolationBegan", 1),
             Event::IsolationEnded { .. } => ("IsolationEnded", 1),
+            Event::Erased {} => ("Erased", 1),
+        }
+    }
+
+    fn sealing(&self, _: &str, event: &Event) -> Sealing {
+        match (event, self.occupant()) {
+            (Event::IsolationBegan { .. }, Some((patient, _))) => Sealing::Person(patient.clone()),
+            _ => Sealing::House,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::{Change, Decision, Desk, Rejection, Scene, Stop, Whole};
 use crate::domain::bed::Use;
-use crate::domain::encounter::Encounter;
 use crate::domain::patient::Person;
 use crate::domain::{chart, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
@@ -65,12 +64,8 @@ impl<S: Scene> Desk<'_, S> {
 
     /// A stay that is spoken of must be this person's.
     fn is_of(&mut self, person: &Whole, patient: &Mrn, encounter: &EncounterId) -> Result<(), Stop<S::Failure>> {
-        let whose = match self.encounter(encounter)? {
-            Encounter::None => None,
-            Encounter::Planned { patient, .. } => Some(patient),
-            Encounter::Open(stay) | Encounter::Closed { stay, .. } => Some(stay.patient),
-        };
-        match whose.is_some_and(|whose| person.numbers().contains(&whose)) {
+        let encountered = self.encounter(encounter)?;
+        match encountered.patient().is_some_and(|whose| person.numbers().contains(whose)) {
             true => Ok(()),
             false => Err(Rejection::OtherEncounter { patient: patient.clone(), encounter: encounter.clone() }.into()),
         }

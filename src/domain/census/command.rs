@@ -19,12 +19,14 @@ pub struct Admission {
     pub bed: Option<BedId>,
     /// The mother, for a newborn.
     pub mother: Option<Mrn>,
+    /// The account of the hospital's own system that it is billed to.
+    pub account: Option<String>,
 }
 
 impl Admission {
     /// An inpatient into a bed.
     pub fn into_bed(patient: Mrn, bed: BedId) -> Self {
-        Self { patient, encounter: None, class: Class::Inpatient, bed: Some(bed), mother: None }
+        Self { patient, encounter: None, class: Class::Inpatient, bed: Some(bed), mother: None, account: None }
     }
 }
 
@@ -195,6 +197,47 @@ pub enum Command {
         /// The bed.
         bed: Option<BedId>,
     },
+    /// A stay was another patient's all the time: it becomes theirs, and what counts of what was written meanwhile.
+    MoveStay {
+        /// Under whom it was written.
+        from: Mrn,
+        /// Whose it is; the same number when only the account is another.
+        to: Mrn,
+        /// Which.
+        visit: EncounterId,
+        /// The account that it is billed to now.
+        account: Option<String>,
+    },
+    /// All stays of an account of the hospital's own system were another patient's.
+    MoveAccount {
+        /// Under whom they were written.
+        from: Mrn,
+        /// Whose they are.
+        to: Mrn,
+        /// The account.
+        account: String,
+    },
+    /// Another system keeps a stay no more.
+    RemoveStay {
+        /// Whose.
+        patient: Mrn,
+        /// Which; without one the sender means all that have ended.
+        visit: Option<EncounterId>,
+    },
+    /// The patient leaves the bed for a while.
+    Depart {
+        /// Who.
+        patient: Mrn,
+        /// Where to; without one to where they were said to be.
+        to: Option<String>,
+    },
+    /// The patient has come to a place, or is back.
+    Arrive {
+        /// Who.
+        patient: Mrn,
+        /// Where; without one in their own bed.
+        place: Option<String>,
+    },
     /// The patient is on leave; the bed stays theirs.
     BeginLeave {
         /// Who.
@@ -333,6 +376,11 @@ impl std::fmt::Display for Command {
             Command::MoveBack { patient, .. } => write!(f, "move {patient} back"),
             Command::Swap { patient, with, .. } => write!(f, "swap {patient} and {with}"),
             Command::ChangeClass { patient, class, .. } => write!(f, "{patient} is {class:?}"),
+            Command::MoveStay { from, to, visit, .. } => write!(f, "{visit} of {from} is {to}'s"),
+            Command::MoveAccount { from, to, .. } => write!(f, "an account of {from} is {to}'s"),
+            Command::RemoveStay { patient, .. } => write!(f, "a stay of {patient} is kept elsewhere no more"),
+            Command::Depart { patient, .. } => write!(f, "{patient} departs"),
+            Command::Arrive { patient, .. } => write!(f, "{patient} arrives"),
             Command::BeginLeave { patient } => write!(f, "leave of {patient}"),
             Command::EndLeave { patient } => write!(f, "end of leave of {patient}"),
             Command::ExpectEnd { patient, expected } => write!(f, "expect {patient} to leave at {expected}"),
@@ -383,6 +431,11 @@ impl Command {
             | Command::CancelPlan { .. }
             | Command::AcceptTransfer { .. }
             | Command::CancelTransfer { .. }
+            | Command::MoveStay { .. }
+            | Command::MoveAccount { .. }
+            | Command::RemoveStay { .. }
+            | Command::Depart { .. }
+            | Command::Arrive { .. }
             | Command::BeginLeave { .. }
             | Command::EndLeave { .. }
             | Command::ExpectEnd { .. }

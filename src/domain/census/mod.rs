@@ -11,6 +11,7 @@ mod command;
 mod erasure;
 mod identity;
 mod needs;
+mod reassign;
 mod rejection;
 mod several;
 mod stays;
@@ -96,6 +97,10 @@ type Decision<F> = Result<Vec<Change>, Stop<F>>;
 pub fn decide<S: Scene>(scene: &mut S, policy: &Policy, context: &Context, command: &Command) -> Decision<S::Failure> {
     match command {
         Command::All(commands) => several::decide_all(scene, policy, context, commands),
+        Command::MoveAccount { from, to, account } => {
+            let moves = Desk { scene, policy, context }.moves_of_account(from, to, account)?;
+            several::decide_all(scene, policy, context, &moves)
+        }
         command => Desk { scene, policy, context }.decide(command),
     }
 }
@@ -110,6 +115,7 @@ impl<S: Scene> Desk<'_, S> {
             Command::RemovePhoto { patient } => desk.remove_photo(patient),
             // Several within several would be a program's error: they are decided above.
             Command::All(commands) => Err(Rejection::TooMany { count: commands.len(), most: 1 }.into()),
+            Command::MoveAccount { .. } => Err(Rejection::TooMany { count: 2, most: 1 }.into()),
             Command::Merge { survivor, merged } => desk.merge(survivor, merged),
             Command::Unmerge { merged, from } => desk.unmerge(merged, from.as_ref()),
             Command::RecordAllergy { patient, allergy } => desk.record_allergy(patient, allergy),
@@ -130,6 +136,10 @@ impl<S: Scene> Desk<'_, S> {
             Command::MoveBack { patient, to } => desk.move_back(patient, to.as_ref()),
             Command::Swap { patient, with, to } => desk.swap(patient, with, to.as_ref()),
             Command::ChangeClass { patient, class, bed } => desk.change_class(patient, *class, bed.as_ref(), None),
+            Command::MoveStay { from, to, visit, account } => desk.move_stay(from, to, visit, account.as_deref()),
+            Command::RemoveStay { patient, visit } => desk.remove_stay(patient, visit.as_ref()),
+            Command::Depart { patient, to } => desk.depart(patient, to.as_deref()),
+            Command::Arrive { patient, place } => desk.arrive(patient, place.as_deref()),
             Command::BeginLeave { patient } => desk.begin_leave(patient),
             Command::EndLeave { patient } => desk.end_leave(patient),
             Command::ExpectEnd { patient, expected } => desk.expect_end(patient, *expected),

@@ -39,12 +39,12 @@ impl Command {
             Command::Register { .. } | Command::Replace { .. } | Command::TakePhoto { .. } | Command::RemovePhoto { .. } => Permission::RegisterPatient,
             // Leave is asked for each of them; this is where the request begins.
             Command::All(commands) => commands.first().map_or(Permission::RegisterPatient, Command::needs),
-            Command::Merge { .. } | Command::Unmerge { .. } => Permission::MergePatients,
+            Command::Merge { .. } | Command::Unmerge { .. } | Command::MoveStay { .. } | Command::MoveAccount { .. } => Permission::MergePatients,
             Command::RecordAllergy { .. } | Command::RefuteAllergy { .. } | Command::NoKnownAllergies { .. } => Permission::RecordAllergies,
             Command::Restrict { .. } => Permission::RestrictPatient,
             Command::Erase { .. } => Permission::ErasePatient,
             Command::PrintWristband { .. } | Command::ConfirmWristband { .. } => Permission::PrintWristband,
-            Command::Plan { .. } | Command::CancelPlan { .. } | Command::Admit(_) | Command::CancelAdmission { .. } => Permission::Admit,
+            Command::Plan { .. } | Command::CancelPlan { .. } | Command::Admit(_) | Command::CancelAdmission { .. } | Command::RemoveStay { .. } => Permission::Admit,
             Command::RequestTransfer { .. }
             | Command::AcceptTransfer { .. }
             | Command::CancelTransfer { .. }
@@ -52,6 +52,8 @@ impl Command {
             | Command::MoveBack { .. }
             | Command::Swap { .. }
             | Command::ChangeClass { .. }
+            | Command::Depart { .. }
+            | Command::Arrive { .. }
             | Command::BeginLeave { .. }
             | Command::EndLeave { .. }
             | Command::ExpectEnd { .. } => Permission::Transfer,
@@ -94,6 +96,7 @@ impl Command {
             Command::ChangeClass { patient, bed: Some(bed), .. } | Command::CancelDischarge { patient, bed: Some(bed) } => About::Into(patient, bed),
             Command::Merge { survivor, merged } => About::Both(survivor, merged),
             Command::Swap { patient, with, .. } => About::Both(patient, with),
+            Command::MoveStay { from, to, .. } | Command::MoveAccount { from, to, .. } => About::Both(from, to),
             Command::Block { bed, .. } | Command::Unblock { bed } | Command::Clean { bed } | Command::Isolate { bed, .. } => About::Bed(bed),
             Command::Vitals { whom: Measured::InBed(bed), .. } => About::Bed(bed),
             Command::Vitals { whom: Measured::PatientInBed(patient, bed), .. } => About::Into(patient, bed),
@@ -117,6 +120,9 @@ impl Command {
             | Command::CancelTransfer { patient }
             | Command::MoveBack { patient, .. }
             | Command::ChangeClass { patient, .. }
+            | Command::RemoveStay { patient, .. }
+            | Command::Depart { patient, .. }
+            | Command::Arrive { patient, .. }
             | Command::BeginLeave { patient }
             | Command::EndLeave { patient }
             | Command::ExpectEnd { patient, .. }

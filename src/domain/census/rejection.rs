@@ -327,6 +327,36 @@ pub enum Rejection {
         /// When it was measured.
         measured: Timestamp,
     },
+    /// What goes on is not removed.
+    #[error("{patient} is still here under {encounter}: discharge the patient, or cancel the admission, before the stay is removed")]
+    StillHere {
+        /// Who.
+        patient: Mrn,
+        /// Under which encounter.
+        encounter: EncounterId,
+    },
+    /// No stay is billed to the account.
+    #[error("neither the stay that is open nor the last one of {patient} is billed to account {account:?}: name the visit instead (A45)")]
+    UnknownAccount {
+        /// Whose.
+        patient: Mrn,
+        /// Which.
+        account: String,
+    },
+    /// Nobody has said where the patient is.
+    #[error("{patient} was not said to be anywhere but in bed: name the place")]
+    NotAway {
+        /// Who.
+        patient: Mrn,
+    },
+    /// A place in too many words.
+    #[error("the place has {length} characters, {most} at most: name it shorter")]
+    PlaceTooLong {
+        /// How many.
+        length: usize,
+        /// How many may be.
+        most: usize,
+    },
     /// About problems and notes.
     #[error(transparent)]
     #[serde(untagged)]

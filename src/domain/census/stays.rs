@@ -8,12 +8,15 @@ use crate::domain::encounter::{Class, Clearance, Encounter, Ending, Event, Stay}
 use crate::domain::{patient, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
+/// Characters of the name of a place at most.
+const PLACE: usize = 100;
+
 /// A person's stay, which is open.
-struct Open {
-    encounter: EncounterId,
-    stay: Stay,
+pub(super) struct Open {
+    pub(super) encounter: EncounterId,
+    pub(super) stay: Stay,
     /// All numbers of the person.
-    numbers: Vec<Mrn>,
+    pub(super) numbers: Vec<Mrn>,
 }
 
 impl Open {
@@ -48,7 +51,7 @@ struct Ended {
 }
 
 impl<S: Scene> Desk<'_, S> {
-    fn find_open(&mut self, person: &Whole) -> Result<Option<Open>, Stop<S::Failure>> {
+    pub(super) fn find_open(&mut self, person: &Whole) -> Result<Option<Open>, Stop<S::Failure>> {
         let Some((_, encounter)) = person.stay() else { return Ok(None) };
         let encounter = encounter.clone();
         Ok(self.encounter(&encounter)?.stay().cloned().map(|stay| Open { encounter, stay, numbers: person.numbers() }))
@@ -89,6 +92,8 @@ impl<S: Scene> Desk<'_, S> {
             | Command::MoveBack { patient, .. }
             | Command::Swap { patient, .. }
             | Command::ChangeClass { patient, .. }
+            | Command::Depart { patient, .. }
+            | Command::Arrive { patient, .. }
             | Command::BeginLeave { patient }
             | Command::EndLeave { patient }
             | Command::ExpectEnd { patient, .. }
@@ -153,7 +158,8 @@ impl<S: Scene> Desk<'_, S> {
         if let Some(bed) = &admission.bed {
             changes.extend(self.occupy(bed, &Lying { patient: &patient, numbers: &numbers, encounter: &encounter })?);
         }
-        let admitted = Event::Admitted { patient: patient.clone(), class: admission.class, bed: admission.bed.clone(), mother: admission.mother.clone(), at };
+        let (bed, mother, account) = (admission.bed.clone(), admission.mother.clone(), admission.account.clone());
+        let admitted = Event::Admitted { patient: patient.clone(), class: admission.class, bed, mother, account, at };
         changes.push(Change::Encounter(encounter.clone(), admitted));
         changes.push(Change::Patient(patient, patient::Event::StayOpened { encounter, at }));
         Ok(changes)
@@ -301,6 +307,59 @@ impl<S: Scene> Desk<'_, S> {
         Ok(changes)
     }
 
+    /// To a place for a while. Of whoever lies in no bed here a feed may say it too: nothing follows from it.
+    pub(super) fn depart(&mut self, patient: &Mrn, to: Option<&str>) -> Decision<S::Failure> {
+        let Some(open) = self.open_or_outside(patient)? else { return Ok(vec![]) };
+        let to = match (to, &open.stay.away) {
+            (Some(to), _) => place(to)?,
+            (None, Some(away)) => away.place.clone(),
+            (None, None) => return Err(Rejection::NotAway { patient: patient.clone() }.into()),
+        };
+        let is_known = open.stay.away.as_ref().is_some_and(|away| !away.is_there && away.place == to);
+        if is_known { Ok(vec![]) } else { Ok(vec![open.change(Event::Departed { to, at: self.context.now })]) }
+    }
+
+    /// At a place, or back in bed.
+    pub(super) fn arrive(&mut self, patient: &Mrn, at_place: Option<&str>) -> Decision<S::Failure> {
+        let Some(open) = self.open_or_outside(patient)? else { return Ok(vec![]) };
+        let at_place = at_place.map(place).transpose()?;
+        let is_known = match (&open.stay.away, &at_place) {
+            (None, None) => true,
+            (Some(away), Some(named)) => away.is_there && away.place == *named,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if is_known { Ok(vec![]) } else { Ok(vec![open.change(Event::Arrived { place: at_place, at: self.context.now })]) }
+    }
+
+    /// The open stay; none of somebody whom a feed speaks of and who is in no stay here.
+    fn open_or_outside(&mut self, patient: &Mrn) -> Result<Option<Open>, Stop<S::Failure>> {
+        match self.open(patient) {
+            Err(Stop::Rejected(Rejection::NotInHospital { .. })) if self.is_feed() => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// What another system keeps no more: here a stay that has ended stays, a plan is cancelled, and what goes on is not removed.
+    pub(super) fn remove_stay(&mut self, patient: &Mrn, visit: Option<&EncounterId>) -> Decision<S::Failure> {
+        let person = self.person(patient)?;
+        let open = self.find_open(&person)?;
+        let still_here = |open: &Open| Rejection::StillHere { patient: open.stay.patient.clone(), encounter: open.encounter.clone() };
+        match (visit, open) {
+            (None, Some(open)) => return Err(still_here(&open).into()),
+            (Some(visit), Some(open)) if open.encounter == *visit || open.stay.visits.contains(visit) => return Err(still_here(&open).into()),
+            (_, _) => {}
+        }
+        let Some(visit) = visit else { return Ok(vec![]) };
+        match self.encounter(visit)? {
+            Encounter::None => Ok(vec![]),
+            state if !state.patient().is_some_and(|whose| person.numbers().contains(whose)) => {
+                Err(Rejection::OtherEncounter { patient: patient.clone(), encounter: visit.clone() }.into())
+            }
+            Encounter::Planned { .. } => self.cancel_plan(patient, Some(visit)),
+            Encounter::Open(_) | Encounter::Closed { .. } => Ok(vec![Change::Encounter(visit.clone(), Event::RemovedElsewhere { at: self.context.now })]),
+        }
+    }
+
     pub(super) fn begin_leave(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let open = self.open(patient)?;
         match open.stay.on_leave {
@@ -427,5 +486,15 @@ impl<S: Scene> Desk<'_, S> {
         changes.push(Change::Patient(stay.patient.clone(), patient::Event::StayOpened { encounter, at }));
         changes.extend(of_each(&person, |record| record.died.is_some(), || patient::Event::DeathWithdrawn { at }));
         Ok(changes)
+    }
+}
+
+/// The name of a place, as it is said.
+fn place(text: &str) -> Result<String, Rejection> {
+    let text = text.trim();
+    match text.chars().count() {
+        0 => Err(Rejection::Missing { field: "place", what: "where the patient is" }),
+        length if length > PLACE => Err(Rejection::PlaceTooLong { length, most: PLACE }),
+        _ => Ok(text.to_owned()),
     }
 }

@@ -507,8 +507,16 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
     let patient = || (1..6_u8).prop_map(|number| mrn(&number.to_string()));
     let place = || (1..4_u8).prop_map(|number| bed(&number.to_string()));
     let visit = || proptest::option::of((1..4_u8).prop_map(|number| EncounterId::of_visit(&number.to_string()).unwrap()));
-    let admission =
-        || (patient(), proptest::option::of(place()), visit()).prop_map(|(patient, bed, encounter)| Admission { patient, encounter, class: Class::Inpatient, bed, mother: None });
+    let admission = || {
+        (patient(), proptest::option::of(place()), visit()).prop_map(|(patient, bed, encounter)| Admission {
+            patient,
+            encounter,
+            class: Class::Inpatient,
+            bed,
+            mother: None,
+            account: None,
+        })
+    };
     let command = prop_oneof![
         4 => admission().prop_map(Command::Admit),
         2 => (patient(), place()).prop_map(|(patient, to)| Command::Move { patient, to }),
@@ -530,6 +538,9 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
         1 => place().prop_map(|bed| Command::Block { bed, reason: "x".to_owned() }),
         1 => place().prop_map(|bed| Command::Unblock { bed }),
         2 => place().prop_map(|bed| Command::Clean { bed }),
+        2 => (patient(), patient(), visit()).prop_map(|(from, to, visit)| Command::MoveStay { from, to, visit: visit.unwrap_or_else(|| EncounterId::of_visit("1").unwrap()), account: None }),
+        1 => (patient(), visit()).prop_map(|(patient, visit)| Command::RemoveStay { patient, visit }),
+        1 => patient().prop_map(|patient| Command::Depart { patient, to: Some("x".to_owned()) }),
     ];
     (command, any::<bool>())
 }
@@ -610,7 +621,9 @@ fn several_commands_happen_as_one_or_not_at_all() {
     let bed: BedId = "W1:1:A".parse().unwrap();
     let person = |family: &str| Box::new(Person { name: Name { family: family.to_owned(), given: vec![] }, ..Person::default() });
     let register = |number: &str| Command::Register { patient: number.parse().unwrap(), person: person(number), as_of: None, is_new: true };
-    let admit = |number: &str| Command::Admit(Admission { patient: number.parse().unwrap(), encounter: None, class: Class::Inpatient, bed: Some(bed.clone()), mother: None });
+    let admit = |number: &str| {
+        Command::Admit(Admission { patient: number.parse().unwrap(), encounter: None, class: Class::Inpatient, bed: Some(bed.clone()), mother: None, account: None })
+    };
     let allergy = Command::RecordAllergy {
         patient: mrn.clone(),
         allergy: Allergy { substance: "latex".to_owned(), category: Category::Environment, criticality: Criticality::High, reaction: String::new() },
@@ -652,3 +665,5 @@ fn a_registration_is_replaced_by_whoever_has_read_it() {
 
 #[path = "erasure_tests.rs"]
 mod erasure;
+#[path = "reassign_tests.rs"]
+mod reassign;

@@ -63,6 +63,17 @@ pub enum Ending {
     Cancelled,
 }
 
+/// Where a patient is who is not in their bed: on the way to a place, or there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Away {
+    /// The place, such as `Radiology 2`.
+    pub place: String,
+    /// Whether they have come there.
+    pub is_there: bool,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// A stay that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stay {
@@ -88,6 +99,12 @@ pub struct Stay {
     pub visits: BTreeSet<EncounterId>,
     /// When they are expected to leave.
     pub expected_end: Option<Timestamp>,
+    /// The account of the hospital's own system that it is billed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Where they are, when that is not their bed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<Away>,
 }
 
 /// The state of an encounter.
@@ -161,6 +178,48 @@ pub enum Event {
         /// The mother, for a newborn.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mother: Option<Mrn>,
+        /// The account of the hospital's own system that it is billed to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        account: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// It is billed to another account of the hospital's own system.
+    AccountChanged {
+        /// Which.
+        account: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was another patient's all the time.
+    Reassigned {
+        /// Under whom it was written until now; the patient of the stay is whose it is.
+        from: Mrn,
+        /// The stay as it is, so that nothing before this must be read.
+        stay: Box<Stay>,
+        /// When and how it ended, if it has.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ended: Option<(Timestamp, Ending)>,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient has left the bed for a while; it stays theirs.
+    Departed {
+        /// Where to.
+        to: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient has come to a place, or is back.
+    Arrived {
+        /// Where; without one in their own bed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Another system keeps the stay no more. Here it stays.
+    RemovedElsewhere {
         /// When.
         at: Timestamp,
     },
@@ -248,6 +307,15 @@ impl Encounter {
         }
     }
 
+    /// Whose it is.
+    pub fn patient(&self) -> Option<&Mrn> {
+        match self {
+            Encounter::None => None,
+            Encounter::Planned { patient, .. } => Some(patient),
+            Encounter::Open(stay) | Encounter::Closed { stay, .. } => Some(&stay.patient),
+        }
+    }
+
     fn change(&mut self, change: impl FnOnce(&mut Stay)) {
         if let Encounter::Open(stay) = self {
             change(stay);
@@ -267,7 +335,7 @@ impl Folded for Encounter {
                 *self = Encounter::Planned { patient: patient.clone(), class: *class, bed: bed.clone(), expected: *expected };
             }
             Event::PlanCancelled { .. } => *self = Encounter::None,
-            Event::Admitted { patient, class, bed, mother, at } => {
+            Event::Admitted { patient, class, bed, mother, account, at } => {
                 *self = Encounter::Open(Stay {
                     patient: patient.clone(),
                     class: *class,
@@ -280,20 +348,35 @@ impl Folded for Encounter {
                     mother: mother.clone(),
                     visits: BTreeSet::new(),
                     expected_end: None,
+                    account: account.clone(),
+                    away: None,
                 });
             }
+            Event::AccountChanged { account, .. } => match self {
+                Encounter::Open(stay) | Encounter::Closed { stay, .. } => stay.account = Some(account.clone()),
+                Encounter::None | Encounter::Planned { .. } => {}
+            },
+            Event::Reassigned { stay, ended, .. } => {
+                *self = match ended {
+                    Some((at, ending)) => Encounter::Closed { stay: (**stay).clone(), at: *at, ending: *ending },
+                    None => Encounter::Open((**stay).clone()),
+                };
+            }
+            Event::Departed { to, at } => self.change(|stay| stay.away = Some(Away { place: to.clone(), is_there: false, since: *at })),
+            Event::Arrived { place, at } => self.change(|stay| stay.away = place.clone().map(|place| Away { place, is_there: true, since: *at })),
+            Event::RemovedElsewhere { .. } => {}
             Event::TransferRequested { to, at } => self.change(|stay| stay.transfer = Some((to.clone(), *at))),
             Event::TransferCancelled { .. } => self.change(|stay| stay.transfer = None),
             Event::Moved { from, to, is_back, .. } => self.change(|stay| {
                 stay.bed_before = from.clone().filter(|_| !is_back);
                 stay.bed.clone_from(to);
-                stay.transfer = None;
+                (stay.transfer, stay.away) = (None, None);
             }),
             Event::ClassChanged { class, visit, .. } => self.change(|stay| {
                 stay.class = *class;
                 stay.visits.extend(visit.clone());
             }),
-            Event::LeaveBegan { at } => self.change(|stay| stay.on_leave = Some(*at)),
+            Event::LeaveBegan { at } => self.change(|stay| (stay.on_leave, stay.away) = (Some(*at), None)),
             Event::LeaveEnded { .. } => self.change(|stay| stay.on_leave = None),
             Event::Cleared { clearance, .. } => self.change(|stay| {
                 stay.cleared.insert(*clearance);
@@ -306,7 +389,7 @@ impl Folded for Encounter {
             }
             Event::EndCancelled { bed, .. } => {
                 if let Encounter::Closed { stay, .. } = self {
-                    *self = Encounter::Open(Stay { bed: bed.clone(), on_leave: None, transfer: None, cleared: BTreeSet::new(), ..stay.clone() });
+                    *self = Encounter::Open(Stay { bed: bed.clone(), on_leave: None, transfer: None, away: None, cleared: BTreeSet::new(), ..stay.clone() });
                 }
             }
         }
@@ -318,6 +401,11 @@ impl Folded for Encounter {
             Event::Planned { .. } => ("Planned", 1),
             Event::PlanCancelled { .. } => ("PlanCancelled", 1),
             Event::Admitted { .. } => ("Admitted", 1),
+            Event::AccountChanged { .. } => ("AccountChanged", 1),
+            Event::Reassigned { .. } => ("Reassigned", 1),
+            Event::Departed { .. } => ("Departed", 1),
+            Event::Arrived { .. } => ("Arrived", 1),
+            Event::RemovedElsewhere { .. } => ("RemovedElsewhere", 1),
             Event::TransferRequested { .. } => ("TransferRequested", 1),
             Event::TransferCancelled { .. } => ("TransferCancelled", 1),
             Event::Moved { .. } => ("Moved", 1),
@@ -332,10 +420,9 @@ impl Folded for Encounter {
     }
 
     fn sealing(&self, _: &str, event: &Event) -> Sealing {
-        match (self, event) {
-            (Encounter::None, _) | (_, Event::Erased { .. }) => Sealing::House,
-            (Encounter::Planned { patient, .. }, _) => Sealing::Person(patient.clone()),
-            (Encounter::Open(stay) | Encounter::Closed { stay, .. }, _) => Sealing::Person(stay.patient.clone()),
+        match (self.patient(), event) {
+            (None, _) | (_, Event::Erased { .. }) => Sealing::House,
+            (Some(patient), _) => Sealing::Person(patient.clone()),
         }
     }
 }

@@ -142,6 +142,26 @@ pub enum Event {
         /// Since when.
         at: Timestamp,
     },
+    /// A stay that was written here is somebody else's.
+    StayGivenUp {
+        /// Which.
+        encounter: EncounterId,
+        /// Whose.
+        to: Mrn,
+        /// When.
+        at: Timestamp,
+    },
+    /// A stay that was written under another number is this patient's.
+    StayTaken {
+        /// Which.
+        encounter: EncounterId,
+        /// Under whom it was written.
+        from: Mrn,
+        /// Whether the patient is in hospital with it.
+        is_open: bool,
+        /// When.
+        at: Timestamp,
+    },
     /// Not in hospital any more.
     StayClosed {
         /// The encounter.
@@ -268,6 +288,18 @@ impl Folded for Patient {
                 self.last_stay = Some(encounter.clone());
             }
             Event::StayClosed { .. } => self.stay = None,
+            Event::StayGivenUp { encounter, .. } => {
+                self.stay.take_if(|stay| stay == encounter);
+                self.last_stay.take_if(|stay| stay == encounter);
+            }
+            Event::StayTaken { encounter, is_open, .. } => {
+                if *is_open {
+                    self.stay = Some(encounter.clone());
+                }
+                if *is_open || self.stay.is_none() {
+                    self.last_stay = Some(encounter.clone());
+                }
+            }
             Event::AllergyRecorded { allergy, at } => {
                 self.allergies.record(allergy, *at);
                 self.set_aside.retain(|known| !known.allergy.is_against(&allergy.substance));
@@ -302,6 +334,8 @@ impl Folded for Patient {
             Event::Unmerged { .. } => ("Unmerged", 1),
             Event::Released { .. } => ("Released", 1),
             Event::StayOpened { .. } => ("StayOpened", 1),
+            Event::StayGivenUp { .. } => ("StayGivenUp", 1),
+            Event::StayTaken { .. } => ("StayTaken", 1),
             Event::StayClosed { .. } => ("StayClosed", 1),
             Event::AllergyRecorded { .. } => ("AllergyRecorded", 1),
             Event::AllergyRefuted { .. } => ("AllergyRefuted", 1),

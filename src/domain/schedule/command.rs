@@ -362,7 +362,8 @@ impl Aggregate for Schedule {
                 }
                 let (session, is_overbooked) = self.slot(*start, (*may_overbook, None, at))?;
                 let (number, reason) = (self.appointment_count + 1, reason.trim().chars().take(256).collect());
-                vec![Event::AppointmentBooked { number, patient: patient.clone(), session: session.number, start: *start, reason, is_overbooked, at }]
+                let booked = Event::AppointmentBooked { number, patient: patient.clone(), session: session.number, start: *start, reason: String::new(), is_overbooked, at };
+                noted(number, patient, reason).into_iter().chain([booked]).collect()
             }
             Command::Move { number, start, may_overbook } => {
                 let known = self.booked(*number, "only one that is booked gets another time")?;
@@ -375,7 +376,11 @@ impl Aggregate for Schedule {
             },
             Command::Cancel { number, reason } => match &self.appointment(*number)?.standing {
                 Standing::Cancelled { .. } => vec![],
-                Standing::Booked => vec![Event::AppointmentCancelled { number: *number, reason: said(reason, "reason", "why it does not take place")?, at }],
+                Standing::Booked => {
+                    let why = said(reason, "reason", "why it does not take place")?;
+                    let cancelled = Event::AppointmentCancelled { number: *number, reason: String::new(), at };
+                    noted(*number, &self.appointment(*number)?.patient, why).into_iter().chain([cancelled]).collect()
+                }
                 other => return Err(Rejection::NotSo { number: *number, is: other.word(), way_out: "only one that is booked is cancelled" }),
             },
             Command::Miss { number } => {
@@ -401,7 +406,9 @@ impl Aggregate for Schedule {
                 }
                 let (number, token) = (self.appointment_count + 1, session.tokens + 1);
                 let reason = reason.trim().chars().take(256).collect();
-                vec![Event::WalkInTaken { number, patient: patient.clone(), session: session.number, token, encounter: encounter.clone(), reason, at }]
+                let (encounter, session) = (encounter.clone(), session.number);
+                let taken = Event::WalkInTaken { number, patient: patient.clone(), session, token, encounter, reason: String::new(), at };
+                noted(number, patient, reason).into_iter().chain([taken]).collect()
             }
             Command::CallNext => {
                 // Who waits since an earlier session is called first.
@@ -418,4 +425,9 @@ impl Aggregate for Schedule {
             },
         })
     }
+}
+
+/// What was said of an appointment, before the event that it belongs to; nothing was not said.
+fn noted(number: u32, patient: &Mrn, reason: String) -> Option<Event> {
+    (!reason.is_empty()).then(|| Event::ReasonNoted { number, patient: patient.clone(), reason })
 }

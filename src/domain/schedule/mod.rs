@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Command, Opening, Rejection};
 
 use super::Folded;
-use crate::kernel::{EncounterId, Mrn, StreamKind, Timestamp};
+use crate::kernel::{EncounterId, Mrn, Sealing, StreamKind, Timestamp};
 
 /// What is over for so long is not kept in memory; it stands in the log.
 const KEPT_SECONDS: i64 = 7 * 24 * 3_600;
@@ -173,6 +173,9 @@ pub struct Schedule {
     pub appointments: BTreeMap<u32, Appointment>,
     /// How many there were.
     pub appointment_count: u32,
+    /// What was said of the appointment of the next event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    noted: Option<(u32, String)>,
 }
 
 /// What may have happened.
@@ -212,6 +215,18 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// What the appointment of the next event is for, or why it does not take place: under the patient's own key, since whoever is erased
+    /// leaves a number and a time behind, and no illness.
+    ReasonNoted {
+        /// Which appointment.
+        number: u32,
+        /// Whose.
+        patient: Mrn,
+        /// What was said.
+        reason: String,
+    },
+    /// An event whose key was destroyed.
+    Erased {},
     /// Somebody is expected.
     AppointmentBooked {
         /// Its number.
@@ -222,7 +237,7 @@ pub enum Event {
         session: u32,
         /// The slot.
         start: Timestamp,
-        /// What for.
+        /// What for, as earlier versions wrote it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
         /// Whether it takes more than the places.
@@ -255,7 +270,8 @@ pub enum Event {
     AppointmentCancelled {
         /// Which.
         number: u32,
-        /// Why.
+        /// Why, as earlier versions wrote it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
         /// When.
         at: Timestamp,
@@ -290,7 +306,7 @@ pub enum Event {
         token: u32,
         /// The visit.
         encounter: EncounterId,
-        /// What for.
+        /// What for, as earlier versions wrote it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
         /// When.
@@ -318,6 +334,14 @@ impl Schedule {
     fn change(&mut self, number: u32, change: impl FnOnce(&mut Appointment)) {
         if let Some(appointment) = self.appointments.get_mut(&number) {
             change(appointment);
+        }
+    }
+
+    /// What was said of an appointment: in the event itself, or in the one before.
+    fn reason(&mut self, number: u32, own: &str) -> String {
+        match self.noted.take() {
+            Some((of, noted)) if of == number => noted,
+            Some(_) | None => own.to_owned(),
         }
     }
 
@@ -388,7 +412,7 @@ impl Folded for Schedule {
             Event::AppointmentBooked { number, patient, session, start, reason, at, .. } => {
                 self.forget(*at);
                 self.appointment_count = *number;
-                let (patient, reason) = (patient.clone(), reason.clone());
+                let (patient, reason) = (patient.clone(), self.reason(*number, reason));
                 let appointment = Appointment {
                     number: *number,
                     patient,
@@ -409,7 +433,12 @@ impl Folded for Schedule {
                 });
             }
             Event::PatientReminded { number, minutes, .. } => self.change(*number, |known| known.reminded = Some(*minutes)),
-            Event::AppointmentCancelled { number, reason, .. } => self.change(*number, |known| known.standing = Standing::Cancelled { why: reason.clone() }),
+            Event::AppointmentCancelled { number, reason, .. } => {
+                let why = self.reason(*number, reason);
+                self.change(*number, |known| known.standing = Standing::Cancelled { why });
+            }
+            Event::ReasonNoted { number, reason, .. } => self.noted = Some((*number, reason.clone())),
+            Event::Erased {} => {}
             Event::PatientMissed { number, .. } => self.change(*number, |known| known.standing = Standing::NoShow),
             Event::PatientArrived { number, token, encounter, .. } => {
                 let session = self.appointments.get(number).map(|appointment| appointment.session);
@@ -419,7 +448,7 @@ impl Folded for Schedule {
             Event::WalkInTaken { number, patient, session, token, encounter, reason, .. } => {
                 self.appointment_count = *number;
                 let standing = Standing::Waiting { token: *token, encounter: encounter.clone() };
-                let (patient, reason) = (patient.clone(), reason.clone());
+                let (patient, reason) = (patient.clone(), self.reason(*number, reason));
                 self.appointments
                     .insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, reminded: None, moves: 0, standing });
                 self.token_given(*session, *token);
@@ -439,6 +468,8 @@ impl Folded for Schedule {
             Event::SessionOpened { .. } => ("SessionOpened", 1),
             Event::Closed { .. } => ("Closed", 1),
             Event::Reopened { .. } => ("Reopened", 1),
+            Event::ReasonNoted { .. } => ("ReasonNoted", 1),
+            Event::Erased {} => ("Erased", 1),
             Event::AppointmentBooked { .. } => ("AppointmentBooked", 1),
             Event::AppointmentMoved { .. } => ("AppointmentMoved", 1),
             Event::PatientReminded { .. } => ("PatientReminded", 1),
@@ -448,6 +479,13 @@ impl Folded for Schedule {
             Event::WalkInTaken { .. } => ("WalkInTaken", 1),
             Event::TokenCalled { .. } => ("TokenCalled", 1),
             Event::AppointmentFulfilled { .. } => ("AppointmentFulfilled", 1),
+        }
+    }
+
+    fn sealing(&self, _: &str, event: &Event) -> Sealing {
+        match event {
+            Event::ReasonNoted { patient, .. } => Sealing::Person(patient.clone()),
+            _ => Sealing::House,
         }
     }
 }

@@ -215,3 +215,20 @@ fn the_nearest_reminder_that_is_due_and_was_not_sent_is_the_one() {
     schedule.apply(&Event::AppointmentCancelled { number: 2, reason: "x".to_owned(), at: now() });
     assert_eq!(due(&schedule), []);
 }
+
+#[test]
+fn what_was_said_of_an_appointment_is_under_the_patient_s_key_and_goes_with_them() {
+    let mut known = schedule();
+    let patient: Mrn = "1".parse().unwrap();
+    let events = done(&mut known, 0, Command::Book { patient: patient.clone(), start: at(60), reason: "cough".to_owned(), may_overbook: false });
+    let [noted, booked] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((known.sealing("DR", noted), known.sealing("DR", booked)), (Sealing::Person(patient), Sealing::House));
+    assert_eq!(known.appointments[&1].reason, "cough");
+    let cancelled = done(&mut known, 0, Command::Cancel { number: 1, reason: "better".to_owned() });
+    assert_eq!(known.appointments[&1].standing, Standing::Cancelled { why: "better".to_owned() });
+    // Erased, the place in the book stays, and no number is given twice.
+    let mut erased = schedule();
+    [&Event::Erased {}, booked, &Event::Erased {}, &cancelled[1]].into_iter().for_each(|event| erased.apply(event));
+    assert_eq!((erased.appointments[&1].reason.as_str(), erased.appointment_count), ("", 1));
+    assert_eq!(erased.appointments[&1].standing, Standing::Cancelled { why: String::new() });
+}

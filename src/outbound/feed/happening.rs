@@ -25,7 +25,7 @@ const fn siu(event: &'static str) -> Trigger {
 }
 
 /// All events that can be told.
-pub const TRIGGERS: [Trigger; 29] = [
+pub const TRIGGERS: [Trigger; 32] = [
     adt("A01", "ADT_A01"),
     adt("A02", "ADT_A02"),
     adt("A03", "ADT_A03"),
@@ -34,6 +34,8 @@ pub const TRIGGERS: [Trigger; 29] = [
     adt("A06", "ADT_A06"),
     adt("A07", "ADT_A06"),
     adt("A08", "ADT_A01"),
+    adt("A09", "ADT_A09"),
+    adt("A10", "ADT_A09"),
     adt("A11", "ADT_A09"),
     adt("A12", "ADT_A12"),
     adt("A13", "ADT_A01"),
@@ -49,6 +51,7 @@ pub const TRIGGERS: [Trigger; 29] = [
     adt("A37", "ADT_A37"),
     adt("A38", "ADT_A38"),
     adt("A40", "ADT_A39"),
+    adt("A45", "ADT_A45"),
     adt("A60", "ADT_A60"),
     siu("S12"),
     siu("S13"),
@@ -88,6 +91,8 @@ pub(super) enum Happening {
     Stay(EncounterId, &'static str),
     /// Two have changed their beds with each other.
     Swapped(EncounterId, EncounterId),
+    /// A stay is somebody else's than it was written under.
+    Reassigned(EncounterId, Mrn),
     /// A bed that is empty and can, or cannot, be used.
     Bed(BedId),
     /// An appointment.
@@ -160,6 +165,8 @@ fn of_patient(mrn: Mrn, event: patient::Event) -> Option<Happening> {
         | Event::Absorbed { .. }
         | Event::Released { .. }
         | Event::StayOpened { .. }
+        | Event::StayGivenUp { .. }
+        | Event::StayTaken { .. }
         | Event::StayClosed { .. }
         | Event::PhotoTaken { .. }
         | Event::PhotoRemoved { .. }
@@ -185,11 +192,14 @@ fn of_stay(encounter: EncounterId, event: &encounter::Event) -> Option<Happening
         Event::LeaveBegan { .. } => "A21",
         Event::LeaveEnded { .. } => "A22",
         Event::EndExpected { .. } => "A16",
+        Event::Departed { .. } => "A09",
+        Event::Arrived { .. } => "A10",
+        Event::Reassigned { from, .. } => return Some(Happening::Reassigned(encounter, from.clone())),
         Event::Ended { ending: Ending::Discharged | Ending::Died, .. } => "A03",
         Event::Ended { ending: Ending::Cancelled, .. } => "A11",
         Event::EndCancelled { .. } => "A13",
-        // How far a discharge is inside the house, and what was erased.
-        Event::Cleared { .. } | Event::Erased { .. } => return None,
+        // How far a discharge is inside the house, what was erased, and what another system has said of its own books.
+        Event::Cleared { .. } | Event::Erased { .. } | Event::AccountChanged { .. } | Event::RemovedElsewhere { .. } => return None,
     };
     Some(Happening::Stay(encounter, event))
 }
@@ -201,7 +211,13 @@ fn of_bed(bed: BedId, event: &bed::Event) -> Option<Happening> {
             Some(Happening::Bed(bed))
         }
         // Told by the stay of whoever comes or goes.
-        Event::PatientAdmitted { .. } | Event::PatientLeft { .. } | Event::Reserved { .. } | Event::ReservationEnded { .. } | Event::CleaningSkipped { .. } => None,
+        Event::Erased {}
+        | Event::PatientAdmitted { .. }
+        | Event::PatientLeft { .. }
+        | Event::OccupantNamed { .. }
+        | Event::Reserved { .. }
+        | Event::ReservationEnded { .. }
+        | Event::CleaningSkipped { .. } => None,
     }
 }
 
@@ -213,7 +229,14 @@ fn of_schedule(schedule: ScheduleId, event: &schedule::Event) -> Option<Happenin
         Event::PatientArrived { number, .. } | Event::AppointmentFulfilled { number, .. } => (*number, "S14"),
         Event::AppointmentCancelled { number, .. } => (*number, "S15"),
         Event::PatientMissed { number, .. } => (*number, "S26"),
-        Event::PatientReminded { .. } | Event::ScheduleMade { .. } | Event::SessionOpened { .. } | Event::Closed { .. } | Event::Reopened { .. } | Event::TokenCalled { .. } => {
+        Event::ReasonNoted { .. }
+        | Event::Erased {}
+        | Event::PatientReminded { .. }
+        | Event::ScheduleMade { .. }
+        | Event::SessionOpened { .. }
+        | Event::Closed { .. }
+        | Event::Reopened { .. }
+        | Event::TokenCalled { .. } => {
             return None;
         }
     };
@@ -233,8 +256,10 @@ mod tests {
         let stays = [
             (moved(false), "A02"),
             (moved(true), "A12"),
-            (encounter::Event::Admitted { patient: mrn.clone(), class: Class::Newborn, bed: None, mother: None, at }, "A01"),
-            (encounter::Event::Admitted { patient: mrn, class: Class::Emergency, bed: None, mother: None, at }, "A04"),
+            (encounter::Event::Admitted { patient: mrn.clone(), class: Class::Newborn, bed: None, mother: None, account: None, at }, "A01"),
+            (encounter::Event::Admitted { patient: mrn, class: Class::Emergency, bed: None, mother: None, account: None, at }, "A04"),
+            (encounter::Event::Departed { to: "Radiology".to_owned(), at }, "A09"),
+            (encounter::Event::Arrived { place: None, at }, "A10"),
             (encounter::Event::Ended { ending: Ending::Died, at }, "A03"),
             (encounter::Event::Ended { ending: Ending::Cancelled, at }, "A11"),
             (encounter::Event::PlanCancelled { at }, "A38"),

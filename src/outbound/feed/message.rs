@@ -88,6 +88,7 @@ pub(super) fn trigger_of(happening: &Happening, past: &dyn Past) -> Result<Trigg
         Happening::Unmerged { .. } => "A37",
         Happening::Stay(_, code) | Happening::Appointment(_, _, code) => code,
         Happening::Swapped(..) => "A17",
+        Happening::Reassigned(..) => "A45",
         Happening::Bed(_) => "A20",
     };
     // Each code of ours stands in the table; a test holds them together.
@@ -131,6 +132,15 @@ pub(super) fn tell(happening: &Happening, trigger: Trigger, past: &dyn Past, env
                 _ => seen(identified(writer, "1", &known, envelope), visit),
             };
             vec![mrn]
+        }
+        Happening::Reassigned(id, from) => {
+            let encounter = past.encounter(id)?;
+            let mrn = owner(id, &encounter)?;
+            let old = past.patient(from)?;
+            writer = identified(writer, "1", &known(past, &mrn)?, envelope);
+            writer = writer.fields("MRG", &[(1, number(from, envelope)), (5, visit_number(id, envelope)), (7, name(old.person.as_ref()))]);
+            writer = seen(writer, pv1(id, &encounter, envelope));
+            vec![mrn, from.clone()]
         }
         Happening::Swapped(first, second) => {
             let mut patients = Vec::new();
@@ -345,11 +355,11 @@ fn iam(allergies: &Allergies, what: &Allergic) -> Vec<Fields> {
 }
 
 fn owner(id: &EncounterId, encounter: &Encounter) -> Result<Mrn, Untold> {
-    match encounter {
-        Encounter::None => Err(Untold::Unwritable(format!("{id} is nobody's stay"))),
-        Encounter::Planned { patient, .. } => Ok(patient.clone()),
-        Encounter::Open(stay) | Encounter::Closed { stay, .. } => Ok(stay.patient.clone()),
-    }
+    encounter.patient().cloned().ok_or_else(|| Untold::Unwritable(format!("{id} is nobody's stay")))
+}
+
+fn visit_number(id: &EncounterId, envelope: &Envelope<'_>) -> Field {
+    Field::parts([id.visit(), "", "", envelope.facility, "VN"])
 }
 
 fn location(bed: &BedId, envelope: &Envelope<'_>) -> Field {
@@ -382,7 +392,7 @@ fn pv1(id: &EncounterId, encounter: &Encounter, envelope: &Envelope<'_>) -> (Fie
         let bed = bed.map(|bed| location(bed, envelope)).unwrap_or_default();
         vec![(1, "1".into()), (2, class.into()), (3, bed), (4, admission.into())]
     };
-    let own = (19, Field::parts([id.visit(), "", "", envelope.facility, "VN"]));
+    let own = (19, visit_number(id, envelope));
     match encounter {
         Encounter::None => (vec![(1, "1".into()), (2, "N".into())], Vec::new()),
         Encounter::Planned { class, bed, expected, .. } => {
@@ -397,6 +407,8 @@ fn pv1(id: &EncounterId, encounter: &Encounter, envelope: &Envelope<'_>) -> (Fie
 
 fn stayed(mut fields: Fields, own: (u16, Field), stay: &Stay, end: Option<(Timestamp, Ending)>, envelope: &Envelope<'_>) -> Fields {
     fields.extend(stay.bed_before.as_ref().map(|bed| (6, location(bed, envelope))));
+    // Where somebody is for a while: the place in words (PL.9).
+    fields.extend(stay.away.as_ref().map(|away| (11, Field::parts(["", "", "", envelope.facility, "", "", "", "", away.place.as_str()]))));
     fields.push(own);
     let disposition = match end {
         Some((_, Ending::Discharged)) => "01",

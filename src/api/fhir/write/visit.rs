@@ -107,7 +107,7 @@ impl Stay {
         if self.status != "planned" {
             self.near("start", self.start, now)?;
         }
-        let admission = Admission { patient, encounter: Some(encounter), class: self.class, bed: self.bed, mother: None };
+        let admission = Admission { patient, encounter: Some(encounter), class: self.class, bed: self.bed, mother: None, account: None };
         match self.status.as_str() {
             "planned" => Ok(Command::Plan { admission, expected: self.start }),
             "arrived" | "triaged" | "in-progress" => Ok(Command::Admit(admission)),
@@ -132,7 +132,9 @@ impl Stay {
         let no = || Err(wrong("Encounter.status", &format!("{:?} does not follow from what is known: read the stay again", self.status)));
         match known {
             Encounter::None => no(),
-            Encounter::Planned { .. } if is_here => Ok(vec![Command::Admit(Admission { patient, encounter: Some(id.clone()), class: self.class, bed: self.bed, mother: None })]),
+            Encounter::Planned { .. } if is_here => {
+                Ok(vec![Command::Admit(Admission { patient, encounter: Some(id.clone()), class: self.class, bed: self.bed, mother: None, account: None })])
+            }
             Encounter::Planned { class, bed, expected, .. } => match self.status.as_str() {
                 "cancelled" | "entered-in-error" => Ok(vec![Command::CancelPlan { patient, encounter: Some(id.clone()) }]),
                 "planned" if (*class, bed, *expected) == (self.class, &self.bed, self.start) => Ok(vec![]),
@@ -241,7 +243,7 @@ mod tests {
         let mut state = Encounter::default();
         use crate::domain::Folded;
         use crate::domain::encounter::Event;
-        state.apply(&Event::Admitted { patient: mrn(), class, bed: "W:1:A".parse().ok(), mother: None, at });
+        state.apply(&Event::Admitted { patient: mrn(), class, bed: "W:1:A".parse().ok(), mother: None, account: None, at });
         if leave {
             state.apply(&Event::LeaveBegan { at });
         }
