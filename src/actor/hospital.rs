@@ -43,12 +43,25 @@ const SPECIMEN_KEEPERS: usize = 4;
 pub struct Layout {
     /// Wards and their beds.
     pub wards: BTreeMap<WardId, Vec<BedId>>,
+    /// Where the wards are.
+    pub sites: BTreeMap<WardId, Site>,
     /// Cabinets.
     pub cabinets: Vec<CabinetId>,
     /// Devices.
     pub devices: Vec<DeviceId>,
     /// What it has decided about admissions and discharges.
     pub policy: Policy,
+}
+
+/// Where a ward is, and what people call it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Site {
+    /// Its name.
+    pub name: String,
+    /// The facility, where it is not the hospital's own.
+    pub facility: Option<String>,
+    /// The building.
+    pub building: Option<String>,
 }
 
 type KeeperPort<A> = Port<Message<A>>;

@@ -18,7 +18,7 @@ mod streams;
 mod supervisor;
 mod unpriced;
 
-pub use hospital::{Charging, Hospital, Layout, RECORD_NUMBERS, unknown};
+pub use hospital::{Charging, Hospital, Layout, RECORD_NUMBERS, Site, unknown};
 pub use port::{Busy, Port};
 pub use request::{Failure, Origin, Outcome, Reply};
 

@@ -21,10 +21,11 @@ use super::problem::Problem;
 use super::state::Api;
 use crate::access::Who;
 use crate::domain::encounter::{Away, Stay};
+use crate::domain::patient::Criticality;
 use crate::domain::rights::Permission;
 use crate::domain::vitals::Alert;
 use crate::kernel::{BedId, Mrn, Timestamp};
-use crate::projection::{BedRow, EncounterRow};
+use crate::projection::BedRow;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -63,6 +64,8 @@ struct Line {
     /// Where they are, when that is not their bed.
     away: String,
     isolation: String,
+    /// What must not be given, where the next contact may be dangerous.
+    allergies: String,
     /// Signs beyond their limits that nobody has taken, and values that cannot be used.
     alerts: Vec<Calling>,
 }
@@ -70,12 +73,14 @@ struct Line {
 /// What calls for somebody.
 struct Calling {
     words: String,
+    /// Whether nobody goes yet.
+    is_waiting: bool,
     /// The alert that may be taken here: under which number, and its own.
     taken_by: Option<(Mrn, u32)>,
 }
 
 /// What somebody must look at now.
-fn waiting(api: &Api, who: &Who, patient: &Mrn, is_private: bool) -> Vec<Calling> {
+fn waiting(api: &Api, who: &Who, patient: &Mrn, (now, is_private): (Timestamp, bool)) -> Vec<Calling> {
     // Values are for whoever may look into the record; that somebody is needed is for all.
     let is_private = is_private || who.rights.may(Permission::ViewPatient, &api.gate.patient(patient)).is_err();
     let may_take = !is_private && who.rights.may(Permission::TakeAlerts, &api.gate.patient(patient)).is_ok();
@@ -90,24 +95,45 @@ fn waiting(api: &Api, who: &Who, patient: &Mrn, is_private: bool) -> Vec<Calling
         .collect();
     let mut calling = Vec::new();
     for (under, signs) in &signs {
-        for (number, alert) in signs.alerts.iter().filter(|(_, alert)| alert.taken.is_none()) {
-            let words = if is_private { "alert".to_owned() } else { words(api, alert) };
-            calling.push(Calling { words, taken_by: may_take.then(|| (under.clone(), *number)) });
+        for (number, alert) in &signs.alerts {
+            let words = if is_private { "alert".to_owned() } else { words(api, alert, now) };
+            // Whoever goes is shown until the value is back: else nobody can tell a taken alert from none.
+            let is_waiting = alert.taken.is_none();
+            calling.push(Calling { words, is_waiting, taken_by: (may_take && is_waiting).then(|| (under.clone(), *number)) });
         }
     }
     let unusable = signs.iter().flat_map(|(_, signs)| signs.unusable.keys()).filter(|_| !is_private);
-    calling.extend(unusable.map(|code| Calling { words: format!("{} not usable", chart::sign_name(api, code)), taken_by: None }));
+    calling.extend(unusable.map(|code| Calling { words: format!("{} not usable", chart::sign_name(api, code)), is_waiting: true, taken_by: None }));
     calling
 }
 
-fn words(api: &Api, alert: &Alert) -> String {
-    format!("{} {} {}", chart::sign_name(api, &alert.code), alert.value, alert.unit)
+/// The value with its limits, since when it calls, how far up it went, and who goes.
+fn words(api: &Api, alert: &Alert, now: Timestamp) -> String {
+    let limits = match (alert.limits.low, alert.limits.high) {
+        (Some(low), Some(high)) => format!(" ({low} to {high})"),
+        (Some(low), None) => format!(" (from {low})"),
+        (None, Some(high)) => format!(" (to {high})"),
+        (None, None) => String::new(),
+    };
+    let level = if alert.level == 0 { String::new() } else { format!(", called {} times", alert.level + 1) };
+    let since = match &alert.taken {
+        None => format!(", for {}{level}", age(now, Some(alert.raised))),
+        Some((by, at)) => format!(": {} goes, for {}", by.split_once(':').map_or(by.as_str(), |(_, name)| name), age(now, Some(*at))),
+    };
+    format!("{} {} {}{limits}{since}", chart::sign_name(api, &alert.code), alert.value, alert.unit)
 }
 
-/// The stay of whoever lies in a bed.
-fn stay_of(api: &Api, patient: &Mrn) -> Option<Stay> {
-    let stay = api.rows.person_now(patient).into_iter().find_map(|(_, record)| record.stay)?;
-    api.rows.get::<EncounterRow>("encounter", stay.as_str())?.encounter.stay().cloned()
+/// Who lies there, and what they must not be given by any means, as whoever may look into the record sees it.
+fn known_as(api: &Api, who: &Who, patient: &Mrn) -> (String, String) {
+    if who.rights.may(Permission::ViewPatient, &api.gate.patient(patient)).is_err() {
+        return (patient.to_string(), String::new());
+    }
+    let records = api.rows.person_now(patient);
+    let name = records.iter().find_map(|(_, record)| record.person.as_ref().map(|person| person.name.printed())).filter(|name| !name.is_empty());
+    let known = records.iter().flat_map(|(_, record)| record.allergies.known()).filter(|known| known.allergy.criticality != Criticality::Low);
+    let substances: Vec<&str> = known.map(|known| known.allergy.substance.as_str()).collect();
+    let allergies = if substances.is_empty() { String::new() } else { format!("allergic: {}", substances.join(", ")) };
+    (name.map_or_else(|| patient.to_string(), |name| format!("{name} {patient}")), allergies)
 }
 
 /// Where whoever lies in a bed is just now, in a few words; on a screen that visitors see: that they are away.
@@ -124,20 +150,24 @@ fn whereabouts(stay: &Stay, is_private: bool) -> String {
 fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool), shown: &mut BTreeSet<Mrn>) -> (Line, Option<Timestamp>) {
     let row: BedRow = api.rows.get("bed", bed.as_str()).unwrap_or_default();
     let (state, patient, since, _) = beds::words(&row.bed.used);
-    let stay = patient.filter(|_| state == "occupied").and_then(|patient| stay_of(api, patient));
+    let stay = patient.filter(|_| state == "occupied").and_then(|patient| api.rows.open_stay(patient));
     let end = stay.as_ref().and_then(|stay| stay.expected_end);
+    let mut allergies = String::new();
     let name = match patient {
         None => String::new(),
         Some(_) if is_private => "●●●●".to_owned(),
         Some(patient) if !beds::may_know(api, who, patient) => "restricted".to_owned(),
         Some(patient) => {
             shown.insert(patient.clone());
-            patient.to_string()
+            let (name, known) = known_as(api, who, patient);
+            allergies = known;
+            name
         }
     };
-    let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, who, patient, is_private || name == "restricted")).unwrap_or_default();
+    let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, who, patient, (now, is_private || name == "restricted"))).unwrap_or_default();
     let away = stay.as_ref().map(|stay| whereabouts(stay, is_private || name == "restricted")).unwrap_or_default();
     let line = Line {
+        allergies,
         away,
         cleaned_by: (state == "cleaning" && !is_private && api.gate.bed(bed).is_ok_and(|ward| who.rights.may(Permission::CleanBeds, &ward).is_ok())).then(|| bed.to_string()),
         bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),

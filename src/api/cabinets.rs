@@ -15,6 +15,7 @@ use super::state::Api;
 use crate::access::Act;
 use crate::actor::Outcome;
 use crate::domain::cabinet::{Command, Pocket, Withdrawn};
+use crate::domain::patient::Patient;
 use crate::domain::rights::Permission;
 use crate::kernel::{CabinetId, Date, Gtin, Mrn, PocketId, StreamId, StreamKind};
 use crate::projection::CabinetRow;
@@ -177,6 +178,14 @@ pub(super) async fn act(
     // What is taken out for somebody is done at the cabinet: whoever works there may, wherever the patient lies.
     let place = api.gate.cabinet(&id);
     let allowed = api.may_with(&who, command.needs(), &place)?;
+    if let Command::Vend { patient, .. } = &command {
+        // A slip of the hand would give a drug, and its charge, to nobody.
+        let knows = api.caught_up().await;
+        if knows && api.rows.person_now(patient).iter().all(|(_, record)| *record == Patient::default()) {
+            let text = format!("nobody is registered under {patient}: check the number; whoever cannot say who they are is registered as is_temporary");
+            return Err(Problem::new(StatusCode::CONFLICT, "not_registered", text));
+        }
+    }
     let origin = api.witnessed(key, &allowed, user.as_deref(), (witness, &act, &place))?;
     let outcome: Outcome = api.hospital.cabinet(&id, command, origin).await;
     Ok(api.answer(&StreamId::new(StreamKind::Cabinet, id.as_str()), key, &outcome, StatusCode::OK))

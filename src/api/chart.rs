@@ -14,9 +14,10 @@ use super::guard::Asking;
 use super::patients::{needed, now};
 use super::problem::Problem;
 use super::state::Api;
+use crate::access::Act;
 use crate::actor::Outcome;
 use crate::domain::census::{Command, Measured};
-use crate::domain::chart::{self, Note, NoteKind, Problem as Finding};
+use crate::domain::chart::{self, Meaning, Note, NoteKind, Problem as Finding};
 use crate::domain::disclosure::Record;
 use crate::domain::rights::{Permission, Subject};
 use crate::domain::vitals::{self, Alert, Amount, Balance, Fluid, Latest, Limits, Reading, Vitals};
@@ -73,9 +74,9 @@ pub(super) fn sign_name(api: &Api, code: &Loinc) -> String {
     api.hospital.layout().policy.vitals.sign(code).map_or_else(|| code.to_string(), |sign| sign.name.clone())
 }
 
-/// Where somebody lies now, as people write it.
+/// Where somebody lies now, as people write it: the bed of the stay that is open, and no other that they come to or have left.
 fn bed_of(api: &Api, mrn: &Mrn) -> Option<String> {
-    api.rows.whereabouts(mrn, api.clock.now()).beds.first().map(ToString::to_string)
+    api.rows.open_stay(mrn)?.bed.map(|bed| bed.to_string())
 }
 
 fn alerts<'a>(api: &'a Api, mrn: &'a Mrn, vitals: &'a Vitals) -> impl Iterator<Item = AlertView> + 'a {
@@ -229,6 +230,12 @@ pub(super) struct ChartAction {
     /// To `set-limits`: the highest value that needs nobody.
     #[schema(value_type = Option<String>)]
     high: Option<rust_decimal::Decimal>,
+    /// To `sign-note`: `author`, `reviewer` or `approver`.
+    #[schema(value_type = Option<String>)]
+    meaning: Option<Meaning>,
+    /// To `sign-note`: the signer's own statement (`POST /api/v1/witnesses` with their password, or badge and PIN, for themselves and this
+    /// request), in an open house their name.
+    witness: Option<String>,
     /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
@@ -266,6 +273,7 @@ impl ChartAction {
                 chart(chart::Command::WriteNote { encounter, kind: self.kind.unwrap_or_default(), text })
             }
             "amend-note" => chart(chart::Command::AmendNote { number: self.number()?, version: needed(&self.version, "version")?, text, reason }),
+            "sign-note" => chart(chart::Command::SignNote { number: self.number()?, version: needed(&self.version, "version")?, meaning: needed(&self.meaning, "meaning")? }),
             "withdraw-note" => chart(chart::Command::WithdrawNote { number: self.number()?, reason }),
             "record-vitals" => vitals(vitals::Command::Take { readings: self.readings.clone(), fluids: self.fluids.clone(), measured: self.measured }),
             "withdraw-reading" => vitals(vitals::Command::WithdrawReading { code: self.code()?, measured: needed(&self.measured, "measured")?, reason }),
@@ -279,16 +287,18 @@ impl ChartAction {
 }
 
 /// Everything that is written into a chart: `record-problem`, `resolve-problem`, `reopen-problem`, `refute-problem`, `write-note`,
-/// `amend-note`, `withdraw-note`, `record-vitals`, `withdraw-reading`, `withdraw-fluid`, `set-limits`, `lift-limits`, `take-alert`.
+/// `amend-note`, `sign-note`, `withdraw-note`, `record-vitals`, `withdraw-reading`, `withdraw-fluid`, `set-limits`, `lift-limits`, `take-alert`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/chart/{action}", request_body = ChartAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
     State(api): State<Api>,
     Asking(who): Asking,
     Path((mrn, action)): Path<(String, String)>,
     Key(key): Key,
-    Body(body): Body<ChartAction>,
+    Body(asked): Body<serde_json::Value>,
 ) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
+    let signed = Act::new(format!("/api/v1/patients/{mrn}/chart/{action}"), &asked);
+    let body: ChartAction = serde_json::from_value(asked).map_err(|error| Problem::unfit(&error))?;
     // Rows that are behind know of the stay before, and a note is about this one.
     if action == "write-note" && body.encounter.is_none() && !api.caught_up().await {
         let text = "wardd is still reading what happened last, and a note must not be of an earlier stay: try again in a moment, or name the encounter";
@@ -300,7 +310,11 @@ pub(super) async fn act(
     };
     let command = body.command(&action, mrn.clone(), stay)?;
     let allowed = api.may_about(&who, command.needs(), command.about()).await?;
-    let outcome = api.hospital.census(command, api.origin(key, &allowed, body.user.as_deref())?).await;
+    let origin = match action.as_str() {
+        "sign-note" => api.witnessed(key, &allowed, body.user.as_deref(), (body.witness.clone(), &signed, &Subject::Anything))?,
+        _ => api.origin(key, &allowed, body.user.as_deref())?,
+    };
+    let outcome = api.hospital.census(command, origin).await;
     if outcome == Outcome::Repeated {
         let _ = api.caught_up().await;
     }

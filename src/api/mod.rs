@@ -36,6 +36,7 @@ mod server;
 mod session;
 mod state;
 mod users;
+mod ward_sheet;
 mod wristbands;
 
 pub use fhir::{NoNews, concerns, news};

@@ -125,6 +125,7 @@ const ACTIONS: &[(&str, &[&str])] = &[
             "refute-problem",
             "write-note",
             "amend-note",
+            "sign-note",
             "withdraw-note",
             "record-vitals",
             "withdraw-reading",

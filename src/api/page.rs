@@ -83,6 +83,8 @@ struct Board {
     items: Option<Vec<ItemLine>>,
     open: usize,
     events: u64,
+    /// Alerts that nobody has taken, of patients whom whoever looks may go to.
+    alerts: usize,
 }
 
 /// How long ago, in words.
@@ -223,6 +225,7 @@ fn render(api: &Api, who: &Who) -> Rendered {
         cabinets: may(Permission::ViewCabinets).then(|| cabinets(api, who)),
         specimens: may(Permission::ViewSpecimens).then(|| specimens(api, who, &mut patients)),
         items: may(Permission::ViewQuarantine).then(|| items(api, now)),
+        alerts: api.rows.open_alerts().iter().filter(|open| open.alert.taken.is_none() && who.rights.may(Permission::TakeAlerts, &api.gate.patient(&open.patient)).is_ok()).count(),
         open: api.rows.open_items(),
         events: api.history.head(),
     };

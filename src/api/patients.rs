@@ -19,9 +19,9 @@ use crate::domain::census::{Admission, Command};
 use crate::domain::disclosure::Record;
 use crate::domain::encounter::{Class, Clearance, Encounter};
 use crate::domain::patient::likeness::{Likeness, PROBABLE, compare};
-use crate::domain::patient::{Allergies, Allergy, Patient, Person};
+use crate::domain::patient::{Allergies, Allergy, Name, Patient, Person};
 use crate::domain::rights::{Permission, Subject};
-use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, limits};
+use crate::kernel::{BedId, EncounterId, Mrn, StreamId, StreamKind, Timestamp, WardId, limits};
 use crate::projection::{self, EncounterRow, PatientRow, Search};
 
 /// People who share something with somebody new, compared at most; and shown at most, the likeliest first.
@@ -196,6 +196,13 @@ enum Found {
         /// Why no more.
         limited: &'static str,
     },
+    /// That somebody who may must look.
+    Hidden {
+        /// Why no more.
+        limited: &'static str,
+        /// Whom to ask.
+        ask: &'static str,
+    },
     /// That there is somebody.
     Number {
         /// The number.
@@ -274,12 +281,21 @@ struct Alike {
     patient: PersonView,
 }
 
-/// The same as somebody may see it.
+/// The same as somebody may see it: of somebody restricted no reason is told, for the reasons are what they are like.
 #[derive(Debug, Serialize)]
 struct AlikeView {
-    #[serde(flatten)]
-    likeness: Likeness,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    likeness: Option<Likeness>,
     patient: Found,
+}
+
+impl AlikeView {
+    fn new(api: &Api, who: &Who, alike: Alike) -> Self {
+        match within_rights(api, who, alike.patient) {
+            Found::Number { .. } => Self { likeness: None, patient: Found::Hidden { limited: "restricted", ask: "somebody of the registration who may see restricted records" } },
+            patient => Self { likeness: Some(alike.likeness), patient },
+        }
+    }
 }
 
 /// For a moment after a start not everybody can be found, and who is missing must not be taken for nobody: waits a little for it.
@@ -290,10 +306,14 @@ pub(super) async fn knows_people(api: &Api) -> Result<(), Problem> {
     if waited { Ok(()) } else { Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)) }
 }
 
-fn alike(api: &Api, person: &Person) -> Result<Vec<Alike>, Problem> {
+/// Who is known and may be this person, besides the one that is asked about.
+fn alike(api: &Api, person: &Person, itself: Option<&Mrn>) -> Result<Vec<Alike>, Problem> {
     let mut found: Vec<Alike> = Vec::new();
     for mrn in api.rows.alike(person).into_iter().take(ALIKE_COMPARED) {
         let Some(patient) = now(api).view(&mrn)? else { continue };
+        if itself.is_some_and(|itself| patient.numbers().any(|number| number == itself)) {
+            continue;
+        }
         let likeness = patient.person.as_ref().map(|known| compare(person, known));
         if let Some(likeness) = likeness.filter(|likeness| likeness.points >= PROBABLE && !found.iter().any(|known| known.patient.mrn == patient.mrn)) {
             found.push(Alike { likeness, patient });
@@ -323,18 +343,46 @@ pub(super) async fn issue(api: &Api, key: Identity, origin: Origin) -> Result<Mr
 }
 
 /// That nobody who is known may be this person; else who it may be, by their numbers.
-pub(super) async fn nobody_alike(api: &Api, allowed: &Allowed, person: &Person) -> Result<(), Problem> {
+pub(super) async fn nobody_alike(api: &Api, allowed: &Allowed, person: &Person, itself: Option<&Mrn>) -> Result<(), Problem> {
     knows_people(api).await?;
-    let candidates = alike(api, person)?;
+    let _ = api.caught_up().await;
+    let candidates = alike(api, person, itself)?;
     if candidates.is_empty() {
         return Ok(());
     }
     let numbers: Vec<Mrn> = candidates.iter().map(|alike| alike.patient.mrn.clone()).collect();
-    let names = numbers.iter().map(|mrn| format!("Patient/{mrn}")).collect::<Vec<_>>().join(", ");
+    let name = |alike: Alike| match within_rights(api, allowed.who(), alike.patient) {
+        Found::Number { .. } | Found::Hidden { .. } => "somebody restricted: ask who may see them".to_owned(),
+        Found::Person { mrn, .. } => format!("Patient/{mrn}"),
+        Found::Whole(view) => format!("Patient/{}", view.mrn),
+    };
+    let names = candidates.into_iter().map(name).collect::<Vec<_>>().join(", ");
     api.shown_list(allowed, Record::Search, numbers).await?;
     let text =
         format!("somebody who is known may be the same person ({names}): look at them, and send what is new to that one by PUT, or send this again with X-Confirm-New: true");
     Err(Problem::new(StatusCode::CONFLICT, "possible_duplicate", text))
+}
+
+/// The answer when somebody who is known may be this person; none when it is nobody.
+async fn maybe_known(api: &Api, (who, allowed): (&Who, &Allowed), person: &Person, itself: Option<&Mrn>) -> Result<Option<Response>, Problem> {
+    knows_people(api).await?;
+    let candidates = alike(api, person, itself)?;
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let text = match itself {
+        None => "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true",
+        Some(_) => "somebody who is known may be this person: look at the candidates, and merge the two numbers, or send the request again with \"confirm_new\": true",
+    };
+    api.shown_list(allowed, Record::Search, candidates.iter().map(|alike| alike.patient.mrn.clone()).collect()).await?;
+    let candidates: Vec<_> = candidates.into_iter().map(|alike| AlikeView::new(api, who, alike)).collect();
+    Ok(Some(Problem::new(StatusCode::CONFLICT, "possible_duplicate", text).with("candidates", &candidates)))
+}
+
+/// Whether an update says for the first time who somebody is.
+fn identifies(api: &Api, mrn: &Mrn, person: &Person) -> Result<bool, Problem> {
+    let records = now(api).person(mrn)?;
+    Ok(!person.is_temporary && records.iter().any(|(number, record)| number == mrn && record.person.as_ref().is_some_and(|known| known.is_temporary)))
 }
 
 /// Registers a patient. When somebody who is known may be the same person, the answer is 409 with the candidates and the reasons;
@@ -342,6 +390,11 @@ pub(super) async fn nobody_alike(api: &Api, allowed: &Allowed, person: &Person) 
 #[utoipa::path(post, path = "/api/v1/patients", request_body = Registration, responses((status = 201), (status = 409, body = Problem)))]
 pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Registration>) -> Result<Response, Problem> {
     let allowed = api.may(&who, Permission::RegisterPatient)?;
+    // Who has a name says it; who cannot is an emergency's patient, and is identified later.
+    if body.person.name == Name::default() && !body.person.is_temporary {
+        return Err(Problem::bad("field person.name.family is needed; whoever cannot say who they are is registered with \"is_temporary\": true"));
+    }
+    let _alone = api.registering.lock().await;
     // Whoever was registered a moment ago at another desk is compared too.
     let _ = api.caught_up().await;
     let before = if body.mrn.is_none() && key.is_keyed() { issued(&api, key)? } else { None };
@@ -350,15 +403,13 @@ pub(super) async fn register(State(api): State<Api>, Asking(who): Asking, Key(ke
         Some(mrn) => !api.done_before(&StreamId::new(StreamKind::Patient, mrn.as_str()), key.part(1))?.is_empty(),
         None => false,
     };
-    if !body.confirm_new && !body.person.is_temporary && !is_repeated && before.is_none() {
-        knows_people(&api).await?;
-        let candidates = alike(&api, &body.person)?;
-        if !candidates.is_empty() {
-            let text = "somebody who is known may be the same person: look at the candidates, and use their number, or send the request again with \"confirm_new\": true";
-            api.shown_list(&allowed, Record::Search, candidates.iter().map(|alike| alike.patient.mrn.clone()).collect()).await?;
-            let candidates: Vec<_> = candidates.into_iter().map(|alike| AlikeView { likeness: alike.likeness, patient: within_rights(&api, &who, alike.patient) }).collect();
-            return Ok(Problem::new(StatusCode::CONFLICT, "possible_duplicate", text).with("candidates", &candidates));
-        }
+    if !body.confirm_new
+        && !body.person.is_temporary
+        && !is_repeated
+        && before.is_none()
+        && let Some(maybe) = maybe_known(&api, (&who, &allowed), &body.person, None).await?
+    {
+        return Ok(maybe);
     }
     let mrn = match (body.mrn, before) {
         (Some(mrn), _) | (None, Some(mrn)) => mrn,
@@ -396,6 +447,9 @@ pub(super) struct PatientAction {
     /// The encounter; without one a new one is made.
     #[schema(value_type = Option<String>)]
     encounter: Option<EncounterId>,
+    /// Who looks after the patient, to `admit` into no bed.
+    #[schema(value_type = Option<String>)]
+    ward: Option<WardId>,
     /// `inpatient`, `emergency`, `newborn` or `outpatient`.
     #[schema(value_type = Option<String>)]
     class: Option<Class>,
@@ -411,6 +465,8 @@ pub(super) struct PatientAction {
     /// `clinical`, `nursing`, `pharmacy` or `billing`, to `clear`.
     #[schema(value_type = Option<String>)]
     clearance: Option<Clearance>,
+    /// Whether the clerk who says for the first time who an emergency's patient is (`update`) has looked at those who may be the same person.
+    confirm_new: bool,
     /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
     /// Who witnesses an `erase`: their statement (`POST /api/v1/witnesses`), in an open house their name.
@@ -423,7 +479,15 @@ pub(super) fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Probl
 
 impl PatientAction {
     fn admission(&self, patient: Mrn) -> Admission {
-        Admission { patient, encounter: self.encounter.clone(), class: self.class.unwrap_or_default(), bed: self.bed.clone(), mother: self.mother.clone(), account: None }
+        Admission {
+            patient,
+            encounter: self.encounter.clone(),
+            class: self.class.unwrap_or_default(),
+            bed: self.bed.clone(),
+            mother: self.mother.clone(),
+            account: None,
+            ward: self.ward.clone(),
+        }
     }
 
     fn command(&self, action: &str, patient: Mrn) -> Result<Command, Problem> {
@@ -498,6 +562,7 @@ pub(super) async fn act(
     Body(asked): Body<serde_json::Value>,
 ) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
+    let _alone = if action == "update" { Some(api.registering.lock().await) } else { None };
     let witnessed = Act::new(format!("/api/v1/patients/{mrn}/{action}"), &asked);
     let body: PatientAction = serde_json::from_value(asked).map_err(|error| Problem::unfit(&error))?;
     let (command, origin) = match action.as_str() {
@@ -510,6 +575,12 @@ pub(super) async fn act(
         _ => {
             let command = body.command(&action, mrn.clone())?;
             let allowed = api.may_about(&who, command.needs(), command.about()).await?;
+            if let Some(person) = body.person.as_ref().filter(|_| action == "update" && !body.confirm_new)
+                && identifies(&api, &mrn, person)?
+                && let Some(maybe) = maybe_known(&api, (&who, &allowed), person, Some(&mrn)).await?
+            {
+                return Ok(maybe);
+            }
             (command, api.origin(key, &allowed, body.user.as_deref())?)
         }
     };

@@ -89,6 +89,32 @@ impl Problem {
     }
 }
 
+#[derive(askama::Template)]
+#[template(path = "problem.html")]
+struct Page<'a> {
+    title: &'a str,
+    detail: &'a str,
+}
+
+/// A person who is led to what they may not see, or what is not there, reads a sentence and finds the way back.
+pub(super) async fn as_page(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    use askama::Template;
+    let wants_page =
+        request.method() == axum::http::Method::GET && request.headers().get(header::ACCEPT).is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")));
+    let response = next.run(request).await;
+    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/problem+json");
+    if !(wants_page && is_problem) {
+        return response;
+    }
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), crate::kernel::limits::HTTP_BODY_BYTES).await.unwrap_or_default();
+    let problem: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let detail = problem.get("detail").and_then(serde_json::Value::as_str).unwrap_or("this cannot be shown");
+    let page = Page { title: status.canonical_reason().unwrap_or("This cannot be shown"), detail }.render().unwrap_or_default();
+    let policy = "default-src 'self'; style-src 'self'; frame-ancestors 'none'";
+    (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], page).into_response()
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::state::Api;
 use super::{
     audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, housekeeping, lab, ledger, login, openapi, own, page, patients, photos, provider,
-    quarantine, schedules, session, users, wristbands,
+    quarantine, schedules, session, users, ward_sheet, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -86,6 +86,7 @@ pub fn router(api: Api) -> Router {
         .route("/second-factor", get(own::factor_page).post(own::factor))
         .route("/events", get(page::events))
         .route("/beds", get(bed_board::show))
+        .route("/wards/{ward}/sheet", get(ward_sheet::show))
         .route("/beds/events", get(bed_board::events))
         .route("/style.css", get(page::style))
         .route("/board.js", get(page::script))
@@ -96,6 +97,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path takes another method: /api/v1/openapi.json says which") })
         .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
         .layer(middleware::from_fn(fhir::as_outcome))
+        .layer(middleware::from_fn(super::problem::as_page))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(api)
 }

@@ -126,7 +126,7 @@ pub(super) async fn show(
     let until = instant(&wanted.until, from.plus_seconds(14 * 24 * 3_600))?;
     let sessions: Vec<Session> = schedule.sessions.values().filter(|session| session.until > from && session.from < until).cloned().collect();
     let is_shown = |appointment: &&Appointment| sessions.iter().any(|session| session.number == appointment.session) && may_know(&api, &who, &appointment.patient);
-    let appointments: Vec<Appointment> = schedule.appointments.values().filter(is_shown).cloned().collect();
+    let appointments: Vec<Appointment> = schedule.appointments.values().filter(is_shown).map(|known| discreet(&api, &who, known.clone())).collect();
     let waiting = schedule.sessions.keys().flat_map(|session| schedule.waiting(*session)).filter_map(|known| match known.standing {
         Standing::Waiting { token, .. } => Some(token),
         _ => None,
@@ -143,6 +143,18 @@ pub(super) async fn show(
         appointments,
     };
     Ok(Json(view).into_response())
+}
+
+/// An appointment as somebody may see it: what it is for is part of the record.
+fn discreet(api: &Api, who: &Who, appointment: Appointment) -> Appointment {
+    if who.rights.may(Permission::ViewPatient, &api.gate.patient(&appointment.patient)).is_ok() {
+        return appointment;
+    }
+    let standing = match appointment.standing {
+        Standing::Cancelled { .. } => Standing::Cancelled { why: String::new() },
+        other => other,
+    };
+    Appointment { reason: String::new(), standing, ..appointment }
 }
 
 /// Whether somebody may know that a patient is booked: not of the restricted, unless they are theirs.
@@ -303,7 +315,8 @@ async fn begin_visit(api: &Api, patient: &Mrn, key: Identity, origin: Origin) ->
         return Ok(Visit { encounter, patient: patient.clone(), is_new: false });
     }
     let encounter = key.part(1).encounter();
-    let admission = census::Admission { patient: patient.clone(), encounter: Some(encounter.clone()), class: Class::Outpatient, bed: None, mother: None, account: None };
+    let admission =
+        census::Admission { patient: patient.clone(), encounter: Some(encounter.clone()), class: Class::Outpatient, bed: None, mother: None, account: None, ward: None };
     match api.hospital.census(census::Command::Admit(admission), origin).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok(Visit { encounter, patient: patient.clone(), is_new: true }),
         Outcome::Refused(refusal) => Err(Problem::refused(&refusal)),
@@ -313,18 +326,20 @@ async fn begin_visit(api: &Api, patient: &Mrn, key: Identity, origin: Origin) ->
 }
 
 /// Leave for an action: overbooking needs more, and of the restricted only those book who may know them.
-fn leave(api: &Api, who: &Who, body: &ScheduleAction, permission: Permission) -> Result<Allowed, Problem> {
+fn leave(api: &Api, who: &Who, (id, body): (&ScheduleId, &ScheduleAction), permission: Permission) -> Result<Allowed, Problem> {
     if body.overbook {
         api.may(who, Permission::Overbook)?;
     }
     let allowed = api.may(who, permission)?;
-    let Some(patient) = &body.patient else { return Ok(allowed) };
+    // Who is named, or whose appointment it is.
+    let booked = || api.rows.schedule(id).appointments.get(&body.number?).map(|known| known.patient.clone());
+    let Some(patient) = &body.patient.clone().or_else(booked) else { return Ok(allowed) };
     if api.rows.person_now(patient).iter().all(|(_, record)| *record == Patient::default()) {
         return Err(Problem::missing("patient", patient.as_str()));
     }
     match may_know(api, who, patient) {
         true => Ok(allowed),
-        false => Err(Problem::new(StatusCode::FORBIDDEN, "restricted", "this patient's record is restricted: ask whoever looks after them to book")),
+        false => Err(Problem::new(StatusCode::FORBIDDEN, "restricted", "this patient's record is restricted: ask whoever looks after them to do this")),
     }
 }
 
@@ -342,7 +357,7 @@ pub(super) async fn act(
     let (command, permission) = body.command(&action, &key.part(1).encounter())?;
     // Who was booked or admitted a moment ago at another desk is known here too.
     let _ = api.caught_up().await;
-    let allowed = leave(&api, &who, &body, permission)?;
+    let allowed = leave(&api, &who, (&id, &body), permission)?;
     body.patient.iter().try_for_each(|patient| patients::gone(&api, patient))?;
     let origin = |key: Identity| api.origin(key, &allowed, body.user.as_deref());
     let over = goes(&api, &id, &command);
@@ -361,27 +376,32 @@ pub(super) async fn act(
         let cancel = census::Command::CancelAdmission { patient: patient.clone(), bed: None };
         let _ = api.hospital.census(cancel, origin(key.part(2))?).await;
     }
-    if let (Some(patient), Outcome::Done(_)) = (over, &outcome) {
-        end_visit(&api, patient, origin(key.part(3))?).await;
+    if let (Some((patient, encounter)), Outcome::Done(_)) = (over, &outcome) {
+        end_visit(&api, (patient, encounter), origin(key.part(3))?).await;
     }
     Ok(api.answer(&StreamId::new(StreamKind::Schedule, id.as_str()), key, &outcome, StatusCode::OK))
 }
 
-/// Whose visit ends with an appointment: that of somebody who came for it and lies in no bed.
-fn goes(api: &Api, id: &ScheduleId, command: &Command) -> Option<Mrn> {
+/// Whose visit ends with an appointment: that of somebody who came for it, lies in no bed, and waits for nobody else.
+fn goes(api: &Api, id: &ScheduleId, command: &Command) -> Option<(Mrn, EncounterId)> {
     let Command::Fulfil { number } = command else { return None };
     let schedule = api.rows.schedule(id);
     let known = schedule.appointments.get(number)?;
     let (Standing::Waiting { encounter, .. } | Standing::Called { encounter, .. }) = &known.standing else { return None };
+    let is_of_it = |booked: &Booked| {
+        let (Standing::Waiting { encounter: of, .. } | Standing::Called { encounter: of, .. }) = &booked.appointment.standing else { return false };
+        of == encounter && !(booked.schedule == id.as_str() && booked.appointment.number == *number)
+    };
+    let waits_elsewhere = of_patient(api, &known.patient).iter().any(is_of_it);
     match api.rows.get::<EncounterRow>("encounter", encounter.as_str())?.encounter {
-        Encounter::Open(stay) if stay.class == Class::Outpatient && stay.bed.is_none() => Some(known.patient.clone()),
+        Encounter::Open(stay) if stay.class == Class::Outpatient && stay.bed.is_none() && !waits_elsewhere => Some((known.patient.clone(), encounter.clone())),
         _ => None,
     }
 }
 
 /// Where the house wants clearances first, the stay stays open until somebody ends it.
-async fn end_visit(api: &Api, patient: Mrn, origin: Origin) {
-    let _ = api.hospital.census(census::Command::Discharge { patient, bed: None }, origin).await;
+async fn end_visit(api: &Api, (patient, encounter): (Mrn, EncounterId), origin: Origin) {
+    let _ = api.hospital.census(census::Command::EndVisit { patient, encounter }, origin).await;
 }
 
 /// A time in which the whole house is closed.
@@ -437,14 +457,18 @@ pub(super) struct Booked {
     pub(super) appointment: Appointment,
 }
 
+/// An appointment of a schedule.
+pub(super) fn booked(id: &str, schedule: &Schedule, appointment: &Appointment) -> Booked {
+    let end = appointment.start.and_then(|start| Some(schedule.sessions.get(&appointment.session)?.end_of(start)));
+    Booked { schedule: id.to_owned(), name: schedule.name.clone(), end, appointment: appointment.clone() }
+}
+
 /// The appointments of a person under all their numbers, of the last week and to come.
 pub(super) fn of_patient(api: &Api, mrn: &Mrn) -> Vec<Booked> {
     let numbers = api.rows.person_now(mrn).into_iter().map(|(number, _)| number);
     let one = |(id, number): (String, u32)| {
         let schedule = api.rows.schedule(&id.parse().ok()?);
-        let appointment = schedule.appointments.get(&number)?.clone();
-        let end = appointment.start.and_then(|start| Some(schedule.sessions.get(&appointment.session)?.end_of(start)));
-        Some(Booked { schedule: id, name: schedule.name.clone(), end, appointment })
+        Some(booked(&id, &schedule, schedule.appointments.get(&number)?))
     };
     numbers.flat_map(|number| api.rows.booked(&number)).filter_map(one).collect()
 }
@@ -457,7 +481,7 @@ pub(super) async fn of(State(api): State<Api>, Asking(who): Asking, Path(mrn): P
     if !may_know(&api, &who, &mrn) {
         api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
     }
-    let found = of_patient(&api, &mrn);
+    let found: Vec<Booked> = of_patient(&api, &mrn).into_iter().map(|booked| Booked { appointment: discreet(&api, &who, booked.appointment), ..booked }).collect();
     api.shown(&allowed, Record::Schedule, None, vec![mrn]).await?;
     Ok(Json(found).into_response())
 }

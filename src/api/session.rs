@@ -201,8 +201,12 @@ async fn themselves(api: &Api, who: &Who, current: Option<Secret>) -> Result<Use
 /// Sets one's own password.
 #[utoipa::path(post, path = "/api/v1/me/password", request_body = Own, responses((status = 204), (status = 422, body = Problem)))]
 pub(super) async fn password(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Own>) -> Result<Response, Problem> {
+    let is_same = body.current_password.as_ref().map(Secret::show) == body.password.as_ref().map(Secret::show);
     let user = themselves(&api, &who, body.current_password).await?;
     let password = body.password.ok_or_else(|| Problem::bad("field password is needed for this"))?;
+    if is_same {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "same_password", "this is the password that you have: choose another one, which nobody else knows"));
+    }
     let hash = api.gate.new_password(&user, password).await.map_err(|weak| Problem::weak(&weak))?;
     change(&api, &who, key, Command::SetPassword { user, hash }).await
 }

@@ -35,6 +35,8 @@ pub struct Api {
     pub history: History,
     /// One at a time writes what must not be there twice: looks whether it is, and then writes it.
     pub one_by_one: Arc<tokio::sync::Mutex<()>>,
+    /// Whoever registers somebody is alone: two desks at once would each find nobody.
+    pub registering: Arc<tokio::sync::Mutex<()>>,
     /// The time.
     pub clock: Clock,
     /// Tests that can be ordered, LOINC and name, and those that take their place while wardd runs.

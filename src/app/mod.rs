@@ -12,6 +12,7 @@ pub mod demo;
 mod endpoints;
 mod erasing;
 mod error;
+mod heads;
 mod openers;
 pub mod profiles;
 mod reload;

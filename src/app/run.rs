@@ -16,7 +16,7 @@ use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, alerts, bands, check, endpoints, profiles, real_clock, reminders, sockets, subscriptions, wiring};
+use super::{AppError, alerts, bands, check, endpoints, heads, profiles, real_clock, reminders, sockets, subscriptions, wiring};
 use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -135,7 +135,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         prices: live.prices.subscribe(),
         openers: std::mem::take(&mut wired.openers),
         printers: wiring::printers(config, &live.certificates),
-        forwarding: wiring::forwarding(config, &live.certificates),
+        forwarding: wiring::forwarding(config, &live.certificates, shared.clone()),
         feeds: wiring::feeds(config, &live.certificates, shared.clone(), clock.clone()),
         bands: config.wristbands.as_ref().map(|bands| {
             let bands = bands::House { prefix: bands.company_prefix.clone(), hospital: hospital.clone(), rows: rows.clone(), clock: clock.clone() };
@@ -165,6 +165,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     let (watching, until) = (gate.clone(), stopping.clone());
     wired.tasks.spawn_on(async move { watching.watch(until).await }, desk);
     wired.tasks.spawn_on(live.certificates.watch(clock.clone(), stopping.clone()), desk);
+    wired.tasks.spawn_on(heads::sign(directory.join("journal"), ring.clone(), clock.clone(), stopping.clone()), desk);
     if let Some(reminders) = &config.reminders {
         telemetry::begin_reminders();
         let reminding = reminders::Reminding {
@@ -180,6 +181,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
     wired.tasks.spawn_on(alerts::watch(hospital.clone(), (rows.clone(), shared.clone()), clock.clone(), stopping.clone()), desk);
     let api = Api {
         one_by_one: Arc::default(),
+        registering: Arc::default(),
         name: config.hospital.name.as_str().into(),
         facility: config.hospital.facility.as_str().into(),
         hospital: hospital.clone(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::certificates::Certificates;
 use super::{AppError, profiles};
 use crate::access::{House, Provider, ProviderSettings, Secret, Station};
-use crate::actor::Layout;
+use crate::actor::{Layout, Site};
 use crate::api;
 use crate::config::{Config, Device, Link, Mqtt, Printer, ScanPurpose, Subscriber};
 use crate::domain::account::{Price, PriceList};
@@ -144,6 +144,7 @@ pub(super) fn layout(config: &Config, policy: Policy) -> Layout {
     Layout {
         policy,
         wards: config.wards.iter().map(|ward| (ward.id.clone(), ward.bed_ids().into_iter().flatten().collect())).collect(),
+        sites: config.wards.iter().map(|ward| (ward.id.clone(), Site { name: ward.name.clone(), facility: ward.facility.clone(), building: ward.building.clone() })).collect(),
         cabinets: config.cabinets.iter().map(|cabinet| cabinet.id.clone()).collect(),
         devices: config.devices.iter().map(|device| device.id.clone()).collect(),
     }
@@ -151,7 +152,9 @@ pub(super) fn layout(config: &Config, policy: Policy) -> Layout {
 
 /// The profile of a device, in the version that it was checked with.
 pub(super) fn load_profile(device: &Device, source: &profiles::Source) -> Result<Profile, profiles::ProfileError> {
-    let profile = source.load(&device.profile)?;
+    let mut profile = source.load(&device.profile)?;
+    // Whose numbers a system sends is the house's to say, and stands in the profile for what is the same everywhere.
+    profile.identity.authority = device.authority.clone().or(profile.identity.authority);
     match profile.version == device.version {
         true => Ok(profile),
         false => Err(profiles::ProfileError::Version { id: device.profile.clone(), device: device.id.to_string(), found: profile.version, pinned: device.version }),
@@ -161,10 +164,10 @@ pub(super) fn load_profile(device: &Device, source: &profiles::Source) -> Result
 /// The profiles of all devices.
 pub(super) fn load_profiles(config: &Config, source: &profiles::Source) -> Result<BTreeMap<DeviceId, Arc<Profile>>, AppError> {
     // Devices of one kind share one profile: its patterns are large when they are compiled.
-    let mut known: BTreeMap<(&str, u32), Arc<Profile>> = BTreeMap::new();
+    let mut known: BTreeMap<(&str, u32, Option<&str>), Arc<Profile>> = BTreeMap::new();
     let mut found = BTreeMap::new();
     for device in &config.devices {
-        let profile = match known.entry((device.profile.as_str(), device.version)) {
+        let profile = match known.entry((device.profile.as_str(), device.version, device.authority.as_deref())) {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => entry.insert(Arc::new(load_profile(device, source)?)).clone(),
         };
@@ -241,14 +244,14 @@ pub(super) fn printers(config: &Config, certificates: &Certificates) -> Box<dyn 
 }
 
 /// How to the collector of the audit.
-pub(super) fn forwarding(config: &Config, certificates: &Certificates) -> Box<dyn Fn() -> Option<Forwarding> + Send + Sync> {
+pub(super) fn forwarding(config: &Config, certificates: &Certificates, log: Arc<dyn Log>) -> Box<dyn Fn() -> Option<Forwarding> + Send + Sync> {
     let audit = config.audit.clone();
     let connecting = certificates.connecting.as_ref().map(tokio::sync::watch::Sender::subscribe);
     let facility = config.hospital.facility.clone();
     Box::new(move || {
         let (audit, config) = audit.clone().zip(connecting.clone())?;
         let tls = Connecting { config, name: audit.certificate };
-        Some(Forwarding::new(TcpConnector::new(audit.address, Some(tls), telemetry::device("audit")), facility.clone()))
+        Some(Forwarding::new(TcpConnector::new(audit.address, Some(tls), telemetry::device("audit")), facility.clone(), History::new(log.clone())))
     })
 }
 

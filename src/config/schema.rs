@@ -478,6 +478,9 @@ pub struct Device {
     /// How it must name itself in HL7 messages; another name is refused and held.
     #[serde(default)]
     pub sender: Option<Sender>,
+    /// The assigning authority (CX.4.1) whose record numbers are ours, where this system sends others as well.
+    #[serde(default)]
+    pub authority: Option<String>,
 }
 
 /// A sender of HL7 messages.

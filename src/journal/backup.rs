@@ -11,7 +11,7 @@ use super::high_water::{HighWater, Mark};
 use super::record::{Chain, Kind};
 use super::segment::{self, SegmentHeader};
 use super::verify::{self, Damage, Report};
-use super::{Disk, JournalError, KeyRing, RealDisk, high_water, personal};
+use super::{Disk, JournalError, KeyRing, RealDisk, heads, high_water, personal};
 
 /// What a copy holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,6 +132,7 @@ pub fn backup(journal: &Path, to: &Path, keys: Option<&KeyRing>) -> Result<Copie
     }
     // After the segments: the keys of all that they hold are there. What was destroyed since an earlier copy is destroyed in it too.
     copied += personal::copy(journal, to)?;
+    heads::copy(journal, to, mark.sequence)?;
     set_mark(to, &mark)?;
     let report = verify::verify(to, keys)?;
     Ok(Copied::of(&report, copied))
@@ -158,6 +159,7 @@ pub fn restore(from: &Path, journal: &Path, keys: Option<&KeyRing>) -> Result<Co
         copied += bytes.len() as u64;
     }
     copied += personal::copy(from, &unfinished)?;
+    heads::copy(from, &unfinished, report.events)?;
     set_mark(&unfinished, &Mark { sequence: report.events, chain: report.chain })?;
     let again = verify::verify(&unfinished, keys)?;
     if journal.exists() {

@@ -222,7 +222,7 @@ impl FileLog {
     fn decode(&self, bytes: &[u8]) -> Result<Arc<StoredBatch>, JournalError> {
         let payload = |sequence, why: &str| JournalError::Payload { sequence, why: why.to_owned() };
         let header = record::read(bytes).map_err(|broken| payload(0, broken.words()))?;
-        let body = record::open(&self.keys, &header, bytes).ok_or_else(|| payload(header.first, "its seal is broken"))?;
+        let body = record::open(&self.keys, &header, bytes).ok_or_else(|| payload(header.first, super::verify::WRONG_SEAL))?;
         recovery::decode(&body, &header, Some(&self.personal)).map(Arc::new).map_err(|why| JournalError::Payload { sequence: header.first, why })
     }
 

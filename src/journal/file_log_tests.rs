@@ -214,7 +214,7 @@ fn a_second_wardd_is_refused_and_so_are_other_keys() {
     assert!(matches!(FileLog::open(&place.0, keys.clone(), Options::default()), Err(JournalError::Locked(_))));
     drop(log);
     let other = Arc::new(KeyRing::ephemeral().unwrap());
-    assert!(FileLog::open(&place.0, other, Options::default()).unwrap_err().to_string().contains("seal is broken"));
+    assert!(FileLog::open(&place.0, other, Options::default()).unwrap_err().to_string().contains("not the key ring that sealed"));
 }
 
 #[test]

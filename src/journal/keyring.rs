@@ -73,6 +73,8 @@ pub struct KeyRing {
     current: u32,
     /// Derived from the first key, which stays in the ring: names must not change when a key is added.
     names: [u8; 32],
+    /// What signs heads; derived from the first key as well.
+    signing: zeroize::Zeroizing<[u8; 32]>,
     ciphers: BTreeMap<u32, Cipher>,
 }
 
@@ -105,14 +107,19 @@ fn names_of(key: &[u8; 32]) -> [u8; 32] {
     Sha256::new().chain_update(b"wardd: names in the views").chain_update(key).finalize().into()
 }
 
+/// The seed of the key that signs heads, derived likewise.
+fn signing_of(key: &[u8; 32]) -> [u8; 32] {
+    Sha256::new().chain_update(b"wardd: signs heads of the journal").chain_update(key).finalize().into()
+}
+
 impl KeyRing {
     /// One random key that lives as long as the process: what is sealed with it is unreadable afterwards.
     pub fn ephemeral() -> Result<Self, KeyError> {
         let mut key: [u8; 32] = random()?;
         let cipher = Cipher::new(key);
-        let names = names_of(&key);
+        let (names, signing) = (names_of(&key), signing_of(&key).into());
         key.zeroize();
-        Ok(Self { current: 1, names, ciphers: BTreeMap::from([(1, cipher)]) })
+        Ok(Self { current: 1, names, signing, ciphers: BTreeMap::from([(1, cipher)]) })
     }
 
     /// Reads a key ring file, which only its owner may read.
@@ -143,15 +150,15 @@ impl KeyRing {
                 *byte = std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or(0);
             }
             ciphers.insert(number, Cipher::new(key));
-            names.insert(number, names_of(&key));
+            names.insert(number, (names_of(&key), signing_of(&key)));
             key.zeroize();
             hex.zeroize();
         }
         if !ciphers.contains_key(&file.current) {
             return Err(format!("current is {}, but there is no such key", file.current));
         }
-        let names = names.into_values().next().unwrap_or_default();
-        Ok(Self { current: file.current, names, ciphers })
+        let (names, signing) = names.into_values().next().unwrap_or_default();
+        Ok(Self { current: file.current, names, signing: signing.into(), ciphers })
     }
 
     /// Writes a key ring file with one new key; refuses to overwrite.
@@ -228,6 +235,20 @@ impl KeyRing {
     /// A keyed hash of a name: the same name gives the same hash, and nobody without the ring can tell which.
     pub fn name_hash(&self, name: &[u8]) -> [u8; 32] {
         Sha256::new().chain_update(self.names).chain_update(name).finalize().into()
+    }
+
+    fn signing_pair(&self) -> Option<ring::signature::Ed25519KeyPair> {
+        ring::signature::Ed25519KeyPair::from_seed_unchecked(&*self.signing).ok()
+    }
+
+    /// The public key that heads of the journal are checked with.
+    pub fn signer(&self) -> Option<Vec<u8>> {
+        Some(ring::signature::KeyPair::public_key(&self.signing_pair()?).as_ref().to_vec())
+    }
+
+    /// The public key and the signature of a text.
+    pub(super) fn sign(&self, text: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+        Some((self.signer()?, self.signing_pair()?.sign(text).as_ref().to_vec()))
     }
 
     /// Whether the ring holds a key.

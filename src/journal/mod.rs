@@ -15,6 +15,7 @@ mod file_log;
 mod filter;
 mod footer;
 mod growing;
+pub mod heads;
 mod high_water;
 mod index;
 pub mod keyring;

@@ -112,7 +112,7 @@ impl Reader {
                 return Ok(read);
             }
             let stored = bytes.get(*offset..offset + header.size).unwrap_or_default();
-            let body = record::open(&self.keys, header, stored).ok_or_else(|| damage(*offset, header.first, "its seal is broken, or of a key that the key ring does not hold"))?;
+            let body = record::open(&self.keys, header, stored).ok_or_else(|| damage(*offset, header.first, super::verify::WRONG_SEAL))?;
             let personal = self.personal.as_ref().map(Option::as_ref).unwrap_or_default();
             let batch = recovery::decode(&body, header, personal).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
             // What cannot be read was not erased, and must not look so.

@@ -213,7 +213,7 @@ fn continues(loaded: &Loaded, offset: usize, header: &Header, resume: &Resume, h
 /// A record of a segment without footer: it is opened, its streams are noted.
 fn record_in(loaded: &Loaded, offset: usize, header: &Header, keys: &KeyRing, resume: &mut Resume, index: &mut SegmentIndex) -> Result<(), JournalError> {
     let bytes = loaded.bytes.get(offset..offset + header.size).unwrap_or_default();
-    let body = record::open(keys, header, bytes).ok_or_else(|| loaded.damage(offset, resume.next, "its seal is broken"))?;
+    let body = record::open(keys, header, bytes).ok_or_else(|| loaded.damage(offset, resume.next, super::verify::WRONG_SEAL))?;
     let batch = decode(&body, header, None).map_err(|why| JournalError::Payload { sequence: header.first, why })?;
     let named = batch.events.iter().filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
     resume.newest_key = named.chain([resume.newest_key]).max().unwrap_or(0);

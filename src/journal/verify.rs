@@ -1,16 +1,17 @@
 //! The scrub: every checksum, sequence, chain link and seal of the log, without the daemon.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::high_water;
 use super::record::{self, Chain, Kind};
 use super::segment::{self, End, SegmentHeader};
-use super::{JournalError, KeyRing, personal, recovery};
+use super::{JournalError, KeyRing, heads, personal, recovery};
 use crate::kernel::Sealing;
 
 /// One fault of the log and the way out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("WD-0106 journal: segment {segment}, offset {offset}, event {sequence}: {what}: {way_out}", segment = segment.display(), way_out = WAY_OUT)]
+#[error("WD-0106 journal: segment {segment}, offset {offset}, event {sequence}: {what}: {way_out}", segment = segment.display(), way_out = self.way_out())]
 pub struct Damage {
     /// The file.
     pub segment: PathBuf,
@@ -20,6 +21,17 @@ pub struct Damage {
     pub sequence: u64,
     /// What is wrong.
     pub what: String,
+}
+
+/// What is sealed under another key and what was changed by somebody without the keys look alike.
+pub(super) const WRONG_SEAL: &str = "its bytes are whole, but its seal does not open";
+const OTHER_RING: &str =
+    "most likely this is not the key ring that sealed this journal: bring back the copy of that one, and look again; only when that says the same was the record changed";
+
+impl Damage {
+    fn way_out(&self) -> &'static str {
+        if self.what.contains(WRONG_SEAL) { OTHER_RING } else { WAY_OUT }
+    }
 }
 
 const WAY_OUT: &str = "keep this directory as it is, run `wardctl heal` with a backup (or restore one into another data directory), and `wardctl journal verify` again; nothing behind this place is read";
@@ -37,6 +49,8 @@ pub struct Report {
     pub bytes: u64,
     /// Records whose seal was opened; 0 without keys.
     pub opened: u64,
+    /// Signed heads that agree.
+    pub heads: usize,
     /// The chain value of the last record, in hexadecimal.
     pub head: String,
     /// The same as bytes.
@@ -61,6 +75,8 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
         return Err(Damage { segment: directory.join(personal::FILE), offset: u64::from(key) * 128, sequence: 0, what }.into());
     }
     let count = segments.len();
+    let heads = heads::by_event(directory)?;
+    let mut met: BTreeMap<u64, Vec<Chain>> = BTreeMap::new();
     for (number, (first, path)) in segments.into_iter().enumerate() {
         let bytes = segment::load(&path)?;
         let damage = |offset: usize, sequence: u64, what: String| Damage { segment: path.clone(), offset: offset as u64, sequence, what };
@@ -89,7 +105,7 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
                 if !keys.holds(header.key) {
                     return Err(damage(*offset, next, format!("it is sealed under key {}, which the key ring does not hold", header.key)).into());
                 }
-                let body = record::open(keys, header, record).ok_or_else(|| damage(*offset, next, "its seal is broken".to_owned()))?;
+                let body = record::open(keys, header, record).ok_or_else(|| damage(*offset, next, WRONG_SEAL.to_owned()))?;
                 let batch = (header.kind == Kind::Events).then(|| recovery::decode(&body, header, None)).transpose();
                 let batch = batch.map_err(|why| damage(*offset, next, why))?;
                 let mut named = batch.iter().flat_map(|batch| &batch.events).filter_map(|event| if let Sealing::Key(key) = event.event.sealing { Some(key) } else { None });
@@ -111,6 +127,9 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
                 && mark.chain == header.chain
             {
                 is_mark_met = true;
+            }
+            if heads.contains_key(&(next - 1)) {
+                met.entry(next - 1).or_default().push(header.chain);
             }
             report.records += 1;
         }
@@ -140,6 +159,15 @@ pub fn verify(directory: &Path, keys: Option<&KeyRing>) -> Result<Report, Journa
         let what = format!("there is no segment, but events up to {} were acknowledged", mark.sequence);
         return Err(Damage { segment: directory.to_owned(), offset: 0, sequence: 1, what }.into());
     }
+    for (sequence, head) in &heads {
+        // A footer repeats the last event of its segment: either record may have been the last when the head was signed.
+        let found = met.get(sequence).map(Vec::as_slice).unwrap_or_default();
+        let agrees = found.iter().any(|chain| head.contradicts(keys, Some(chain)).is_none());
+        if let Some(what) = head.contradicts(keys, found.first()).filter(|_| !agrees) {
+            return Err(Damage { segment: directory.join("heads"), offset: 0, sequence: *sequence, what }.into());
+        }
+    }
+    report.heads = heads.len();
     report.events = next.saturating_sub(1);
     report.chain = chain.unwrap_or_default();
     report.has_mark = mark.is_some();

@@ -12,11 +12,14 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::codec::syslog::AuditMessage;
 use crate::domain::disclosure;
+use crate::domain::encounter::Encounter;
+use crate::domain::schedule::Schedule;
 use crate::domain::user;
 use crate::journal::views::{self, Views};
 use crate::journal::{Log, Meta, StoredBatch, StoredEvent};
 use crate::kernel::{Mrn, Principal, StreamKind};
 use crate::link::{Connection, TcpConnector};
+use crate::projection::History;
 use crate::telemetry;
 
 const CONSUMER: &str = "audit";
@@ -31,6 +34,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub struct Forwarding {
     connector: TcpConnector,
     facility: String,
+    history: History,
     /// The last event that is settled: from there a new line begins.
     settled: u64,
     /// What was written and is not settled yet: when, and up to which event.
@@ -50,8 +54,8 @@ fn is_of_interest(meta: &Meta, event: &StoredEvent) -> bool {
     is_somebody || matches!(event.event.stream.kind(), StreamKind::Access | StreamKind::User)
 }
 
-/// Whose records an event is about.
-fn patients(event: &StoredEvent) -> Vec<String> {
+/// Whose records an event is about; of a stay or an appointment the log knows whose it was at that moment.
+fn patients(history: &History, event: &StoredEvent) -> Vec<String> {
     let payload = event.event.payload.get();
     let key = || vec![event.event.stream.key().to_owned()];
     let all = |patients: Vec<Mrn>| patients.iter().map(ToString::to_string).collect();
@@ -67,18 +71,32 @@ fn patients(event: &StoredEvent) -> Vec<String> {
             Ok(user::Event::GlassBroken { emergency, .. }) => vec![emergency.patient.to_string()],
             _ => Vec::new(),
         },
-        // Others name their patient in a field of that name, where they have one.
-        _ => {
-            let payload: serde_json::Value = serde_json::from_str(payload).unwrap_or_default();
-            payload.get("patient").and_then(|patient| patient.as_str()).map(str::to_owned).into_iter().collect()
+        StreamKind::Encounter => {
+            let stay = history.after::<Encounter>(event.event.stream.key(), event.sequence);
+            stay.ok().and_then(|stay| stay.patient().map(ToString::to_string)).or_else(|| named(payload)).into_iter().collect()
         }
+        StreamKind::Schedule => {
+            let number = serde_json::from_str::<serde_json::Value>(payload).ok().and_then(|payload| u32::try_from(payload.get("number")?.as_u64()?).ok());
+            let appointment = |number: u32| {
+                let schedule = history.after::<Schedule>(event.event.stream.key(), event.sequence).ok()?;
+                Some(schedule.appointments.get(&number)?.patient.to_string())
+            };
+            named(payload).or_else(|| appointment(number?)).into_iter().collect()
+        }
+        // Others name their patient in a field of that name, where they have one.
+        _ => named(payload).into_iter().collect(),
     }
+}
+
+fn named(payload: &str) -> Option<String> {
+    let payload: serde_json::Value = serde_json::from_str(payload).ok()?;
+    payload.get("patient")?.as_str().map(str::to_owned)
 }
 
 impl Forwarding {
     /// To the collector behind a connector.
-    pub fn new(connector: TcpConnector, facility: String) -> Self {
-        Self { connector, facility, settled: 0, written: VecDeque::new(), saved: 0 }
+    pub fn new(connector: TcpConnector, facility: String, history: History) -> Self {
+        Self { connector, facility, history, settled: 0, written: VecDeque::new(), saved: 0 }
     }
 
     /// Follows the log until it closes.
@@ -151,7 +169,7 @@ impl Forwarding {
             is_refused: what.contains("Refused") || what.contains("Failed"),
             what,
             of: event.event.stream.to_string(),
-            patients: patients(event),
+            patients: patients(&self.history, event),
         }
     }
 

@@ -344,6 +344,8 @@ pub enum Acknowledgement {
 pub struct Identity {
     /// A regular expression that H.5 (or MSH-3) must match; absent for any name, since the link names the device first.
     pub sender: Option<Pattern>,
+    /// The assigning authority (CX.4.1) whose record numbers this house uses; absent: every record number is taken for ours.
+    pub authority: Option<String>,
 }
 
 /// What the device's clock is worth.

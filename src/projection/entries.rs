@@ -63,6 +63,12 @@ impl History {
         Ok(batch.iter().flat_map(|batch| batch.events.iter().map(|stored| entry(&batch.meta, stored))).collect())
     }
 
+    /// One event.
+    pub fn event_at(&self, sequence: u64) -> Result<Option<StoredEvent>, JournalError> {
+        let batch = self.log().read_all(sequence, 1)?.into_iter().next();
+        Ok(batch.and_then(|batch| batch.events.iter().find(|stored| stored.sequence == sequence).cloned()))
+    }
+
     /// The last events of a stream, at most `limit`, the oldest first.
     pub fn entries_of(&self, stream: &StreamId, limit: usize) -> Result<Vec<Entry>, JournalError> {
         let log = self.log();

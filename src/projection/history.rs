@@ -168,17 +168,16 @@ impl History {
         newest.first().map(|(meta, _)| (version, meta.recorded))
     }
 
-    /// All states that a thing has had, each with the version of its stream and when it came, the oldest first.
-    pub fn versions<A: Folded>(&self, key: &str) -> Result<Vec<(u64, Timestamp, A)>, JournalError> {
+    /// Shows all states that a thing has had, each with the version of its stream and when it came, the oldest first.
+    pub fn each_version<A: Folded>(&self, key: &str, mut visit: impl FnMut(u64, Timestamp, &A)) -> Result<(), JournalError> {
         let stream = StreamId::new(A::KIND, key);
         let mut state = A::default();
-        let mut found = Vec::new();
         for (meta, stored) in self.log.read_stream(&stream, 1, usize::MAX)? {
             let event = serde_json::from_str(stored.event.payload.get());
             state.apply(&event.map_err(|error| JournalError::Unreadable(format!("event {} of {stream}: {error}", stored.sequence)))?);
-            found.push((stored.stream_version, meta.recorded, state.clone()));
+            visit(stored.stream_version, meta.recorded, &state);
         }
-        Ok(found)
+        Ok(())
     }
 
     /// All that one command caused, each event with its stream, by one of them; empty when it cannot be read.

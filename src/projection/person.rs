@@ -2,10 +2,10 @@
 
 use super::history::History;
 use super::rows::{EncounterRow, PatientRow, Rows};
-use crate::domain::encounter::Encounter;
+use crate::domain::encounter::{Encounter, Stay};
 use crate::domain::patient::Patient;
 use crate::journal::JournalError;
-use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
+use crate::kernel::{BedId, EncounterId, Mrn, Timestamp, WardId};
 
 /// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
 const MERGES: usize = 1_000;
@@ -39,7 +39,9 @@ pub struct Whereabouts {
     pub numbers: Vec<Mrn>,
     /// Beds whose wards look after them: where they lie or lay until yesterday, where they are asked for; a newborn's mother's.
     pub beds: Vec<BedId>,
-    /// They are here, and in no bed.
+    /// Who looks after them where they are here and lie in no bed.
+    pub units: Vec<WardId>,
+    /// They are here, in no bed, and nobody has said who looks after them.
     pub is_anywhere: bool,
     /// Whether a record of theirs is restricted.
     pub is_restricted: bool,
@@ -54,12 +56,20 @@ pub fn whereabouts<E>(mrn: &Mrn, now: Timestamp, record: impl Fn(&Mrn) -> Result
         for stay in known.stay.iter().chain(&known.last_stay) {
             match encounter(stay)? {
                 Encounter::Open(stay) => {
-                    let mothers = if stay.bed.is_none() { stay.mother.as_ref().map(&record).transpose()?.and_then(|mother| mother.stay) } else { None };
+                    // A newborn who rooms in is looked after where the mother lies, whichever number of hers is known.
+                    let mothers = match stay.mother.as_ref().filter(|_| stay.bed.is_none()) {
+                        Some(mother) => person(mother, &record)?.into_iter().find_map(|(_, mother)| mother.stay),
+                        None => None,
+                    };
                     let mothers = match mothers.map(|stay| encounter(&stay)).transpose()? {
                         Some(Encounter::Open(stay)) => stay.bed,
                         _ => None,
                     };
-                    found.is_anywhere |= stay.bed.is_none() && mothers.is_none();
+                    match (&stay.bed, &mothers, &stay.ward) {
+                        (None, None, Some(ward)) => found.units.push(ward.clone()),
+                        (None, None, None) => found.is_anywhere = true,
+                        (Some(_), _, _) | (None, Some(_), _) => {}
+                    }
                     found.beds.extend(stay.bed.into_iter().chain(mothers).chain(stay.transfer.map(|(bed, _)| bed)));
                 }
                 Encounter::Closed { stay, at, .. } if now.seconds_since(at) < NOTES_SECONDS => found.beds.extend(stay.bed),
@@ -87,6 +97,12 @@ impl Rows {
     /// Where a person is, by what the rows say.
     pub fn whereabouts(&self, mrn: &Mrn, now: Timestamp) -> Whereabouts {
         whereabouts(mrn, now, |mrn| Ok::<_, std::convert::Infallible>(self.record(mrn)), |encounter| Ok(self.stay(encounter))).unwrap_or_default()
+    }
+
+    /// The stay that is open, of whichever number.
+    pub fn open_stay(&self, mrn: &Mrn) -> Option<Stay> {
+        let stay = self.person_now(mrn).into_iter().find_map(|(_, record)| record.stay)?;
+        self.stay(&stay).stay().cloned()
     }
 
     /// The bed that is kept for a stay that is to come.

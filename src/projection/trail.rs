@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::rows::Rows;
+use super::rows::{BedRow, CabinetRow, EncounterRow, Rows, SpecimenRow};
 use crate::domain::user::{self, Emergency};
-use crate::domain::{cabinet, disclosure, encounter, schedule, specimen, staff, subscriber};
+use crate::domain::{bed, cabinet, disclosure, encounter, schedule, specimen, staff, subscriber};
 use crate::journal::{StoredBatch, StoredEvent};
 use crate::kernel::{Mrn, Principal, StreamId, StreamKind};
 
@@ -58,8 +58,9 @@ fn page_of(trail: &str, number: u64) -> String {
     format!("full/{trail}/{number}")
 }
 
-/// The patients whom an event concerns that stands in nobody's own stream.
-fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
+/// The patients whom an event concerns that stands in nobody's own stream. Where the event names only a number of the stream's own (a
+/// withdrawal, an appointment) or a bed, the rows say whose it is; they are as the events up to this one have made them.
+fn seen_by(rows: &Rows, event: &StoredEvent) -> Vec<Mrn> {
     let payload = event.event.payload.get();
     match event.event.stream.kind() {
         StreamKind::Access => match serde_json::from_str(payload) {
@@ -72,11 +73,38 @@ fn seen_by(event: &StoredEvent) -> Vec<Mrn> {
             _ => Vec::new(),
         },
         StreamKind::Cabinet => match serde_json::from_str(payload) {
-            Ok(cabinet::Event::Vended { patient, .. }) => vec![patient],
+            Ok(
+                cabinet::Event::Vended { patient, .. }
+                | cabinet::Event::VendCancelled { patient, .. }
+                | cabinet::Event::Returned { patient, .. }
+                | cabinet::Event::TransactionReported { patient: Some(patient), .. },
+            ) => vec![patient],
+            Ok(cabinet::Event::Given { withdrawal, .. } | cabinet::Event::Wasted { withdrawal, .. }) => {
+                rows.withdrawn_for(event.event.stream.key(), withdrawal).into_iter().collect()
+            }
+            _ => Vec::new(),
+        },
+        StreamKind::Bed => match serde_json::from_str(payload) {
+            Ok(bed::Event::IsolationBegan { .. } | bed::Event::IsolationEnded { .. }) => {
+                let row: BedRow = rows.get("bed", event.event.stream.key()).unwrap_or_default();
+                row.bed.occupant().map(|(patient, _)| patient.clone()).into_iter().collect()
+            }
             _ => Vec::new(),
         },
         StreamKind::Schedule => match serde_json::from_str(payload) {
-            Ok(schedule::Event::AppointmentBooked { patient, .. } | schedule::Event::WalkInTaken { patient, .. }) => vec![patient],
+            Ok(schedule::Event::AppointmentBooked { patient, .. } | schedule::Event::WalkInTaken { patient, .. } | schedule::Event::ReasonNoted { patient, .. }) => vec![patient],
+            Ok(
+                schedule::Event::AppointmentMoved { number, .. }
+                | schedule::Event::PatientReminded { number, .. }
+                | schedule::Event::AppointmentCancelled { number, .. }
+                | schedule::Event::PatientMissed { number, .. }
+                | schedule::Event::PatientArrived { number, .. }
+                | schedule::Event::TokenCalled { number, .. }
+                | schedule::Event::AppointmentFulfilled { number, .. },
+            ) => {
+                let schedule = event.event.stream.key().parse().map(|id| rows.schedule(&id)).unwrap_or_default();
+                schedule.appointments.get(&number).map(|known| known.patient.clone()).into_iter().collect()
+            }
             _ => Vec::new(),
         },
         StreamKind::Subscriber => match serde_json::from_str(payload) {
@@ -101,7 +129,7 @@ impl Rows {
             self.append(&of_user(name), batch.first());
         }
         for event in &batch.events {
-            seen_by(event).iter().for_each(|mrn| self.append(&of_patient(mrn), event.sequence));
+            seen_by(self, event).iter().for_each(|mrn| self.append(&of_patient(mrn), event.sequence));
             changed_user(event).iter().for_each(|user| self.append(&of_user(user), event.sequence));
         }
     }
@@ -145,6 +173,24 @@ impl Rows {
     /// The events that say who saw a patient's records under a number, the newest first.
     pub fn trail_of_patient(&self, mrn: &Mrn) -> impl Iterator<Item = u64> {
         self.trail(of_patient(mrn))
+    }
+
+    /// For whom something was taken from a cabinet; a withdrawal that is wholly accounted for is known until the next one.
+    fn withdrawn_for(&self, cabinet: &str, withdrawal: u32) -> Option<Mrn> {
+        self.get::<CabinetRow>("cabinet", cabinet)?.cabinet.withdrawals().get(&withdrawal).map(|taken| taken.patient.clone())
+    }
+
+    /// The patients of whom an event tells.
+    pub fn patients_of(&self, event: &StoredEvent) -> Vec<Mrn> {
+        let key = event.event.stream.key();
+        let own = match event.event.stream.kind() {
+            StreamKind::Patient | StreamKind::Chart | StreamKind::Vitals => key.parse().ok(),
+            StreamKind::Account => key.parse::<crate::kernel::AccountId>().ok().and_then(|account| account.mrn().parse().ok()),
+            StreamKind::Encounter => self.get::<EncounterRow>("encounter", key).and_then(|row| row.encounter.patient().cloned()),
+            StreamKind::Specimen => self.get::<SpecimenRow>("specimen", key).and_then(|row| row.patient),
+            _ => None,
+        };
+        own.into_iter().chain(seen_by(self, event)).collect()
     }
 
     /// The streams in which something is written of a number.

@@ -9,9 +9,24 @@ use crate::domain::encounter::Class;
 use crate::domain::patient::{Address, Allergy, Category, Contact, Coverage, Criticality, Identifier, Name, Person, Sex};
 use crate::domain::quarantine::Reason;
 use crate::kernel::time::parse_device_time;
-use crate::kernel::{BedId, Date, EncounterId, Mrn, Timestamp};
+use crate::kernel::{BedId, Date, EncounterId, Mrn, Timestamp, WardId};
+use crate::profile::Profile;
 
 type Wrong = (Reason, Option<Fault>);
+
+/// Whose numbers are ours.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Numbers<'a> {
+    /// The assigning authority (CX.4.1); without one every record number is taken for ours.
+    pub(super) authority: Option<&'a str>,
+}
+
+impl<'a> Numbers<'a> {
+    /// As the profile says.
+    pub(super) fn of(profile: &'a Profile) -> Self {
+        Self { authority: profile.identity.authority.as_deref() }
+    }
+}
 
 /// Characters of a place that are kept.
 const PLACE: usize = 100;
@@ -20,18 +35,18 @@ const ALLERGIES: usize = 64;
 
 /// What a message asks for: first what is known of the person, then what happened. What cannot be taken over waits for a person, and
 /// what is known of the patient is taken over all the same.
-pub(super) fn route(trigger: &str, message: &Message<'_>, offset_minutes: i32) -> Items {
+pub(super) fn route(trigger: &str, message: &Message<'_>, offset_minutes: i32, numbers: Numbers<'_>) -> Items {
     // The state of a bed is about nobody.
     if trigger == "A20" {
         return Ok(vec![Routed::Noted]);
     }
     let pids: Vec<Segment<'_>> = message.segments().filter(|segment| segment.name() == b"PID").collect();
-    let patient = patient(message)?;
+    let patient = patient(message, numbers)?;
     let pid = pids.first().ok_or_else(missing)?;
     let time = |place: &str| parse_device_time(&text(message, place), offset_minutes).ok();
-    let told = time("EVN-2.1").or_else(|| time("MSH-7.1"));
+    let told = written_down(message, &time);
     let mut items = about(message, pid, &patient, told)?;
-    match happened(trigger, message, &pids, &patient, &time) {
+    match happened(trigger, message, (&pids, numbers), &patient, &time) {
         Ok(commands) => {
             let looked_at = commands.iter().filter_map(to_be_looked_at);
             let looked_at: Vec<Routed> = looked_at.map(Routed::Hold).collect();
@@ -54,27 +69,31 @@ fn to_be_looked_at(command: &Command) -> Option<Reason> {
 }
 
 /// What happened, by the event.
-fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient: &Mrn, time: &dyn Fn(&str) -> Option<Timestamp>) -> Result<Vec<Command>, Wrong> {
+fn happened(
+    trigger: &str,
+    message: &Message<'_>,
+    (pids, numbers): (&[Segment<'_>], Numbers<'_>),
+    patient: &Mrn,
+    time: &dyn Fn(&str) -> Option<Timestamp>,
+) -> Result<Vec<Command>, Wrong> {
     let at = || bed(message, b"PV1", 3);
     let patient = || patient.clone();
-    let admit = |class| admission(message, &patient(), class).map(|admission| vec![Command::Admit(admission)]);
+    let told = written_down(message, &time);
+    let as_of = |visit, command| Command::OfVisit { visit, told, is_exact: false, command: Box::new(command) };
+    let admit = |class| admission(message, &patient(), class).map(|admission| vec![as_of(None, Command::Admit(admission))]);
     let command = match trigger {
-        "A01" | "A04" if at()?.is_none() => {
-            return match (trigger, class(message)) {
-                ("A01", Class::Inpatient) => {
-                    Err((Reason::Invalid { detail: "an inpatient without a bed (PV1-3): put the patient into one by hand, then discard this".to_owned() }, None))
-                }
-                // Whoever comes and goes lies in no bed.
-                _ => Ok(vec![]),
-            };
+        "A01" if at()?.is_none() && class(message) == Class::Inpatient => {
+            return Err((Reason::Invalid { detail: "an inpatient without a bed (PV1-3): put the patient into one by hand, then discard this".to_owned() }, None));
         }
+        // An A04 of an inpatient who lies in no bed yet is one who waits.
+        "A04" if at()?.is_none() && class(message) == Class::Inpatient => return admit(Class::Outpatient),
         "A01" | "A04" => return admit(class(message)),
         // A clinic's patient is admitted: the stay goes on, or one begins.
         "A06" => return admit(Class::Inpatient),
         "A05" | "A14" => return Ok(vec![Command::Plan { admission: admission(message, &patient(), class(message))?, expected: time("PV2-8.1") }]),
         "A27" | "A38" => return Ok(vec![Command::CancelPlan { patient: patient(), encounter: visit(message)? }]),
-        "A18" | "A34" | "A39" | "A40" | "A47" => return merges(message),
-        "A37" => return Ok(vec![Command::Unmerge { merged: second(pids)?, from: Some(patient()) }]),
+        "A18" | "A34" | "A39" | "A40" | "A47" => return merges(message, numbers),
+        "A37" => return Ok(vec![Command::Unmerge { merged: second(pids, numbers)?, from: Some(patient()) }]),
         "A02" => Command::Move { to: needed(at()?, "PV1-3")?, patient: patient() },
         "A03" if has_died(message) => Command::RecordDeath { at: time("PID-29.1"), patient: patient() },
         "A03" => Command::Discharge { bed: at()?, patient: patient() },
@@ -89,7 +108,7 @@ fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient:
             Some(expected) => Command::ExpectEnd { expected, patient: patient() },
             None => return Ok(vec![]),
         },
-        "A17" => Command::Swap { with: second(pids)?, to: at()?, patient: patient() },
+        "A17" => Command::Swap { with: second(pids, numbers)?, to: at()?, patient: patient() },
         "A09" => match away(message) {
             Some(to) => Command::Depart { to: Some(to), patient: patient() },
             None => return Ok(vec![]),
@@ -99,8 +118,8 @@ fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient:
         "A32" => Command::Depart { to: None, patient: patient() },
         "A33" => Command::Arrive { place: None, patient: patient() },
         "A23" => return Ok(vec![Command::RemoveStay { visit: visit(message)?, patient: patient() }]),
-        "A44" => return accounts_moved(message),
-        "A45" => return stays_moved(message),
+        "A44" => return accounts_moved(message, numbers),
+        "A45" => return stays_moved(message, numbers),
         "A21" => Command::BeginLeave { patient: patient() },
         "A22" => Command::EndLeave { patient: patient() },
         // A pending discharge that is none (A25) changes no bed.
@@ -116,10 +135,13 @@ fn happened(trigger: &str, message: &Message<'_>, pids: &[Segment<'_>], patient:
             return Err((Reason::NotSupported { detail: detail.clone() }, Some(Fault { code: "201", place: "MSH-9.2".to_owned(), text: detail })));
         }
     };
-    Ok(vec![match visit(message)? {
-        Some(visit) => Command::OfVisit { visit, is_exact: false, command: Box::new(command) },
-        None => command,
-    }])
+    Ok(vec![as_of(visit(message)?, command)])
+}
+
+/// When the sender wrote it down. A day without a time of day says nothing of the order of a day's messages.
+fn written_down(message: &Message<'_>, time: &dyn Fn(&str) -> Option<Timestamp>) -> Option<Timestamp> {
+    let is_to_the_minute = |place: &&str| text(message, place).chars().take_while(char::is_ascii_digit).count() >= 12;
+    ["EVN-2.1", "MSH-7.1"].into_iter().filter(is_to_the_minute).find_map(|place| time(place))
 }
 
 fn missing() -> Wrong {
@@ -127,8 +149,8 @@ fn missing() -> Wrong {
 }
 
 /// The patient that a message names.
-pub(super) fn patient(message: &Message<'_>) -> Result<Mrn, Wrong> {
-    number(&message.segments().find(|segment| segment.name() == b"PID").ok_or_else(missing)?)
+pub(super) fn patient(message: &Message<'_>, numbers: Numbers<'_>) -> Result<Mrn, Wrong> {
+    number(&message.segments().find(|segment| segment.name() == b"PID").ok_or_else(missing)?, numbers)
 }
 
 fn part(segment: &Segment<'_>, field: u16, repetition: u16, component: u16) -> String {
@@ -141,34 +163,40 @@ fn parts(segment: &Segment<'_>, field: u16) -> impl Iterator<Item = u16> {
     1..=segment.repetitions(field)
 }
 
-/// The medical record number: the repetition of the field that says that it is one (CX.5 `MR`), else the first.
-fn number_in(segment: &Segment<'_>, field: u16, place: &'static str) -> Result<Mrn, Wrong> {
-    let typed = parts(segment, field).find(|repetition| part(segment, field, *repetition, 5) == "MR");
-    let number = part(segment, field, typed.unwrap_or(1), 1);
-    if number.is_empty() {
-        return Err(invalid("101", place, format!("{place} is missing: name the patient by medical record number")));
+/// The medical record number: the repetition of the field that says that it is one (CX.5 `MR`), else the first. Where the profile names
+/// the authority whose numbers are ours, only a number of that authority (CX.4.1): another system's 1001 is somebody else.
+fn number_in(segment: &Segment<'_>, field: u16, place: &'static str, numbers: Numbers<'_>) -> Result<Mrn, Wrong> {
+    let is_ours = |repetition: &u16| numbers.authority.is_none_or(|authority| part(segment, field, *repetition, 4) == authority);
+    let typed = parts(segment, field).filter(is_ours).find(|repetition| part(segment, field, *repetition, 5) == "MR");
+    let typed = typed.or_else(|| parts(segment, field).find(is_ours));
+    let number = typed.map(|repetition| part(segment, field, repetition, 1)).unwrap_or_default();
+    match (number.is_empty(), numbers.authority) {
+        (false, _) => number.parse().map_err(|error: crate::kernel::Invalid| invalid("102", place, error.to_string())),
+        (true, Some(authority)) => {
+            Err(invalid("204", place, format!("{place} holds no number of {authority}, whose numbers this house uses (CX.4): send one, or name another authority in the profile")))
+        }
+        (true, None) => Err(invalid("101", place, format!("{place} is missing: name the patient by medical record number"))),
     }
-    number.parse().map_err(|error: crate::kernel::Invalid| invalid("102", place, error.to_string()))
 }
 
-fn number(pid: &Segment<'_>) -> Result<Mrn, Wrong> {
-    number_in(pid, 3, "PID-3.1")
+fn number(pid: &Segment<'_>, numbers: Numbers<'_>) -> Result<Mrn, Wrong> {
+    number_in(pid, 3, "PID-3.1", numbers)
 }
 
-fn second(pids: &[Segment<'_>]) -> Result<Mrn, Wrong> {
+fn second(pids: &[Segment<'_>], numbers: Numbers<'_>) -> Result<Mrn, Wrong> {
     match pids.get(1) {
-        Some(pid) => number(pid),
+        Some(pid) => number(pid, numbers),
         None => Err(invalid("100", "PID", "the second PID is missing: this event is about two patients".to_owned())),
     }
 }
 
 /// Each PID with the MRG behind it: a message may merge several.
-fn merges(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
+fn merges(message: &Message<'_>, numbers: Numbers<'_>) -> Result<Vec<Command>, Wrong> {
     let (mut survivor, mut found) = (None, Vec::new());
     for segment in message.segments() {
         match segment.name() {
-            b"PID" => survivor = Some(number(&segment)?),
-            b"MRG" => found.push(Command::Merge { survivor: survivor.clone().ok_or_else(missing)?, merged: number_in(&segment, 1, "MRG-1.1")? }),
+            b"PID" => survivor = Some(number(&segment, numbers)?),
+            b"MRG" => found.push(Command::Merge { survivor: survivor.clone().ok_or_else(missing)?, merged: number_in(&segment, 1, "MRG-1.1", numbers)? }),
             _ => {}
         }
     }
@@ -176,11 +204,11 @@ fn merges(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
 }
 
 /// Each MRG with the PID before it, and what it names: the number that was wrong; the patient's own where there is none.
-fn from_mrg<'m>(message: &'m Message<'_>) -> impl Iterator<Item = Result<(Mrn, Mrn, Segment<'m>), Wrong>> {
+fn from_mrg<'m>(message: &'m Message<'_>, numbers: Numbers<'m>) -> impl Iterator<Item = Result<(Mrn, Mrn, Segment<'m>), Wrong>> {
     let mut pid = None;
     message.segments().filter_map(move |segment| match segment.name() {
         b"PID" => {
-            pid = Some(number(&segment));
+            pid = Some(number(&segment, numbers));
             None
         }
         b"MRG" => {
@@ -189,7 +217,7 @@ fn from_mrg<'m>(message: &'m Message<'_>) -> impl Iterator<Item = Result<(Mrn, M
                 Some(Err(wrong)) => return Some(Err(wrong)),
                 None => return Some(Err(missing())),
             };
-            let from = if part(&segment, 1, 1, 1).is_empty() { Ok(to.clone()) } else { number_in(&segment, 1, "MRG-1.1") };
+            let from = if part(&segment, 1, 1, 1).is_empty() { Ok(to.clone()) } else { number_in(&segment, 1, "MRG-1.1", numbers) };
             Some(from.map(|from| (from, to, segment)))
         }
         _ => None,
@@ -197,9 +225,9 @@ fn from_mrg<'m>(message: &'m Message<'_>) -> impl Iterator<Item = Result<(Mrn, M
 }
 
 /// A45: each visit of MRG-5 is the patient's of PID, and billed to the account of PID-18.
-fn stays_moved(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
+fn stays_moved(message: &Message<'_>, numbers: Numbers<'_>) -> Result<Vec<Command>, Wrong> {
     let mut found = Vec::new();
-    for moved in from_mrg(message) {
+    for moved in from_mrg(message, numbers) {
         let (from, to, mrg) = moved?;
         let visit = match part(&mrg, 5, 1, 1).as_str() {
             "" => visit(message)?,
@@ -212,9 +240,9 @@ fn stays_moved(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
 }
 
 /// A44: the account of MRG-3 is the patient's of PID.
-fn accounts_moved(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
+fn accounts_moved(message: &Message<'_>, numbers: Numbers<'_>) -> Result<Vec<Command>, Wrong> {
     let mut found = Vec::new();
-    for moved in from_mrg(message) {
+    for moved in from_mrg(message, numbers) {
         let (from, to, mrg) = moved?;
         let account = [part(&mrg, 3, 1, 1)].into_iter().chain(account(message)).find(|account| !account.is_empty());
         let account = account.ok_or_else(|| invalid("101", "MRG-3", "MRG-3 is missing: name the account that is moved".to_owned()))?;
@@ -226,6 +254,11 @@ fn accounts_moved(message: &Message<'_>) -> Result<Vec<Command>, Wrong> {
 /// The account that a visit is billed to (PID-18).
 fn account(message: &Message<'_>) -> Option<String> {
     Some(first(message, b"PID", 18, 1)).filter(|account| !account.is_empty())
+}
+
+/// Where the patient is looked after (PV1-3.1).
+fn unit(message: &Message<'_>) -> Option<WardId> {
+    first(message, b"PV1", 3, 1).replace(' ', "_").parse().ok()
 }
 
 /// A place in words: PL.1 to PL.3 and the description (PL.9) of a field of PV1.
@@ -283,7 +316,10 @@ fn visit(message: &Message<'_>) -> Result<Option<EncounterId>, Wrong> {
 
 fn admission(message: &Message<'_>, patient: &Mrn, class: Class) -> Result<Admission, Wrong> {
     let mother = first(message, b"PID", 21, 1).parse().ok();
-    Ok(Admission { patient: patient.clone(), encounter: visit(message)?, class, bed: bed(message, b"PV1", 3)?, mother, account: account(message) })
+    let bed = bed(message, b"PV1", 3)?;
+    // Whoever lies in a bed is looked after by its ward.
+    let ward = if bed.is_none() { unit(message) } else { None };
+    Ok(Admission { patient: patient.clone(), encounter: visit(message)?, class, bed, mother, account: account(message), ward })
 }
 
 /// What the message says of the person and of what they must not be given.
@@ -387,7 +423,8 @@ fn allergy(segment: &Segment<'_>, patient: &Mrn) -> Option<Routed> {
     };
     let criticality = match part(segment, 4, 1, 1).as_str() {
         "SV" => Criticality::High,
-        "MI" | "MO" => Criticality::Low,
+        // How bad it was is not how bad it may be next: what was moderate is not called low.
+        "MI" => Criticality::Low,
         _ => Criticality::Unknown,
     };
     Some(Routed::Census(Command::RecordAllergy { patient: patient.clone(), allergy: Allergy { substance, category, criticality, reaction: part(segment, 5, 1, 1) } }))
@@ -404,7 +441,7 @@ mod tests {
     fn run(trigger: &str, segments: &str) -> Result<Vec<Command>, String> {
         let bytes = format!("{HEAD}{segments}").into_bytes();
         let message = Message::parse(&bytes).unwrap();
-        match route(trigger, &message, 0) {
+        match route(trigger, &message, 0, Numbers::default()) {
             Ok(items) => Ok(items
                 .into_iter()
                 .filter_map(|item| match item {
@@ -426,7 +463,29 @@ mod tests {
 
     /// What happened, behind what is said of the person.
     fn event(trigger: &str, segments: &str) -> Result<Option<Command>, String> {
-        run(trigger, segments).map(|commands| commands.into_iter().find(|command| !matches!(command, Command::Register { .. } | Command::RecordAllergy { .. })))
+        let is_event = |command: &Command| !matches!(command, Command::Register { .. } | Command::RecordAllergy { .. });
+        run(trigger, segments).map(|commands| commands.into_iter().find(is_event).map(undated))
+    }
+
+    /// Without the time at which it was written down, and bare where no visit is named.
+    fn undated(command: Command) -> Command {
+        match command {
+            Command::OfVisit { visit: None, command, .. } => *command,
+            Command::OfVisit { visit, is_exact, command, .. } => Command::OfVisit { visit, told: None, is_exact, command },
+            other => other,
+        }
+    }
+
+    #[test]
+    fn what_happened_is_as_of_when_it_was_written_down() {
+        for (evn, expected) in [("EVN||20260101115959", "2026-01-01T11:59:59Z"), ("EVN|", "2026-01-01T12:00:00Z"), ("EVN||20260101", "2026-01-01T12:00:00Z")] {
+            let bytes = format!("{}{PID}{PV1}", HEAD.replace("EVN||20260101115959", evn)).into_bytes();
+            for trigger in ["A01", "A02"] {
+                let items = route(trigger, &Message::parse(&bytes).unwrap(), 0, Numbers::default()).unwrap();
+                let told = items.iter().find_map(|item| if let Routed::Census(Command::OfVisit { told, .. }) = item { Some(*told) } else { None });
+                assert_eq!(told, Some(Some(expected.parse().unwrap())), "{trigger} {evn}");
+            }
+        }
     }
 
     #[test]
@@ -447,9 +506,11 @@ mod tests {
     fn each_event_is_its_command() {
         let (patient, bed) = (mrn("1001"), place("W1:101:A"));
         let visit = EncounterId::of_visit("V17").unwrap();
-        let admission = |class| Admission { patient: patient.clone(), encounter: Some(visit.clone()), class, bed: Some(bed.clone()), mother: None, account: None };
+        let admission = |class| Admission { patient: patient.clone(), encounter: Some(visit.clone()), class, bed: Some(bed.clone()), mother: None, account: None, ward: None };
         let both = format!("{PID}{PV1}");
-        let of_visit = |command| Some(Command::OfVisit { visit: visit.clone(), is_exact: false, command: Box::new(command) });
+        // Who comes and goes lies in no bed, and is looked after somewhere all the same.
+        let waits = |class, ward: &str| Some(Command::Admit(Admission { encounter: None, bed: None, ward: ward.parse().ok(), ..admission(class) }));
+        let of_visit = |command| Some(Command::OfVisit { visit: Some(visit.clone()), told: None, is_exact: false, command: Box::new(command) });
         let cases = [
             ("A01", both.clone(), Some(Command::Admit(admission(Class::Inpatient)))),
             ("A04", both.replace("|I|", "|E|"), Some(Command::Admit(admission(Class::Emergency)))),
@@ -491,13 +552,18 @@ mod tests {
             ("A37", format!("{PID}PID|2||1002^^^H^MR\r"), Some(Command::Unmerge { merged: mrn("1002"), from: Some(patient.clone()) })),
             ("A02", PID.to_owned() + "PV1|1|I|AE OMU^^Bed 03\r", Some(Command::Move { patient: patient.clone(), to: place("AE_OMU:-:Bed_03") })),
             ("A31", PID.to_owned(), None),
-            ("A01", PID.to_owned() + "PV1|1|O|CLINIC\r", None),
+            ("A01", PID.to_owned() + "PV1|1|O|CLINIC\r", waits(Class::Outpatient, "CLINIC")),
+            ("A04", PID.to_owned() + "PV1|1|E|ED\r", waits(Class::Emergency, "ED")),
+            ("A04", PID.to_owned() + "PV1|1|I|ED\r", waits(Class::Outpatient, "ED")),
         ];
         for (trigger, segments, command) in cases {
             assert_eq!(event(trigger, &segments), Ok(command), "{trigger} {segments}");
         }
         let died = PID.trim_end().to_owned() + &"|".repeat(15) + "Y\r";
-        assert_eq!(event("A03", &(died + PV1)), Ok(Some(Command::OfVisit { visit, is_exact: false, command: Box::new(Command::RecordDeath { patient, at: None }) })));
+        assert_eq!(
+            event("A03", &(died + PV1)),
+            Ok(Some(Command::OfVisit { visit: Some(visit), told: None, is_exact: false, command: Box::new(Command::RecordDeath { patient, at: None }) }))
+        );
     }
 
     #[test]
@@ -505,7 +571,7 @@ mod tests {
         let cases = [("A01", "PV1|1|I|W1\r"), ("A24", PV1), ("A31", "IAM|1|DA|^Latex|SV||D\r")];
         for (trigger, segments) in cases {
             let bytes = format!("{HEAD}{PID}{segments}").into_bytes();
-            let items = route(trigger, &Message::parse(&bytes).unwrap(), 0).unwrap();
+            let items = route(trigger, &Message::parse(&bytes).unwrap(), 0, Numbers::default()).unwrap();
             assert!(matches!(&items[..], [Routed::Census(Command::Register { .. }), Routed::Hold(_)]), "{trigger}: {items:?}");
         }
         let many = (0..65).fold(String::new(), |text, number| text + &format!("AL1|{number}|DA|^S{number}\r"));
@@ -527,6 +593,25 @@ mod tests {
             matches!(&said[1..], [Command::RecordAllergy { allergy, .. }, Command::NoKnownAllergies { .. }] if allergy.substance == "Peanut" && allergy.category == Category::Food),
             "{said:?}"
         );
+    }
+
+    #[test]
+    fn another_authority_s_number_is_somebody_else() {
+        let numbered = |pid: &str, mrg: &str| {
+            let bytes = format!("{HEAD}PID|1||{pid}\r{mrg}").into_bytes();
+            let numbers = Numbers { authority: Some("H") };
+            route(if mrg.is_empty() { "A31" } else { "A40" }, &Message::parse(&bytes).unwrap(), 0, numbers).map_err(|(_, fault)| fault.map_or("", |fault| fault.code))
+        };
+        for ours in ["1001^^^H^MR", "7^^^OTHER^MR~1001^^^H^MR", "7^^^OTHER^MR~1001^^^H", "9^^^H^VN~1001^^^H^MR"] {
+            let merged = numbered(ours, "MRG|5^^^OTHER^MR~77^^^H^MR\r").unwrap();
+            assert!(
+                merged.iter().any(|item| matches!(item, Routed::Census(Command::Merge { survivor, merged }) if *survivor == mrn("1001") && *merged == mrn("77"))),
+                "{ours}: {merged:?}"
+            );
+        }
+        assert_eq!(numbered("1001^^^OTHER^MR", "").map(drop), Err("204"));
+        assert_eq!(numbered("1001", "").map(drop), Err("204"));
+        assert_eq!(numbered("1001^^^H^MR", "MRG|5^^^OTHER^MR\r").map(drop), Err("204"));
     }
 
     #[test]

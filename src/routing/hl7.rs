@@ -66,7 +66,7 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
         ("", _) => Err(invalid("101", "MSH-9", "MSH-9 is missing: name the message type, such as ORU^R01".to_owned())),
         ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") if profile.kind == Kind::Monitor => super::vitals::of_oru(profile, hl7, message),
         ("ORU", "R01" | "R30" | "R31" | "R32" | "W01" | "") | ("OUL", "R21" | "R22" | "R23" | "R24") => results(profile, hl7, message),
-        ("ADT", trigger) => super::adt::route(trigger, message, profile.time.offset_minutes),
+        ("ADT", trigger) => super::adt::route(trigger, message, profile.time.offset_minutes, super::adt::Numbers::of(profile)),
         ("OMS", "O05") => cabinet(profile, message),
         ("ACK", _) => Ok(vec![Routed::Noted]),
         (kind, trigger) => {
@@ -138,7 +138,7 @@ fn orders<'m>(message: &'m Message<'_>) -> Vec<Order<'m>> {
 
 fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
     let mut items = Vec::new();
-    let named = named_patient(message);
+    let named = named_patient(message, profile.identity.authority.as_deref());
     for order in orders(message) {
         let measured_at = order.obr.as_ref().and_then(|obr| obr.text(7, 1));
         let mut lines = Vec::new();
@@ -174,11 +174,12 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
 
 /// The patient's medical record number, where a repetition of PID-3 says that it is one (CX.5 `MR`). Other numbers of the
 /// field may be the analyzer's own and prove nothing.
-fn named_patient(message: &Message<'_>) -> Option<Mrn> {
+fn named_patient(message: &Message<'_>, authority: Option<&str>) -> Option<Mrn> {
     let pid = message.segments().find(|segment| segment.name() == b"PID")?;
     (1..=pid.repetitions(3)).find_map(|repetition| {
         let part = |component| pid.text_at(3, repetition, component, 1).map(|text| text.trim().to_owned());
-        if part(5).as_deref() == Some("MR") { part(1)?.parse().ok() } else { None }
+        let is_ours = authority.is_none_or(|authority| part(4).as_deref() == Some(authority));
+        if is_ours && part(5).as_deref() == Some("MR") { part(1)?.parse().ok() } else { None }
     })
 }
 
@@ -289,7 +290,7 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
     let number = |field: u16| required(field).and_then(|found| found.parse::<rust_decimal::Decimal>().map_err(|error| wrong(&format!("ZPM-{field}"), &error)));
     let pocket = [drawer, subdrawer, descriptor].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
     let patient = match kind {
-        ReportedKind::Vend | ReportedKind::Return => Some(super::adt::patient(message)?),
+        ReportedKind::Vend | ReportedKind::Return => Some(super::adt::patient(message, super::adt::Numbers::of(profile))?),
         ReportedKind::Waste | ReportedKind::Load | ReportedKind::Unload | ReportedKind::BinEmptied | ReportedKind::Count => None,
     };
     // Who did it and who saw it: a transaction without a witness is no transaction (ZPM-12 is required by the table).

@@ -52,7 +52,7 @@ fn reading(line: ResultLine) -> Result<(Timestamp, Reading), Reason> {
 
 /// The readings of an observation message (IHE PCD technical framework 2, PCD-01): one part for each time of measurement.
 pub(super) fn of_oru(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
-    let patient = match adt::patient(message) {
+    let patient = match adt::patient(message, adt::Numbers::of(profile)) {
         Ok(patient) => Some(patient),
         // A monitor that was not told who lies before it says where it stands.
         Err((Reason::Invalid { .. }, _)) if super::hl7::text(message, "PID-3.1").is_empty() || super::hl7::text(message, "PID-3.1") == "\"\"" => None,

@@ -68,6 +68,11 @@ pub fn mirror_heals(why: &str) {
     tracing::error!(code = "WD-0134", why, "the journal is damaged and is healed from its mirror: replace its disk");
 }
 
+/// The head of the log was signed: this line in the system's own log is a copy that the journal's disk cannot change.
+pub fn head_signed(sequence: u64, chain: &str) {
+    tracing::info!(sequence, chain, "the head of the journal was signed");
+}
+
 /// The store of views had failed and is open again.
 pub fn views_mended() {
     tracing::info!("views are open again, read models and charges go on from where they stand");

@@ -211,7 +211,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
     ] {
         all.push(("POST", format!("/api/v1/patients/77/{action}"), Some(of_patient.clone()), permission));
     }
-    let of_chart = json!({ "code": "8867-4", "text": "x", "reason": "r", "encounter": "enc_7", "number": 1, "version": 1, "measured": "2026-01-01T00:00:00Z", "low": "1", "readings": [{ "code": "8867-4", "value": "72", "unit": "/min" }] });
+    let of_chart = json!({ "code": "8867-4", "text": "x", "reason": "r", "encounter": "enc_7", "number": 1, "version": 1, "measured": "2026-01-01T00:00:00Z", "low": "1", "meaning": "author", "readings": [{ "code": "8867-4", "value": "72", "unit": "/min" }] });
     for (action, permission) in [
         ("record-problem", "chart.record-problems"),
         ("resolve-problem", "chart.record-problems"),
@@ -219,6 +219,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("refute-problem", "chart.record-problems"),
         ("write-note", "chart.write-notes"),
         ("amend-note", "chart.write-notes"),
+        ("sign-note", "chart.write-notes"),
         ("withdraw-note", "chart.write-notes"),
         ("record-vitals", "vitals.record"),
         ("withdraw-reading", "vitals.record"),
@@ -396,6 +397,33 @@ fn a_ward_sees_its_patients_an_emergency_opens_one_more_and_all_of_it_is_told_to
     intensive.refused("POST", "/api/v1/patients/1001/admit", Some(json!({ "bed": "MED1:101:A" })), "other_ward");
     medicine.done("/api/v1/patients/1001/admit", json!({ "bed": "MED1:101:A" }));
     assert_eq!(medicine.get("/api/v1/patients/1001")["mrn"], "1001");
+    // A note is signed by whoever proves once more who they are, for this very note; a session alone signs nothing, nor does another person.
+    medicine.done("/api/v1/patients/1001/chart/write-note", json!({ "kind": "nursing", "text": "slept well" }));
+    let (path, request) = ("/api/v1/patients/1001/chart/sign-note", json!({ "number": 1, "version": 1, "meaning": "author" }));
+    let proven = |user: &str, request: &Value| {
+        let body = json!({ "user": user, "password": PASSWORD, "actor": "mia", "path": path, "request": request });
+        daemon.post("/api/v1/witnesses", body).1["statement"].clone()
+    };
+    let sign = |statement: Value| {
+        let mut body = request.clone();
+        body["witness"] = statement;
+        let (status, answer) = medicine.ask("POST", path, Some(body));
+        (status, answer["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap().to_owned())
+    };
+    assert_eq!(sign(Value::Null), (409, "not_proven".to_owned()));
+    assert_eq!(sign(proven("ivo", &request)), (409, "not_proven".to_owned()), "somebody else's statement is theirs");
+    let other = json!({ "number": 2, "version": 1, "meaning": "author" });
+    assert_eq!(sign(proven("mia", &other)), (403, "not_witnessed".to_owned()), "for another note");
+    assert_eq!(sign(proven("mia", &request)).0, 200);
+    daemon.until("signed", |_| medicine.get("/api/v1/patients/1001/chart")["notes"][0]["signatures"][0]["holds"] == true);
+    // The ward's sheet for paper tells of its own patients, to its own people, and who has printed it is noted.
+    let sheet = |desk: &Desk<'_>, ward: &str| {
+        let (status, _, body) = daemon.raw("GET", &format!("/wards/{ward}/sheet"), None, &format!("Authorization: Bearer {}\r\n", desk.token));
+        (status, body)
+    };
+    let (status, page) = sheet(&medicine, "MED1");
+    assert!(status == 200 && page.contains("1001") && page.contains("not asked") && page.contains("101:B"), "{status} {page}");
+    assert_eq!((sheet(&medicine, "ICU").0, sheet(&intensive, "MED1").0, sheet(&medicine, "NONE").0), (403, 403, 404));
     // Another ward finds who she is, and no more.
     let found = intensive.get("/api/v1/patients?name=doe");
     assert_eq!((found[0]["limited"].as_str(), found[0]["person"]["name"]["family"].as_str(), found[0].get("allergies")), (Some("not_your_patient"), Some("Doe"), None), "{found}");
@@ -543,7 +571,7 @@ fn a_witness_proves_it_themselves_for_one_person_and_one_path() {
     let (boss, _) = found(&site, &daemon);
     let nurse = staff(&boss, "nina", &[("nurse", "house"), ("pharmacist", "house")]);
     let other = staff(&boss, "otto", &[("nurse", "house")]);
-    staff(&boss, "clara", &[("registration", "house")]);
+    staff(&boss, "clara", &[("registration", "house")]).done("/api/v1/patients", json!({ "mrn": "1001", "person": jane("Doe") }));
     drop(other);
     nurse.done("/api/v1/cabinets/CAB1/load", json!({ "pocket": "2-1", "lot": "L", "expires": "2029-01-01", "quantity": "10" }));
     nurse.done("/api/v1/cabinets/CAB1/vend", json!({ "pocket": "2-1", "quantity": "2", "patient": "1001" }));
@@ -568,6 +596,13 @@ fn a_witness_proves_it_themselves_for_one_person_and_one_path() {
     let (status, answer) = waste(statement.clone());
     assert_eq!(status, 200, "{answer}");
     assert_eq!(waste(statement).0, 403, "once");
+    // What was done with a patient's drug, appointment or bed stands in the patient's own audit, also where the event names only a number.
+    let auditor = program(&boss, "eyes", "auditor", json!({}));
+    let clara = with_password(&daemon, "clara", PASSWORD).unwrap();
+    clara.done("/api/v1/patients/1001/admit", json!({ "bed": "MED1:101:A" }));
+    nurse.done("/api/v1/beds/MED1:101:A/isolate", json!({ "reason": "MRSA" }));
+    let told = || auditor.get("/api/v1/audit?patient=1001").to_string();
+    daemon.until("all of it", |_| ["\"Vended\"", "\"Wasted\"", "\"IsolationBegan\""].iter().all(|what| told().contains(what)));
     // Nobody acts under another's name.
     nurse.refused("POST", "/api/v1/cabinets/CAB1/count", Some(json!({ "pocket": "1-1", "quantity": "0", "user": "otto" })), "other_user");
     daemon.terminate();

@@ -20,6 +20,7 @@ fn the_same_idempotency_key_has_one_effect_and_one_answer() {
     for _ in 0..3 {
         assert_eq!(daemon.ask("POST", "/api/v1/cabinets/CAB1/load", Some(&load), "Idempotency-Key: k3\r\n").0, 200);
     }
+    daemon.known("1");
     let vend = json!({ "pocket": "1-1", "quantity": "3", "patient": "1", "user": "nurse-a" });
     let vended = daemon.ask("POST", "/api/v1/cabinets/CAB1/vend", Some(&vend), "Idempotency-Key: k4\r\n");
     assert_eq!(vended.0, 200, "{}", vended.1);
@@ -42,6 +43,7 @@ fn a_key_that_was_used_for_another_request_is_refused() {
     let other = order("2002", "6690-2");
     assert_eq!((other.0, other.1["type"].as_str()), (422, Some("urn:wardd:problem:idempotency_key_reused")), "never another patient's answer");
     daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "900" }));
+    ["1", "2", "3"].iter().for_each(|mrn| daemon.known(mrn));
     let vend = |patient: &str, key: &str| {
         daemon.ask("POST", "/api/v1/cabinets/CAB1/vend", Some(&json!({ "pocket": "1-1", "quantity": "1", "patient": patient })), &format!("Idempotency-Key: {key}\r\n"))
     };
@@ -57,7 +59,10 @@ fn number_7_settled_in_two_windows_is_one_payment() {
     let site = Site::new();
     let daemon = site.start();
     daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "10" }));
-    daemon.post("/api/v1/cabinets/CAB1/vend", json!({ "pocket": "1-1", "quantity": "10", "patient": "5" }));
+    let vend = json!({ "pocket": "1-1", "quantity": "10", "patient": "5" });
+    assert_eq!(daemon.post("/api/v1/cabinets/CAB1/vend", vend.clone()).1["type"], "urn:wardd:problem:not_registered", "nobody is given nothing");
+    daemon.known("5");
+    assert_eq!(daemon.post("/api/v1/cabinets/CAB1/vend", vend).0, 200);
     daemon.until("owed", |daemon| daemon.get("/api/v1/accounts/5")["balance"]["amount"] == "0.80");
     let settle = || daemon.post("/api/v1/accounts/5/settle", json!({}));
     let answers = std::thread::scope(|scope| {
@@ -73,6 +78,7 @@ fn number_7_settled_in_two_windows_is_one_payment() {
 fn errors_are_problems_that_name_the_thing_and_the_way_out() {
     let site = Site::new();
     let daemon = site.start();
+    daemon.known("1");
     let cases = [
         ("POST", "/api/v1/lab-orders", json!({ "patient": { "mrn": "1" }, "tests": ["777-3"] }), 400, "catalogue"),
         ("POST", "/api/v1/lab-orders", json!({ "patient": { "mrn": "1" }, "tests": ["718-8"] }), 422, "check digit"),
@@ -128,6 +134,7 @@ fn the_page_s_events_come_when_something_changes() {
         assert!(count > 0, "the stream ended");
         seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
         if !std::mem::replace(&mut has_admitted, true) {
+            assert_eq!(daemon.post("/api/v1/patients", serde_json::json!({ "mrn": "4711", "person": { "name": { "family": "Doe" } } })).0, 201);
             assert_eq!(daemon.post("/api/v1/beds/MED1:101:A/admit", json!({ "patient": "4711" })).0, 200);
         }
     }

@@ -77,6 +77,7 @@ fn tags_and_drawers_over_a_broker_that_is_killed_and_started_again() {
     drop(broker);
     daemon.until("down with the broker", |daemon| connections(daemon, "door") == 0);
     assert_eq!(daemon.post("/api/v1/cabinets/CAB1/load", json!({ "pocket": "1-1", "lot": "L", "expires": "2029-01-01", "quantity": "5" })).0, 200);
+    daemon.known("1");
     assert_eq!(daemon.post("/api/v1/cabinets/CAB1/vend", json!({ "pocket": "1-1", "quantity": "1", "patient": "1" })).0, 200);
     let broker = Mosquitto::start(&site.folder, port).unwrap();
     let output = Command::new("mosquitto_sub")

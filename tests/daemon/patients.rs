@@ -21,6 +21,12 @@ fn register(daemon: &Daemon, person: &Value) -> String {
     answer["mrn"].as_str().unwrap().to_owned()
 }
 
+/// Somebody under a number of their own.
+fn named(daemon: &Daemon, mrn: &str) {
+    let (status, answer) = daemon.post("/api/v1/patients", json!({ "mrn": mrn, "person": { "name": { "family": mrn } }, "confirm_new": true }));
+    assert_eq!(status, 201, "{answer}");
+}
+
 fn done(daemon: &Daemon, mrn: &str, action: &str, body: Value) -> Value {
     let (status, answer) = daemon.post(&format!("/api/v1/patients/{mrn}/{action}"), body);
     assert_eq!(status, 200, "{action}: {answer}");
@@ -68,8 +74,28 @@ fn somebody_new_is_compared_with_who_is_known() {
     assert_eq!(daemon.get(&format!("/api/v1/patients/{first}"))["person"]["name"]["family"], "Doe");
     // An emergency: nobody knows who it is, and it is written down later.
     let unknown = register(&daemon, &json!({ "is_temporary": true }));
+    // Who says that it is somebody who is known is told so, with the reasons; and merges, or says that it is not.
+    let (status, answer) = daemon.post(&format!("/api/v1/patients/{unknown}/update"), json!({ "person": jane() }));
+    assert_eq!((status, answer["type"].as_str()), (409, Some("urn:wardd:problem:possible_duplicate")), "{answer}");
+    assert!(answer["detail"].as_str().unwrap().contains("merge the two numbers") && answer["candidates"].to_string().contains(&first), "{answer}");
+    assert_eq!(daemon.get(&format!("/api/v1/patients/{unknown}"))["person"]["is_temporary"], true);
     done(&daemon, &unknown, "update", json!({ "person": { "name": { "family": "Roe", "given": ["Sam"] } } }));
     assert_eq!(found("name=roe"), BTreeSet::from([unknown]));
+}
+
+#[test]
+fn two_desks_at_once_register_a_person_once() {
+    let site = Site::with("", WARD);
+    let daemon = Arc::new(site.start());
+    let desks: Vec<_> = (0..6)
+        .map(|_| {
+            let daemon = daemon.clone();
+            std::thread::spawn(move || daemon.post("/api/v1/patients", json!({ "person": jane() })).0)
+        })
+        .collect();
+    let mut answers: Vec<u16> = desks.into_iter().map(|desk| desk.join().unwrap()).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [201, 409, 409, 409, 409, 409]);
 }
 
 #[test]
@@ -104,6 +130,7 @@ fn many_stations_at_once_never_put_two_into_a_bed_or_one_into_two() {
     let site = Site::with("", WARD);
     let daemon = Arc::new(site.start());
     let beds = ["ICU:1:A", "ICU:1:B", "ICU:2:A", "ICU:2:B"];
+    (0..6).for_each(|number| named(&daemon, &format!("P{number}")));
     let admitted = Arc::new(AtomicUsize::new(0));
     let stations: Vec<_> = (0..STATIONS)
         .map(|station| {
@@ -161,6 +188,8 @@ fn a_stay_from_its_plan_to_its_end_and_how_it_was_before() {
     let daemon = site.start();
     let mrn = register(&daemon, &jane());
     done(&daemon, &mrn, "plan", json!({ "bed": "ICU:1:A", "encounter": "enc_V1", "expected": "2027-01-01T08:00:00Z" }));
+    refused(&daemon, "P2", "admit", json!({ "bed": "ICU:1:A" }), "not_registered");
+    ["P2", "P3"].iter().for_each(|number| named(&daemon, number));
     refused(&daemon, "P2", "admit", json!({ "bed": "ICU:1:A" }), "reserved");
     let events = done(&daemon, &mrn, "admit", json!({ "bed": "ICU:1:A", "encounter": "enc_V1" }));
     let names: Vec<&str> = events["events"].as_array().unwrap().iter().map(|event| event["event"].as_str().unwrap()).collect();

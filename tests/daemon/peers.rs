@@ -193,6 +193,7 @@ fn a_scan_and_its_charge_are_one_trace_at_a_collector() {
     let mut feed = daemon.connect("feed");
     assert!(mllp(&mut feed, &oru("T1", &accession, "13.5")).unwrap().contains("MSA|AA|T1"));
     assert_eq!(daemon.post("/api/v1/cabinets/CAB1/load", serde_json::json!({ "pocket": "1-1", "lot": "L1", "expires": "2030-01-01", "quantity": "10" })).0, 200);
+    daemon.known("1001");
     assert_eq!(daemon.post("/api/v1/cabinets/CAB1/vend", serde_json::json!({ "pocket": "1-1", "quantity": "1", "patient": "1001" })).0, 200);
     for (cause, charge) in [("specimen ResultFiled", "billing Charge"), ("cabinet Vended", "billing Charge")] {
         let (scan, charge) = until("cause and charge", || {

@@ -219,14 +219,18 @@ fn the_broker_is_reached_by_tls_with_certificates_on_both_sides() {
     let (site, house) = site(&extra, 365);
     certify(&site.folder, "broker", "localhost", 365, &house);
     certify(&site.folder, "door", "door", 365, &house);
+    certify(&site.folder, "other", "other", 365, &house);
     let file = |name: &str| site.folder.join(name).to_str().unwrap().to_owned();
     let config: PathBuf = site.folder.join("mosquitto.conf");
-    let text = format!(
-        "listener {port} 127.0.0.1\ncafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\nallow_anonymous true\npersistence false\n",
-        file("house.pem"),
-        file("broker.pem"),
-        file("broker.key")
-    );
+    // The configuration that is shipped, with the places and names of this test.
+    let shipped = |name: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("broker").join(name)).unwrap();
+    let rights = shipped("wardd.acl").replace("user wardd\n", "user wardd.test\n");
+    std::fs::write(site.folder.join("wardd.acl"), rights).unwrap();
+    let text = shipped("wardd.conf")
+        .replace("listener 8883", &format!("listener {port} 127.0.0.1"))
+        .replace("/etc/mosquitto/wardd/authorities.pem", &file("house.pem"))
+        .replace("/etc/mosquitto/wardd/", &format!("{}/", site.folder.display()))
+        + "persistence false\n";
     std::fs::write(&config, text).unwrap();
     let start = || {
         let broker = Command::new(has("mosquitto").unwrap()).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -247,6 +251,11 @@ fn the_broker_is_reached_by_tls_with_certificates_on_both_sides() {
         Command::new("mosquitto_pub").args(common).args(certificate).stderr(Stdio::null()).status().unwrap().success()
     };
     assert!(!publish(&[]), "the broker wants a certificate");
+    // Another device of the house says something in the door's name: the broker takes it for nobody.
+    let _ = publish(&["--cert", &file("other.pem"), "--key", &file("other.key")]);
+    let of_door = |daemon: &Daemon| daemon.get("/api/v1/devices").as_array().unwrap().iter().find(|device| device["device"] == "door").unwrap().clone();
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!((of_door(&daemon)["accepted"].clone(), of_door(&daemon)["held"].clone()), (0.into(), 0.into()), "{}", of_door(&daemon));
     assert!(publish(&["--cert", &file("door.pem"), "--key", &file("door.key")]));
     daemon.until("the message arrives", |daemon| {
         daemon.raw("GET", "/metrics", None, "").2.contains("wardd_gateway_messages_total{answer=\"") && {

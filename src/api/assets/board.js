@@ -59,9 +59,27 @@ board.addEventListener("click", async (event) => {
   trouble.hidden = !why;
   button.disabled = !why;
 });
+// After a restart everybody signs in again, and a browser does not come back by itself from an answer that says so.
+const recover = async () => {
+  try {
+    const answer = await fetch("/api/v1/session");
+    if (answer.status === 401) {
+      location.href = "/login";
+    } else if (answer.ok) {
+      location.reload();
+      return;
+    }
+  } catch (error) {
+    // wardd is not there yet.
+  }
+  setTimeout(recover, 2000);
+};
 source.onerror = () => {
   line.textContent = "line to wardd lost: what you see is old";
   line.className = "lost";
+  if (source.readyState === EventSource.CLOSED) {
+    recover();
+  }
 };
 source.addEventListener("signed-out", () => {
   source.close();

@@ -17,9 +17,7 @@ fn resource(kind: Kind) -> Value {
     if kind.is_written() {
         interactions.extend([json!({ "code": "create" }), json!({ "code": "update" })]);
     }
-    if kind.has_versions() {
-        interactions.extend([json!({ "code": "vread" }), json!({ "code": "history-instance" })]);
-    }
+    interactions.extend([json!({ "code": "vread" }), json!({ "code": "history-instance" })]);
     let compare = |compare: Compare| match compare {
         Compare::Token => "token",
         Compare::Text => "string",
@@ -35,8 +33,8 @@ fn resource(kind: Kind) -> Value {
     let mut resource = json!({
         "type": kind.name(),
         "interaction": interactions,
-        "versioning": if kind.has_versions() { "versioned" } else { "no-version" },
-        "readHistory": kind.has_versions(),
+        "versioning": "versioned",
+        "readHistory": true,
         "updateCreate": kind == Kind::Patient,
         "conditionalCreate": kind.is_written(),
         "conditionalUpdate": kind.is_written(),

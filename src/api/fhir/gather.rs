@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::id::{patient_of, unescape};
-use super::resources::{House, Version};
+use super::resources::{House, Place, Version};
 use super::search::{Asked, WHOSE};
 use super::{Kind, clinical, resources, scheduling, subscription};
 use crate::access::{Allowed, Who};
@@ -21,7 +21,7 @@ use crate::domain::rights::{Interaction, Permission, Subject};
 use crate::domain::schedule::Schedule;
 use crate::domain::staff;
 use crate::domain::vitals::Reading;
-use crate::kernel::{BedId, Date, EncounterId, Loinc, Mrn, StreamId, StreamKind, Timestamp};
+use crate::kernel::{Date, EncounterId, Loinc, Mrn, StreamId, StreamKind, Timestamp};
 use crate::projection::{BedRow, EncounterRow, PatientRow, Search, SpecimenRow};
 
 /// Measurements of vital signs that one search looks through; where there are more, it must be narrowed.
@@ -280,10 +280,23 @@ fn locations(api: &Api, who: &Who) -> Result<Gathered, Problem> {
     let house = house(api);
     let mut found = Vec::new();
     for (ward, beds) in &api.hospital.layout().wards {
-        found.push(resources::ward(&house, ward.as_str()));
-        let bed = |id: &BedId| resources::bed(&house, id, &api.rows.get::<BedRow>("bed", id.as_str()).unwrap_or_default().bed);
-        found.extend(beds.iter().map(bed));
+        let site = api.hospital.layout().sites.get(ward).cloned().unwrap_or_default();
+        let facility = site.facility.as_deref().unwrap_or(&house.facility);
+        let name = if site.name.is_empty() { ward.as_str() } else { &site.name };
+        found.push(resources::place(&house, Place::Site(facility)));
+        found.extend(site.building.as_deref().map(|building| resources::place(&house, Place::Building { facility, building })));
+        found.push(resources::place(&house, Place::Ward { facility, building: site.building.as_deref(), ward: ward.as_str(), name }));
+        for id in beds {
+            let [_, room, _] = id.parts();
+            if !room.is_empty() {
+                found.push(resources::place(&house, Place::Room { facility, ward: ward.as_str(), room }));
+            }
+            found.push(resources::bed(&house, facility, id, &api.rows.get::<BedRow>("bed", id.as_str()).unwrap_or_default().bed));
+        }
     }
+    // What several wards or beds are in is told once.
+    let mut told = BTreeSet::new();
+    found.retain(|resource| told.insert(resource["id"].to_string()));
     Ok(Gathered::of(allowed, found, []))
 }
 
@@ -320,7 +333,12 @@ async fn audit_events(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, P
 fn of_house(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
     match kind {
         Kind::Practitioner | Kind::PractitionerRole => staff_of(api, who, kind),
-        Kind::Organization => Ok(Gathered::of(api.may(who, Permission::ViewBeds)?, vec![resources::organization(&house(api))], [])),
+        Kind::Organization => {
+            let own = house(api);
+            let others: BTreeSet<&str> = api.hospital.layout().sites.values().filter_map(|site| site.facility.as_deref()).filter(|facility| *facility != own.facility).collect();
+            let all = std::iter::once(resources::organization(&own, None)).chain(others.into_iter().map(|facility| resources::organization(&own, Some(facility))));
+            Ok(Gathered::of(api.may(who, Permission::ViewBeds)?, all.collect(), []))
+        }
         Kind::Device => {
             let allowed = api.may(who, Permission::ViewDevices)?;
             let devices = api.hospital.layout().devices.iter().map(|id| resources::device(&house(api), id.as_str())).collect();
@@ -425,42 +443,16 @@ pub(super) async fn one(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Ga
             let allowed = api.may_with(who, Permission::ViewAudit, &Subject::House)?;
             let sequence: u64 = id.parse().map_err(|_| missing())?;
             let entries = api.history.entries_at(sequence).map_err(|error| Problem::unreadable(&error))?;
-            let found = entries.iter().filter(|entry| entry.sequence == sequence).map(|entry| resources::audit_event(&house(api), entry, &[])).collect();
-            Gathered::of(allowed, found, [])
+            let event = api.history.event_at(sequence).map_err(|error| Problem::unreadable(&error))?;
+            let patients: Vec<Mrn> = event.iter().flat_map(|event| api.rows.patients_of(event)).collect();
+            let found = entries.iter().filter(|entry| entry.sequence == sequence).map(|entry| resources::audit_event(&house(api), entry, &patients)).collect();
+            Gathered::of(allowed, found, patients)
         }
         Kind::Practitioner | Kind::PractitionerRole | Kind::Organization | Kind::Location | Kind::Device => of_house(api, who, kind)?,
         Kind::Subscription => subscription::own(api, who)?,
     };
     found.resources.retain(|resource| resource["id"] == id);
     if found.resources.is_empty() { Err(missing()) } else { Ok(found) }
-}
-
-/// The states that a patient's or a stay's resource had, each with its version, the oldest first.
-pub(super) async fn versions(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gathered, Problem> {
-    // Whoever may not see it now may not see what it was.
-    let now = one(api, who, kind, id).await?;
-    let house = house(api);
-    let unreadable = |error: &dyn std::fmt::Display| Problem::unreadable(error);
-    let found: Vec<Value> = match kind {
-        Kind::Patient => {
-            let mrn = number(id)?;
-            let states = api.history.versions::<Patient>(mrn.as_str()).map_err(|error| unreadable(&error))?;
-            states.into_iter().map(|(number, at, record)| resources::patient(&house, &mrn, &record, Some(Version { number, at }))).collect()
-        }
-        Kind::Encounter => {
-            let stay = EncounterId::of_visit(&unescape(id).unwrap_or_default()).map_err(|_| Problem::missing(kind.name(), id))?;
-            let states = api.history.versions::<Encounter>(stay.as_str()).map_err(|error| unreadable(&error))?;
-            states.into_iter().filter_map(|(number, at, state)| resources::encounter(&house, &stay, &state, Some(Version { number, at }))).collect()
-        }
-        _ => {
-            return Err(Problem::new(
-                axum::http::StatusCode::METHOD_NOT_ALLOWED,
-                "not_supported",
-                format!("the versions of a {} are not kept as such: read Patient and Encounter by version", kind.name()),
-            ));
-        }
-    };
-    Ok(Gathered { resources: found, ..now })
 }
 
 /// The resource that a reference of ours leads to.

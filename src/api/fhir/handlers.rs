@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::gather::{self, Gathered};
 use super::resources::full;
 use super::search::{Asked, values};
-use super::{Kind, reply};
+use super::{Kind, reply, versions};
 use crate::access::Who;
 use crate::api::guard::Asking;
 use crate::api::problem::Problem;
@@ -32,7 +32,8 @@ pub(super) async fn shown(api: &Api, kind: Kind, found: &Gathered) -> Result<(),
     let Some(allowed) = &found.allowed else { return Ok(()) };
     let patients: Vec<Mrn> = found.patients.iter().cloned().collect();
     // A search that found nobody of a patient showed that there is nothing: that is told too.
-    if patients.is_empty() { Ok(()) } else { api.shown(allowed, Record::Fhir, Some(kind.name()), patients).await }
+    // Whoever reads the audit is noted also where it tells of nobody.
+    if patients.is_empty() && kind != Kind::AuditEvent { Ok(()) } else { api.shown(allowed, Record::Fhir, Some(kind.name()), patients).await }
 }
 
 fn entry(resource: Value, mode: &str) -> Value {
@@ -43,7 +44,8 @@ fn entry(resource: Value, mode: &str) -> Value {
 /// A resource.
 pub(super) async fn read(State(api): State<Api>, Asking(who): Asking, Path((name, id)): Path<(String, String)>) -> Result<Response, Problem> {
     let kind = kind(&name)?;
-    let found = gather::one(&api, &who, kind, &id).await?;
+    let mut found = gather::one(&api, &who, kind, &id).await?;
+    versions::stamp(&api, &who, kind, &id, &mut found).await?;
     shown(&api, kind, &found).await?;
     Ok(reply(StatusCode::OK, &found.resources[0]))
 }
@@ -104,11 +106,11 @@ async fn answer(api: &Api, who: &Who, kind: Kind, pairs: Pairs) -> Result<Respon
 /// All versions of a patient or a stay, the newest first.
 pub(super) async fn history(State(api): State<Api>, Asking(who): Asking, Path((name, id)): Path<(String, String)>) -> Result<Response, Problem> {
     let kind = kind(&name)?;
-    let found = gather::versions(&api, &who, kind, &id).await?;
+    let found = versions::of(&api, &who, kind, &id).await?;
     shown(&api, kind, &found).await?;
     let url = format!("{}/{id}", kind.name());
-    let entry = |resource: &Value| {
-        let is_first = resource["meta"]["versionId"] == "1";
+    let entry = |(at, resource): (usize, &Value)| {
+        let is_first = at == 0;
         json!({
             "fullUrl": format!("/fhir/R4/{url}"),
             "resource": resource,
@@ -116,14 +118,14 @@ pub(super) async fn history(State(api): State<Api>, Asking(who): Asking, Path((n
             "response": { "status": if is_first { "201" } else { "200" }, "lastModified": resource["meta"]["lastUpdated"] },
         })
     };
-    let entries: Value = found.resources.iter().rev().map(entry).collect();
+    let entries: Value = found.resources.iter().enumerate().rev().map(entry).collect();
     Ok(reply(StatusCode::OK, &full(json!({ "resourceType": "Bundle", "type": "history", "total": found.resources.len(), "entry": entries }))))
 }
 
 /// One version.
 pub(super) async fn version(State(api): State<Api>, Asking(who): Asking, Path((name, id, version)): Path<(String, String, String)>) -> Result<Response, Problem> {
     let kind = kind(&name)?;
-    let mut found = gather::versions(&api, &who, kind, &id).await?;
+    let mut found = versions::of(&api, &who, kind, &id).await?;
     found.resources.retain(|resource| resource["meta"]["versionId"] == version.as_str());
     shown(&api, kind, &found).await?;
     found.resources.first().map(|resource| reply(StatusCode::OK, resource)).ok_or_else(|| Problem::missing(&format!("{name}/{id} in version"), &version))

@@ -16,6 +16,7 @@ mod resources;
 mod scheduling;
 mod search;
 mod subscription;
+mod versions;
 mod write;
 
 use axum::Router;
@@ -113,7 +114,7 @@ impl Kind {
         !matches!(self, Kind::Organization | Kind::Location | Kind::Device | Kind::EpisodeOfCare | Kind::AuditEvent | Kind::Provenance)
     }
 
-    /// Whether it is a stream of its own, whose versions the log keeps.
+    /// Whether it is a stream of its own, so that each search knows when it changed last.
     fn has_versions(self) -> bool {
         matches!(self, Kind::Patient | Kind::Encounter)
     }

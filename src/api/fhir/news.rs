@@ -118,7 +118,9 @@ fn touched(kind: Kind, event: &Told, whose: impl Fn(&Told) -> Option<Mrn>) -> Ve
         (_, _, "Erased") => Vec::new(),
         (Kind::Patient, StreamKind::Patient, _) => one(of_key(), escape(key)),
         (Kind::RelatedPerson | Kind::Coverage, StreamKind::Patient, "PersonRecorded") => with(of_key(), Vec::new()),
-        (Kind::AllergyIntolerance, StreamKind::Patient, "AllergyRecorded") => one(of_key(), clinical::allergy_id(key, &text("/allergy/substance"))),
+        (Kind::AllergyIntolerance, StreamKind::Patient, "AllergyRecorded") => one(of_key(), clinical::allergy_id(key, &text("/substance"))),
+        // One is none, or the person's numbers have changed: whoever keeps a list gets the whole of it.
+        (Kind::AllergyIntolerance, StreamKind::Patient, "AllergyRefuted" | "MergedInto" | "Absorbed" | "Unmerged" | "Released") => with(of_key(), Vec::new()),
         (Kind::AllergyIntolerance, StreamKind::Patient, "NoAllergiesKnown") => one(of_key(), of_patient(key, clinical::NONE_KNOWN)),
         (Kind::Encounter, StreamKind::Encounter, _) => {
             EncounterId::of_visit(key.strip_prefix("enc_").unwrap_or(key)).map(|stay| one(whose(event), resources::encounter_id(&stay))).unwrap_or_default()
@@ -236,13 +238,19 @@ mod tests {
 
     #[test]
     fn an_event_touches_its_own_resources() {
+        use crate::domain::patient::{Category, Criticality, Event};
         let mrn = || Some("W1".parse::<Mrn>().unwrap());
         let ids = |kind, stream, key: &str, payload: Value| -> Vec<String> {
             let found = touched(kind, &told(stream, key, payload), |_| mrn());
             found.into_iter().map(|touched| if let Which::One(id) = touched.which { id } else { format!("{:?}", touched.which) }).collect()
         };
         assert_eq!(ids(Kind::Patient, StreamKind::Patient, "W1", json!({ "event": "PersonRecorded" })), ["W1"]);
-        assert_eq!(ids(Kind::AllergyIntolerance, StreamKind::Patient, "W1", json!({ "event": "AllergyRecorded", "allergy": { "substance": " Penicillin" } })), ["W1.-apenicillin"]);
+        assert_eq!(ids(Kind::AllergyIntolerance, StreamKind::Patient, "W1", json!({ "event": "AllergyRecorded", "substance": " Penicillin" })), ["W1.-apenicillin"]);
+        // As the log really has it.
+        let stored = crate::domain::patient::Allergy { substance: "Latex".to_owned(), category: Category::Environment, criticality: Criticality::High, reaction: String::new() };
+        let stored = serde_json::to_value(Event::AllergyRecorded { allergy: stored, at: "2026-11-21T12:00:00Z".parse().unwrap() }).unwrap();
+        assert_eq!(ids(Kind::AllergyIntolerance, StreamKind::Patient, "W1", stored), ["W1.-alatex"]);
+        assert_eq!(ids(Kind::AllergyIntolerance, StreamKind::Patient, "W1", json!({ "event": "AllergyRefuted", "substance": "x" })), ["With([])"]);
         assert_eq!(ids(Kind::Encounter, StreamKind::Encounter, "enc_V17", json!({ "event": "Moved" })), ["V17"]);
         assert_eq!(ids(Kind::EpisodeOfCare, StreamKind::Encounter, "enc_V17", json!({ "event": "Ended" })), ["W1.-care"]);
         assert_eq!(ids(Kind::Condition, StreamKind::Chart, "W1", json!({ "event": "ProblemResolved", "number": 2 })), ["W1.-p2"]);

@@ -313,33 +313,76 @@ pub(super) fn encounter(house: &House, id: &EncounterId, state: &Encounter, vers
 }
 
 /// The house itself.
-pub(super) fn organization(house: &House) -> Value {
+pub(super) fn organization(house: &House, facility: Option<&str>) -> Value {
+    let own = facility.unwrap_or(&house.facility);
     full(json!({
         "resourceType": "Organization",
-        "id": escape(&house.facility),
-        "identifier": house.identifier("facility", &house.facility),
+        "id": escape(own),
+        "identifier": house.identifier("facility", own),
         "active": true,
         "type": [coded("http://terminology.hl7.org/CodeSystem/organization-type", "prov", "Healthcare Provider")],
-        "name": house.name,
+        "name": if facility.is_some_and(|facility| facility != house.facility) { own } else { house.name.as_str() },
+        "partOf": facility.filter(|facility| *facility != house.facility).map(|_| house.reference()),
     }))
 }
 
-/// A ward.
-pub(super) fn ward(house: &House, ward: &str) -> Value {
+/// A place of the house: site, building, ward or room, each part of the one around it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// A facility's site.
+    Site(&'a str),
+    /// A building of a facility.
+    Building { facility: &'a str, building: &'a str },
+    /// A ward.
+    Ward { facility: &'a str, building: Option<&'a str>, ward: &'a str, name: &'a str },
+    /// A room of a ward.
+    Room { facility: &'a str, ward: &'a str, room: &'a str },
+}
+
+/// A site's id; a ward may have the facility's name.
+fn site_id(facility: &str) -> String {
+    format!("{}.-site", escape(facility))
+}
+
+fn building_id(facility: &str, building: &str) -> String {
+    format!("{}.-b{}", escape(facility), escape(building))
+}
+
+fn room_id(ward: &str, room: &str) -> String {
+    format!("{}.-r{}", escape(ward), escape(room))
+}
+
+/// A place.
+pub(super) fn place(house: &House, place: Place<'_>) -> Value {
+    let (id, of, what, name, physical, around, facility) = match place {
+        Place::Site(facility) => (site_id(facility), "site", facility.to_owned(), facility.to_owned(), ("si", "Site"), None, facility),
+        Place::Building { facility, building } => {
+            (building_id(facility, building), "building", building.to_owned(), building.to_owned(), ("bu", "Building"), Some(site_id(facility)), facility)
+        }
+        Place::Ward { facility, building, ward, name } => {
+            let around = building.map_or_else(|| site_id(facility), |building| building_id(facility, building));
+            (escape(ward), "ward", ward.to_owned(), name.to_owned(), ("wa", "Ward"), Some(around), facility)
+        }
+        Place::Room { facility, ward, room } => {
+            (room_id(ward, room), "room", format!("{ward}:{room}"), format!("Room {room} of {ward}"), ("ro", "Room"), Some(escape(ward)), facility)
+        }
+    };
     full(json!({
         "resourceType": "Location",
-        "id": escape(ward),
-        "identifier": house.identifier("ward", ward),
+        "id": id,
+        "identifier": house.identifier(of, &what),
         "status": "active",
-        "name": ward,
+        "name": name,
         "mode": "instance",
-        "physicalType": coded("http://terminology.hl7.org/CodeSystem/location-physical-type", "wa", "Ward"),
-        "managingOrganization": house.reference(),
+        "physicalType": coded("http://terminology.hl7.org/CodeSystem/location-physical-type", physical.0, physical.1),
+        "managingOrganization": reference("Organization", &escape(facility)),
+        "partOf": around.map(|around| reference("Location", &around)),
     }))
 }
 
 /// A bed (operational status: HL7 table 0116).
-pub(super) fn bed(house: &House, id: &BedId, bed: &Bed) -> Value {
+pub(super) fn bed(house: &House, facility: &str, id: &BedId, bed: &Bed) -> Value {
+    let [ward, room, _] = id.parts();
     let (code, display) = match (&bed.used, &bed.isolation) {
         (Use::Occupied { .. }, Some(_)) => ("I", "Isolated"),
         (Use::Occupied { .. }, None) => ("O", "Occupied"),
@@ -356,8 +399,9 @@ pub(super) fn bed(house: &House, id: &BedId, bed: &Bed) -> Value {
         "name": id.as_str(),
         "mode": "instance",
         "physicalType": coded("http://terminology.hl7.org/CodeSystem/location-physical-type", "bd", "Bed"),
-        "managingOrganization": house.reference(),
-        "partOf": reference("Location", &escape(id.ward())),
+        "managingOrganization": reference("Organization", &escape(facility)),
+        // Some wards have beds and no rooms.
+        "partOf": reference("Location", &if room.is_empty() { escape(ward) } else { room_id(ward, room) }),
     }))
 }
 

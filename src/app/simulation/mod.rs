@@ -167,6 +167,7 @@ impl World {
         let devices: Vec<DeviceId> = self.profiles.keys().map(|name| named(name)).collect::<Result<_, _>>()?;
         let beds = stays::BEDS.iter().map(|bed| named(&format!("SIM1:{bed}"))).collect::<Result<_, _>>()?;
         let layout = Layout {
+            sites: BTreeMap::new(),
             wards: BTreeMap::from([(named("SIM1")?, beds)]),
             cabinets: vec![self.names.cabinet.clone()],
             devices: devices.clone(),

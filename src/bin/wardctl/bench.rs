@@ -17,6 +17,9 @@ pub(crate) enum Command {
     Ingest {
         /// The listener, as `endpoints.json` names it.
         address: String,
+        /// Says that this wardd is no hospital's: thousands of items will wait in its quarantine.
+        #[arg(long)]
+        fill_the_quarantine: bool,
         /// How many connections.
         #[arg(long, default_value_t = 1)]
         connections: usize,
@@ -77,7 +80,10 @@ fn connection(address: SocketAddr, number: usize, start: u128, end: Instant) -> 
 }
 
 pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
-    let Command::Ingest { address, connections, seconds, json } = command;
+    let Command::Ingest { address, fill_the_quarantine, connections, seconds, json } = command;
+    if !fill_the_quarantine {
+        return Err("each message becomes an item in that wardd's quarantine, thousands of them: say --fill-the-quarantine when it is one of its own, and no hospital's".to_owned());
+    }
     let mut found = std::net::ToSocketAddrs::to_socket_addrs(&address).map_err(|error| format!("{address}: {error}: write it as host:port"))?;
     let address = found.next().ok_or_else(|| format!("{address} has no address"))?;
     let start = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis());

@@ -43,6 +43,11 @@ const CODES: &[(&str, &str, &str)] = &[
         "Bring the file back from the mirror or a backup: `wardctl heal`, or a copy of it.",
     ),
     (
+        "WD-0116",
+        "The key ring of a journal is not where the configuration says, and a new one would open nothing of it.",
+        "Bring back your copy of the key ring. To begin a new house, move the data directory away first.",
+    ),
+    (
         "WD-0120",
         "The store of views failed. It holds nothing that the journal does not.",
         "Nothing, when the disk takes writes again: wardd opens it anew within seconds, and rebuilds it when it is damaged. When it goes on, look at the disk; at worst stop wardd, delete the `views` folder of the data directory, and start again.",

@@ -24,6 +24,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let failed = |error: std::io::Error| format!("{}: {error}", data.display());
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).map_err(failed)?;
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    let holds_events = std::fs::read_dir(data.join("journal")).is_ok_and(|mut entries| entries.next().is_some());
+    if let Some(ring) = config.journal.keyring.as_ref().filter(|ring| !ring.exists() && holds_events) {
+        return Err(format!(
+            "WD-0116 {}: the key ring is gone, and {} holds a journal that only it can read: bring back your copy of it; a new one would open nothing. To begin anew, move the data directory away",
+            ring.display(),
+            data.display()
+        ));
+    }
     if let Some(ring) = config.journal.keyring.as_ref().filter(|ring| !ring.exists()) {
         KeyRing::create(ring).map_err(|error| error.to_string())?;
         out::line(&format!("{}: key ring created; keep a copy where the data is not", ring.display()));

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use wardd::journal::archive::archive;
 use wardd::journal::verify::verify;
-use wardd::journal::{KeyRing, Reader, StoredBatch, accept_end};
+use wardd::journal::{KeyRing, Reader, StoredBatch, accept_end, heads};
 
 use wardd::kernel::{Date, Invalid, Timestamp};
 
@@ -51,6 +51,12 @@ pub(crate) enum Command {
         /// The first day that stays, such as 2026-01-31.
         #[arg(long)]
         before: Date,
+    },
+    /// Shows the newest signed head as JSON: give it to whoever checks the journal one day. wardd signs one at its start and each day.
+    Head {
+        /// The data directory.
+        #[arg(long, default_value = "data")]
+        data: PathBuf,
     },
     /// Shows figures.
     Stat(Place),
@@ -112,11 +118,14 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
     match command {
         Command::Verify(place) => {
             let keys = keys(&place)?;
+            if !place.data.join("journal").is_dir() {
+                return Err(format!("{}: there is no journal: name the data directory of wardd", place.data.join("journal").display()));
+            }
             match verify(&place.data.join("journal"), keys.as_ref()) {
                 Ok(report) => {
                     let seals = if keys.is_some() { format!("{} seals opened", report.opened) } else { "seals not opened (no key ring)".to_owned() };
                     out::line(&format!(
-                        "{}: {} segments, {} records, {} events, {} bytes, {seals}, {} torn bytes at the end, head {}",
+                        "{}: {} segments, {} records, {} events, {} bytes, {seals}, {} signed heads agree, {} torn bytes at the end, head {}",
                         if report.has_mark || report.events == 0 {
                             "whole"
                         } else {
@@ -126,6 +135,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
                         report.records,
                         report.events,
                         report.bytes,
+                        report.heads,
                         report.torn_bytes,
                         report.head
                     ));
@@ -148,6 +158,12 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, String> {
             let archived = archive(&place.data.join("journal"), &to, instant).map_err(|error| error.to_string())?;
             archived.segments.iter().for_each(|path| out::line(&path.display().to_string()));
             out::line(&format!("{} segments, {} bytes archived; keep that disk mounted: the journal reads them there", archived.segments.len(), archived.bytes));
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Head { data } => {
+            let heads = heads::read(&data.join("journal")).map_err(|error| error.to_string())?;
+            let head = heads.last().ok_or("no head was signed yet: wardd signs one at its start, once there is an event, and each day")?;
+            out::line(&serde_json::to_string(head).map_err(|error| error.to_string())?);
             Ok(ExitCode::SUCCESS)
         }
         Command::Stat(place) => {

@@ -146,7 +146,7 @@ fn look(server: &Server) -> Result<(Vec<Value>, Figures), String> {
         return Err(devices.get("detail").and_then(Value::as_str).unwrap_or("wardd refused").to_owned());
     }
     let devices = devices.as_array().cloned().unwrap_or_default();
-    let (_, metrics) = server.ask("GET", "/metrics", None)?;
+    let metrics = server.done("GET", "/metrics", None)?;
     Ok((devices, Figures::parse(metrics.as_str().unwrap_or_default())))
 }
 

@@ -103,11 +103,19 @@ enum Command {
         /// Whom.
         user: String,
     },
+    /// Gives a program another token, as when the first is lost, and prints it; the others go on until they are taken back.
+    Token {
+        /// Which program.
+        user: String,
+        /// Scopes of SMART between blanks: the token is good for FHIR alone then.
+        #[arg(long)]
+        fhir: Option<String>,
+    },
     /// Takes a program's token back.
     RevokeToken {
         /// Which program.
         user: String,
-        /// The token's id, which stands between `wt_` and the next `_`.
+        /// The token, or its id, which stands between `wt_` and the next `_`.
         token: String,
     },
 }
@@ -131,12 +139,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         Command::Add { user, name } => {
             let password = login::new_secret("Password, which they must change")?;
             server.done("POST", "/api/v1/users", Some(&json!({ "user": user, "name": name })))?;
-            act(user, "set-password", json!({ "password": password }))?;
+            let left = format!("{user} is added and has no password yet: `wardctl user password {user}` sets one");
+            act(user, "set-password", json!({ "password": password })).map_err(|why| format!("{why}\n{left}"))?;
             out::line(&format!("{user} is added and has no role yet: `wardctl user grant {user} ROLE SCOPE`"));
         }
         Command::AddProgram { user, name, role, scope, fhir } => {
             server.done("POST", "/api/v1/users", Some(&json!({ "user": user, "name": name, "kind": "program" })))?;
-            act(user, "grant", json!({ "role": role, "scope": scope }))?;
+            let left = format!("{user} is added and has no role yet: `wardctl user grant {user} ROLE SCOPE`, then `wardctl user token {user}`");
+            act(user, "grant", json!({ "role": role, "scope": scope })).map_err(|why| format!("{why}\n{left}"))?;
             let issued = act(user, "issue-token", json!({ "scope_of_fhir": fhir }))?;
             out::line(issued.get("token").and_then(Value::as_str).unwrap_or_default());
         }
@@ -146,15 +156,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         Command::Badge { user } => {
             let badge = login::secret("Scan the badge")?;
             let pin = login::new_secret("PIN")?;
-            act(user, "set-badge", json!({ "badge": badge }))?;
+            // The PIN first: a badge without one opens nothing, and a PIN that is refused leaves nothing behind.
             act(user, "set-pin", json!({ "pin": pin }))?;
+            act(user, "set-badge", json!({ "badge": badge }))?;
         }
         Command::Password { user } => drop(act(user, "set-password", json!({ "password": login::new_secret("Password, which they must change")? }))?),
         Command::TakeSecondFactor { user } => drop(act(user, "take-second-factor", json!({}))?),
         Command::Unlock { user } => drop(act(user, "unlock", json!({}))?),
         Command::Disable { user, because } => drop(act(user, "disable", json!({ "reason": because }))?),
         Command::Enable { user } => drop(act(user, "enable", json!({}))?),
-        Command::RevokeToken { user, token } => drop(act(user, "revoke-token", json!({ "token": token }))?),
+        Command::Token { user, fhir } => {
+            let issued = act(user, "issue-token", json!({ "scope_of_fhir": fhir }))?;
+            out::line(issued.get("token").and_then(Value::as_str).unwrap_or_default());
+        }
+        Command::RevokeToken { user, token } => {
+            // The whole token does as well as its id.
+            let id = token.strip_prefix("wt_").map_or(token.as_str(), |rest| rest.split('_').next().unwrap_or(rest));
+            drop(act(user, "revoke-token", json!({ "token": id }))?);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -39,6 +39,9 @@ pub enum Use {
         reason: String,
         /// Since when.
         since: Timestamp,
+        /// Whether housekeeping was still to come.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_dirty: bool,
     },
 }
 
@@ -51,6 +54,9 @@ pub struct Bed {
     /// Why whoever lies in it is isolated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub isolation: Option<String>,
+    /// The stay of whoever left it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_by: Option<EncounterId>,
 }
 
 /// Why a patient leaves a bed.
@@ -185,9 +191,13 @@ impl Folded for Bed {
                 }
             }
             Event::Reserved { patient, at } => self.used = Use::Reserved { patient: patient.clone(), since: *at },
-            Event::PatientLeft { .. } | Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::CleaningSkipped { .. } | Event::Unblocked { .. } => self.used = Use::Free,
+            Event::PatientLeft { encounter, .. } => (self.used, self.left_by) = (Use::Free, encounter.clone()),
+            Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::CleaningSkipped { .. } | Event::Unblocked { .. } => self.used = Use::Free,
             Event::CleaningAsked { at } => self.used = Use::Cleaning { since: *at },
-            Event::Blocked { reason, at } => self.used = Use::Blocked { reason: reason.clone(), since: *at },
+            Event::Blocked { reason, at } => {
+                let is_dirty = matches!(self.used, Use::Cleaning { .. });
+                self.used = Use::Blocked { reason: reason.clone(), since: *at, is_dirty };
+            }
             Event::IsolationBegan { reason, .. } => self.isolation = Some(reason.clone()),
             Event::IsolationEnded { .. } => self.isolation = None,
             Event::Erased {} => {}

@@ -34,7 +34,7 @@ impl<S: Scene> Desk<'_, S> {
             Use::Reserved { since, .. } => return Err(Rejection::Reserved { bed: bed.clone(), since }.into()),
             Use::Occupied { since, .. } => return Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
             Use::Cleaning { since } => return Err(Rejection::NotCleaned { bed: bed.clone(), since }.into()),
-            Use::Blocked { reason, since } => return Err(Rejection::Blocked { bed: bed.clone(), reason, since }.into()),
+            Use::Blocked { reason, since, .. } => return Err(Rejection::Blocked { bed: bed.clone(), reason, since }.into()),
         }
         changes.push(Change::Bed(bed.clone(), lies_down));
         Ok(changes)
@@ -63,12 +63,14 @@ impl<S: Scene> Desk<'_, S> {
     /// Whoever never left, or only by error, may lie in a bed that housekeeping was asked for.
     pub(super) fn take_again(&mut self, bed: &BedId, who: &Lying<'_>) -> Result<Vec<Change>, Stop<S::Failure>> {
         let at = self.context.now;
-        match self.bed(bed)?.used {
-            Use::Cleaning { since } => Ok(vec![
+        let state = self.bed(bed)?;
+        match state.used {
+            // It is as this very stay has left it; after somebody else it is cleaned first.
+            Use::Cleaning { since } if state.left_by.as_ref() == Some(who.encounter) => Ok(vec![
                 Change::Bed(bed.clone(), Event::CleaningSkipped { since, at }),
                 Change::Bed(bed.clone(), Event::PatientAdmitted { patient: who.patient.clone(), encounter: Some(who.encounter.clone()), at }),
             ]),
-            Use::Free | Use::Reserved { .. } | Use::Occupied { .. } | Use::Blocked { .. } => self.occupy(bed, who),
+            Use::Cleaning { .. } | Use::Free | Use::Reserved { .. } | Use::Occupied { .. } | Use::Blocked { .. } => self.occupy(bed, who),
         }
     }
 
@@ -92,7 +94,7 @@ impl<S: Scene> Desk<'_, S> {
             Use::Occupied { since, .. } => Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
             // Whoever comes later finds it clean.
             Use::Cleaning { since } => Err(Rejection::NotCleaned { bed: bed.clone(), since }.into()),
-            Use::Blocked { reason, since } => Err(Rejection::Blocked { bed: bed.clone(), reason, since }.into()),
+            Use::Blocked { reason, since, .. } => Err(Rejection::Blocked { bed: bed.clone(), reason, since }.into()),
         }
     }
 
@@ -118,7 +120,12 @@ impl<S: Scene> Desk<'_, S> {
 
     pub(super) fn unblock(&mut self, bed: &BedId) -> Decision<S::Failure> {
         match self.bed(bed)?.used {
-            Use::Blocked { .. } => Ok(vec![Change::Bed(bed.clone(), Event::Unblocked { at: self.context.now })]),
+            // What was not clean before is not clean now.
+            Use::Blocked { is_dirty, .. } => {
+                let at = self.context.now;
+                let events = [Event::Unblocked { at }].into_iter().chain(is_dirty.then_some(Event::CleaningAsked { at }));
+                Ok(events.map(|event| Change::Bed(bed.clone(), event)).collect())
+            }
             Use::Free | Use::Occupied { .. } | Use::Reserved { .. } | Use::Cleaning { .. } => Err(Rejection::NotSo { bed: bed.clone(), what: "blocked" }.into()),
         }
     }

@@ -1,10 +1,12 @@
 //! Rules of what is written at the bedside: whose it is. What it says is judged by [`chart`] and [`vitals`].
 
+use std::collections::BTreeMap;
+
 use super::{Change, Decision, Desk, Rejection, Scene, Stop, Whole};
 use crate::domain::bed::Use;
 use crate::domain::patient::Person;
 use crate::domain::{chart, vitals};
-use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
+use crate::kernel::{BedId, Date, EncounterId, Loinc, Mrn, Timestamp};
 
 /// Who was measured, by what a device or a person says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,18 +43,34 @@ impl<S: Scene> Desk<'_, S> {
     pub(super) fn measure(&mut self, whom: &Measured, command: &vitals::Command) -> Decision<S::Failure> {
         let patient = self.measured(whom, command)?;
         let person = self.known(&patient)?;
-        let born = person.records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date);
         let state = self.scene.vitals(&patient).map_err(Stop::Failed)?;
-        // Limits that were set under another number of the person are the person's: those of the number that is written under come first.
-        let mut limits = state.limits.clone();
-        for number in person.numbers().iter().filter(|number| **number != patient) {
+        let limits = self.limits(&person, &patient)?;
+        let facts = vitals::Facts { catalogue: &self.policy.vitals, born: born(&person), limits: &limits };
+        let events = vitals::decide(&state, facts, self.context, command).map_err(Rejection::from)?;
+        Ok(events.into_iter().map(|event| Change::Vitals(patient.clone(), event)).collect())
+    }
+
+    /// Limits that were set under another number of the person are the person's: those of the number that is written under come first.
+    fn limits(&mut self, person: &Whole, patient: &Mrn) -> Result<BTreeMap<Loinc, vitals::Limits>, Stop<S::Failure>> {
+        let mut limits = self.scene.vitals(patient).map_err(Stop::Failed)?.limits;
+        for number in person.numbers().iter().filter(|number| *number != patient) {
             for (code, other) in self.scene.vitals(number).map_err(Stop::Failed)?.limits {
                 limits.entry(code).or_insert(other);
             }
         }
-        let facts = vitals::Facts { catalogue: &self.policy.vitals, born, limits: &limits };
-        let events = vitals::decide(&state, facts, self.context, command).map_err(Rejection::from)?;
-        Ok(events.into_iter().map(|event| Change::Vitals(patient.clone(), event)).collect())
+        Ok(limits)
+    }
+
+    /// Whoever is here again is called for again: the end of a stay has closed its alerts.
+    pub(super) fn alerts_again(&mut self, person: &Whole, since: Timestamp) -> Result<Vec<Change>, Stop<S::Failure>> {
+        let mut changes = Vec::new();
+        for number in person.numbers() {
+            let state = self.scene.vitals(&number).map_err(Stop::Failed)?;
+            let limits = self.limits(person, &number)?;
+            let facts = vitals::Facts { catalogue: &self.policy.vitals, born: born(person), limits: &limits };
+            changes.extend(vitals::judge_again(&state, facts, self.context, since).into_iter().map(|event| Change::Vitals(number.clone(), event)));
+        }
+        Ok(changes)
     }
 
     /// A person whom somebody has registered, or who has been here.
@@ -60,6 +78,13 @@ impl<S: Scene> Desk<'_, S> {
         let person = self.person(patient)?;
         let is_known = person.records.iter().any(|(_, record)| record.person.as_ref().is_some_and(|known| *known != Person::default()) || record.last_stay.is_some());
         if is_known { Ok(person) } else { Err(Rejection::NotRegistered { patient: patient.clone() }.into()) }
+    }
+
+    /// By hand nothing is written under a number that nobody has: a slip of the hand would make a nameless patient, and hide what is known
+    /// of the real one. Another system may speak of somebody before it says who that is.
+    pub(super) fn is_somebody(&self, person: &Whole) -> Result<(), Rejection> {
+        let is_known = person.records.iter().any(|(_, record)| record.person.is_some() || record.last_stay.is_some());
+        if is_known || self.is_feed() { Ok(()) } else { Err(Rejection::NotRegistered { patient: person.mrn.clone() }) }
     }
 
     /// A stay that is spoken of must be this person's.
@@ -107,4 +132,8 @@ impl<S: Scene> Desk<'_, S> {
             Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Err(Rejection::NotOccupied { bed: bed.clone() }.into()),
         }
     }
+}
+
+fn born(person: &Whole) -> Option<Date> {
+    person.records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date)
 }

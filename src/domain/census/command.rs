@@ -4,7 +4,7 @@ use super::Measured;
 use crate::domain::encounter::{Class, Clearance};
 use crate::domain::patient::{Allergy, Person, Photo};
 use crate::domain::{chart, vitals};
-use crate::kernel::{BedId, DeviceId, EncounterId, Mrn, Timestamp};
+use crate::kernel::{BedId, DeviceId, EncounterId, Mrn, Timestamp, WardId};
 
 /// A stay that begins, or is to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,12 +21,14 @@ pub struct Admission {
     pub mother: Option<Mrn>,
     /// The account of the hospital's own system that it is billed to.
     pub account: Option<String>,
+    /// Who looks after the patient while they lie in no bed.
+    pub ward: Option<WardId>,
 }
 
 impl Admission {
     /// An inpatient into a bed.
     pub fn into_bed(patient: Mrn, bed: BedId) -> Self {
-        Self { patient, encounter: None, class: Class::Inpatient, bed: Some(bed), mother: None, account: None }
+        Self { patient, encounter: None, class: Class::Inpatient, bed: Some(bed), mother: None, account: None, ward: None }
     }
 }
 
@@ -269,6 +271,13 @@ pub enum Command {
         /// The bed, where the sender names it.
         bed: Option<BedId>,
     },
+    /// A visit is over: of whoever came for it and lies in no bed; of anybody else nothing ends.
+    EndVisit {
+        /// Who.
+        patient: Mrn,
+        /// The visit.
+        encounter: EncounterId,
+    },
     /// The patient has died.
     RecordDeath {
         /// Who.
@@ -290,10 +299,12 @@ pub enum Command {
         /// Whose.
         patient: Mrn,
     },
-    /// What a sender says of one visit: refused when the patient is here under another one.
+    /// What a sender says of a stay: refused when the patient is here under another visit, or when something newer is known.
     OfVisit {
-        /// The sender's visit number.
-        visit: EncounterId,
+        /// The sender's visit number, where it is named.
+        visit: Option<EncounterId>,
+        /// When another system wrote it down: what it knew before does not replace what it knew later.
+        told: Option<Timestamp>,
         /// Whether the sender has read this very stay: then no other is meant. A number of another system may be a stay's that came
         /// without one.
         is_exact: bool,
@@ -386,6 +397,7 @@ impl std::fmt::Display for Command {
             Command::ExpectEnd { patient, expected } => write!(f, "expect {patient} to leave at {expected}"),
             Command::Clear { patient, clearance } => write!(f, "clear {patient} ({})", clearance.word()),
             Command::Discharge { patient, bed } => write!(f, "discharge {patient} from {}", place(bed)),
+            Command::EndVisit { patient, .. } => write!(f, "end of the visit of {patient}"),
             Command::Erase { patient, .. } => write!(f, "erase {patient}"),
             Command::RecordDeath { patient, .. } => write!(f, "death of {patient}"),
             Command::CancelDischarge { patient, .. } => write!(f, "cancel discharge of {patient}"),
@@ -425,6 +437,7 @@ impl Command {
             | Command::RefuteAllergy { .. }
             | Command::NoKnownAllergies { .. }
             | Command::Restrict { .. }
+            | Command::EndVisit { .. }
             | Command::Erase { .. }
             | Command::PrintWristband { .. }
             | Command::ConfirmWristband { .. }

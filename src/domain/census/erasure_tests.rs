@@ -7,7 +7,7 @@ use super::*;
 fn what_is_said_of_a_stay_that_was_read_concerns_no_other() {
     let visit = |number: &str| EncounterId::of_visit(number).unwrap();
     let under = |number: &str| Command::Admit(Admission { encounter: Some(visit(number)), ..Admission::into_bed(mrn("1"), bed("1")) });
-    let of = |number: &str, command: Command| Command::OfVisit { visit: visit(number), is_exact: true, command: Box::new(command) };
+    let of = |number: &str, command: Command| Command::OfVisit { visit: Some(visit(number)), told: None, is_exact: true, command: Box::new(command) };
     let back = || Command::CancelDischarge { patient: mrn("1"), bed: None };
     let mut house = House::default();
     house.done(under("V1")).done(discharge("1")).done(under("V2")).done(discharge("1"));

@@ -95,6 +95,13 @@ impl<S: Scene> Desk<'_, S> {
         for (mrn, record) in &whole.records {
             let by_the_other = record.set_aside.iter().filter(|known| is_own(&known.under) != is_own(mrn));
             changes.extend(by_the_other.map(|known| Change::Patient(mrn.clone(), Event::AllergyRecorded { allergy: known.allergy.clone(), at })));
+            // What was taken away under the other's number was the other's to take.
+            let was_theirs = |under: &Mrn| is_own(under) != is_own(mrn);
+            let aside = &record.aside;
+            let restricted = aside.restricted.iter().filter(|(under, _)| was_theirs(under)).map(|(_, reason)| Event::Restricted { reason: reason.clone(), at });
+            let died = aside.died.iter().filter(|(under, _)| was_theirs(under)).map(|(_, at)| Event::Died { at: *at });
+            let photo = aside.photo.iter().filter(|(under, _)| was_theirs(under)).map(|(_, taken)| Event::PhotoRestored { taken: *taken, at });
+            changes.extend(restricted.chain(died).chain(photo).map(|event| Change::Patient(mrn.clone(), event)));
         }
         Ok(changes)
     }
@@ -115,6 +122,8 @@ impl<S: Scene> Desk<'_, S> {
         if allergy.substance.trim().is_empty() {
             return Err(Rejection::Missing { field: "substance", what: "the ingredient that the patient must not be given" }.into());
         }
+        let person = self.person(patient)?;
+        self.is_somebody(&person)?;
         let record = self.patient(patient)?;
         let known = record.allergies.against(&allergy.substance);
         let allergy = match known.filter(|_| self.is_feed()) {
@@ -143,6 +152,7 @@ impl<S: Scene> Desk<'_, S> {
 
     pub(super) fn no_known_allergies(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let person = self.person(patient)?;
+        self.is_somebody(&person)?;
         let known: Vec<&str> = person.records.iter().flat_map(|(_, record)| record.allergies.known()).map(|known| known.allergy.substance.as_str()).collect();
         if !known.is_empty() {
             return Err(Rejection::AllergiesKnown { substances: known.join(", ") }.into());
@@ -162,17 +172,18 @@ impl<S: Scene> Desk<'_, S> {
     /// Under all numbers of the person: an older one must not come back in its place.
     pub(super) fn remove_photo(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let (at, person) = (self.context.now, self.person(patient)?);
-        Ok(of_each(&person, |record| record.photo.is_some(), || Event::PhotoRemoved { at }))
+        Ok(of_each(&person, patient, |record| record.photo.is_some(), |under| Event::PhotoRemoved { under, at }))
     }
 
     /// A restriction is lifted from all numbers of the person.
     pub(super) fn restrict(&mut self, patient: &Mrn, reason: Option<&str>) -> Decision<S::Failure> {
         let (at, person) = (self.context.now, self.person(patient)?);
+        self.is_somebody(&person)?;
         match reason.map(str::trim) {
             Some("") => Err(Rejection::Missing { field: "reason", what: "why only some may look at the record" }.into()),
             Some(reason) if person.record(patient).restricted.as_deref() == Some(reason) => Ok(vec![]),
             Some(reason) => Ok(vec![Change::Patient(patient.clone(), Event::Restricted { reason: reason.to_owned(), at })]),
-            None => Ok(of_each(&person, |record| record.restricted.is_some(), || Event::RestrictionLifted { at })),
+            None => Ok(of_each(&person, patient, |record| record.restricted.is_some(), |under| Event::RestrictionLifted { under, at })),
         }
     }
 
@@ -196,7 +207,8 @@ impl<S: Scene> Desk<'_, S> {
     }
 }
 
-/// The same event in each record of a person that it concerns.
-pub(super) fn of_each(person: &Whole, concerns: impl Fn(&crate::domain::patient::Patient) -> bool, event: impl Fn() -> Event) -> Vec<Change> {
-    person.records.iter().filter(|(_, record)| concerns(record)).map(|(mrn, _)| Change::Patient(mrn.clone(), event())).collect()
+/// The same event in each record of a person that it concerns; in others than the one that was named it says under which.
+pub(super) fn of_each(person: &Whole, named: &Mrn, concerns: impl Fn(&crate::domain::patient::Patient) -> bool, event: impl Fn(Option<Mrn>) -> Event) -> Vec<Change> {
+    let concerned = person.records.iter().filter(|(_, record)| concerns(record));
+    concerned.map(|(mrn, _)| Change::Patient(mrn.clone(), event(Some(named.clone()).filter(|named| named != mrn)))).collect()
 }

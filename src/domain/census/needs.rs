@@ -63,7 +63,7 @@ impl Command {
                 Clearance::Pharmacy => Permission::ClearPharmacy,
                 Clearance::Billing => Permission::ClearBilling,
             },
-            Command::Discharge { .. } | Command::CancelDischarge { .. } => Permission::Discharge,
+            Command::Discharge { .. } | Command::EndVisit { .. } | Command::CancelDischarge { .. } => Permission::Discharge,
             Command::RecordDeath { .. } | Command::WithdrawDeath { .. } => Permission::RecordDeath,
             Command::OfVisit { command, .. } => command.needs(),
             Command::Block { .. } | Command::Unblock { .. } => Permission::BlockBeds,
@@ -73,7 +73,9 @@ impl Command {
                 chart::Command::RecordProblem { .. } | chart::Command::ResolveProblem { .. } | chart::Command::ReopenProblem { .. } | chart::Command::RefuteProblem { .. } => {
                     Permission::RecordProblems
                 }
-                chart::Command::WriteNote { .. } | chart::Command::AmendNote { .. } | chart::Command::WithdrawNote { .. } => Permission::WriteNotes,
+                chart::Command::WriteNote { .. } | chart::Command::AmendNote { .. } | chart::Command::SignNote { .. } | chart::Command::WithdrawNote { .. } => {
+                    Permission::WriteNotes
+                }
             },
             Command::Vitals { command, .. } => match command {
                 vitals::Command::Take { .. } | vitals::Command::WithdrawReading { .. } | vitals::Command::WithdrawFluid { .. } => Permission::RecordVitals,
@@ -128,6 +130,7 @@ impl Command {
             | Command::ExpectEnd { patient, .. }
             | Command::Clear { patient, .. }
             | Command::Discharge { patient, .. }
+            | Command::EndVisit { patient, .. }
             | Command::RecordDeath { patient, .. }
             | Command::WithdrawDeath { patient }
             | Command::Chart { patient, .. }

@@ -141,7 +141,7 @@ impl<S: Scene> Desk<'_, S> {
     fn death_goes_along(&self, moving: &Moving<'_>) -> Vec<Change> {
         let at = self.context.now;
         let died = moving.giver.records.iter().find_map(|(_, record)| record.died);
-        let mut changes = super::identity::of_each(moving.giver, |record| record.died.is_some(), || patient::Event::DeathWithdrawn { at });
+        let mut changes = super::identity::of_each(moving.giver, &moving.giver.mrn, |record| record.died.is_some(), |_| patient::Event::DeathWithdrawn { under: None, at });
         let is_known = moving.taker.records.iter().any(|(_, record)| record.died.is_some());
         changes.extend(died.filter(|_| !is_known).map(|at| Change::Patient(moving.to.clone(), patient::Event::Died { at })));
         changes

@@ -9,7 +9,7 @@ fn visit(number: &str) -> EncounterId {
 
 fn under(number: &str, patient: &str, place: Option<&str>, account: Option<&str>) -> Command {
     let account = account.map(str::to_owned);
-    Command::Admit(Admission { patient: mrn(patient), encounter: Some(visit(number)), class: Class::Inpatient, bed: place.map(bed), mother: None, account })
+    Command::Admit(Admission { patient: mrn(patient), encounter: Some(visit(number)), class: Class::Inpatient, bed: place.map(bed), mother: None, account, ward: None })
 }
 
 fn move_stay(number: &str, from: &str, to: &str) -> Command {

@@ -61,6 +61,16 @@ pub enum Rejection {
         /// The stay that is open.
         open: EncounterId,
     },
+    /// Something newer is known of the stay.
+    #[error("this was written down at {told}, and what is known of the stay of {patient} is as of {known}: look what is right now")]
+    OlderNews {
+        /// Whose stay.
+        patient: Mrn,
+        /// As of when the sender's word is.
+        told: Timestamp,
+        /// As of when the stay is known.
+        known: Timestamp,
+    },
     /// The sender speaks of a stay that is not the last one.
     #[error("the last stay of {patient} is {last}, and this is about {named}, which has ended before it: read the stays again")]
     OlderVisit {
@@ -114,7 +124,7 @@ pub enum Rejection {
         patient: Mrn,
     },
     /// One number and itself.
-    #[error("{patient} cannot be merged into itself: name two numbers")]
+    #[error("{patient} is named twice: name two numbers of two people")]
     SameNumber {
         /// Which.
         patient: Mrn,
@@ -326,6 +336,14 @@ pub enum Rejection {
         since: Timestamp,
         /// When it was measured.
         measured: Timestamp,
+    },
+    /// Somebody was looked after.
+    #[error("{patient} is here since {admitted} and was looked after: that was no error; discharge the patient, or move the stay to whose it is")]
+    WasAStay {
+        /// Who.
+        patient: Mrn,
+        /// Since when.
+        admitted: Timestamp,
     },
     /// What goes on is not removed.
     #[error("{patient} is still here under {encounter}: discharge the patient, or cancel the admission, before the stay is removed")]

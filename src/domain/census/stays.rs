@@ -8,6 +8,8 @@ use crate::domain::encounter::{Class, Clearance, Encounter, Ending, Event, Stay}
 use crate::domain::{patient, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
+/// An admission is taken back by hand within a day; what is longer ago was a stay.
+const ERROR_SECONDS: i64 = 24 * 3_600;
 /// Characters of the name of a place at most.
 const PLACE: usize = 100;
 
@@ -84,8 +86,14 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// What a sender says of one visit concerns the stay only when that is the visit: late news of an old stay must not end a new one.
-    pub(super) fn of_visit(&mut self, visit: &EncounterId, is_exact: bool, command: &Command) -> Decision<S::Failure> {
+    pub(super) fn of_visit(&mut self, visit: Option<&EncounterId>, told: Option<Timestamp>, is_exact: bool, command: &Command) -> Decision<S::Failure> {
+        // A sender whose clock is ahead must not keep its own later news out.
+        let told = told.filter(|_| self.is_feed()).map(|told| told.min(self.context.now));
         let patient = match command {
+            Command::Admit(_) => {
+                let changes = self.decide(command)?;
+                return Ok(heard(changes, told));
+            }
             Command::RequestTransfer { patient, .. }
             | Command::CancelTransfer { patient }
             | Command::Move { patient, .. }
@@ -104,27 +112,47 @@ impl<S: Scene> Desk<'_, S> {
             other => return self.decide(other),
         };
         let person = self.person(patient)?;
-        match self.find_open(&person)? {
-            Some(open) if open.encounter == *visit || open.stay.visits.contains(visit) => {}
-            Some(open) if is_exact || !open.encounter.is_ours() => {
-                return Err(Rejection::OtherVisit { patient: person.mrn, named: visit.clone(), open: open.encounter }.into());
-            }
-            Some(_) => {}
-            // Nobody is here: what is taken back is the end of the last stay, and of no older one.
-            None if is_exact => {
-                if let Some(last) = self.last_closed(&person)?.filter(|last| last.encounter != *visit && !last.stay.visits.contains(visit)) {
-                    return Err(Rejection::OlderVisit { patient: person.mrn, named: visit.clone(), last: last.encounter }.into());
+        let open = self.find_open(&person)?;
+        let last = if open.is_none() { self.last_closed(&person)? } else { None };
+        if let Some(visit) = visit {
+            let is_it = |encounter: &EncounterId, stay: &Stay| encounter == visit || stay.visits.contains(visit);
+            match (&open, &last) {
+                (Some(open), _) if is_it(&open.encounter, &open.stay) => {}
+                // A visit that is over: another one has begun since.
+                (Some(_), _) if self.is_feed() && matches!(command, Command::Discharge { .. }) && self.is_over(visit, &person)? => return Ok(vec![]),
+                (Some(open), _) if is_exact || !open.encounter.is_ours() => {
+                    return Err(Rejection::OtherVisit { patient: person.mrn, named: visit.clone(), open: open.encounter.clone() }.into());
                 }
+                // Nobody is here: what is taken back is the end of the last stay, and of no older one.
+                (None, Some(last)) if is_exact && !is_it(&last.encounter, &last.stay) => {
+                    return Err(Rejection::OlderVisit { patient: person.mrn, named: visit.clone(), last: last.encounter.clone() }.into());
+                }
+                (Some(_) | None, _) => {}
             }
-            None => {}
         }
-        self.decide(command)
+        let known = open.as_ref().map(|open| &open.stay).or(last.as_ref().map(|last| &last.stay)).and_then(|stay| stay.as_of);
+        let changes = self.decide(command);
+        match (told, known) {
+            // What agrees with what is known is no news, and nothing is wrong with it.
+            (Some(told), Some(known)) if told < known && changes.as_ref().map_or(true, |changes| !changes.is_empty()) => {
+                Err(Rejection::OlderNews { patient: person.mrn, told, known }.into())
+            }
+            _ => Ok(heard(changes?, told)),
+        }
+    }
+
+    /// Whether a visit of this person has ended.
+    fn is_over(&mut self, visit: &EncounterId, person: &Whole) -> Result<bool, Stop<S::Failure>> {
+        Ok(matches!(self.encounter(visit)?, Encounter::Closed { stay, .. } if person.numbers().contains(&stay.patient)))
     }
 
     /// A stay begins: of somebody who is not in hospital, into a bed that takes them.
     pub(super) fn admit(&mut self, admission: &Admission) -> Decision<S::Failure> {
         let at = self.context.now;
         let person = self.person(&admission.patient)?;
+        self.is_somebody(&person)?;
+        self.has_a_mother(admission, &person)?;
+        let mut changes = Vec::new();
         if let Some(open) = self.find_open(&person)? {
             // From the emergency department or a clinic to a ward: the same stay goes on.
             if admission.class == Class::Inpatient && matches!(open.stay.class, Class::Emergency | Class::Outpatient) {
@@ -135,39 +163,66 @@ impl<S: Scene> Desk<'_, S> {
             if open.stay.bed == admission.bed && admission.encounter.as_ref().is_none_or(|named| *named == open.encounter || open.stay.visits.contains(named)) {
                 return Ok(vec![]);
             }
-            return Err(Rejection::InHospital { patient: person.mrn, encounter: open.encounter, bed: open.stay.bed }.into());
+            // Another system's patient who comes and goes: whoever lies here visits a clinic, and a visit ends when the next one begins.
+            let comes_and_goes = self.is_feed() && admission.bed.is_none() && matches!(admission.class, Class::Emergency | Class::Outpatient);
+            match (comes_and_goes, &open.stay.bed, open.stay.class) {
+                (true, None, Class::Emergency | Class::Outpatient) => changes = self.close(&open, Ending::Discharged)?,
+                (true, _, _) => return Ok(vec![]),
+                (false, _, _) => return Err(Rejection::InHospital { patient: person.mrn, encounter: open.encounter, bed: open.stay.bed }.into()),
+            }
         }
+        let bed = self.own_bed(admission)?;
         if let Some(at) = person.records.iter().find_map(|(_, record)| record.died) {
             return Err(Rejection::Deceased { patient: person.mrn, at }.into());
         }
         let encounter = admission.encounter.clone().unwrap_or_else(|| EncounterId::of_command(self.context.command));
         let numbers = person.numbers();
-        let mut changes = match self.encounter(&encounter)? {
-            Encounter::None => Vec::new(),
+        match self.encounter(&encounter)? {
+            Encounter::None => {}
             // The admission was an error, and now it is none.
-            Encounter::Closed { stay, ending: Ending::Cancelled, .. } if numbers.contains(&stay.patient) => Vec::new(),
-            Encounter::Planned { patient, bed, .. } if numbers.contains(&patient) => {
-                let other_bed = bed.filter(|kept| Some(kept) != admission.bed.as_ref());
-                let mut changes = self.give_up(other_bed.as_ref(), &numbers)?;
+            Encounter::Closed { stay, ending: Ending::Cancelled, .. } if numbers.contains(&stay.patient) => {}
+            Encounter::Planned { patient, bed: kept, .. } if numbers.contains(&patient) => {
+                let other_bed = kept.filter(|kept| Some(kept) != bed.as_ref());
+                changes.extend(self.give_up(other_bed.as_ref(), &numbers)?);
                 changes.push(Change::Patient(patient, patient::Event::PlanEnded { encounter: encounter.clone() }));
-                changes
             }
             Encounter::Planned { .. } | Encounter::Open(_) | Encounter::Closed { .. } => return Err(Rejection::EncounterUsed { encounter }.into()),
-        };
+        }
         let patient = admission.patient.clone();
-        if let Some(bed) = &admission.bed {
+        if let Some(bed) = &bed {
             changes.extend(self.occupy(bed, &Lying { patient: &patient, numbers: &numbers, encounter: &encounter })?);
         }
-        let (bed, mother, account) = (admission.bed.clone(), admission.mother.clone(), admission.account.clone());
-        let admitted = Event::Admitted { patient: patient.clone(), class: admission.class, bed, mother, account, at };
+        let (mother, account, ward) = (admission.mother.clone(), admission.account.clone(), admission.ward.clone());
+        let admitted = Event::Admitted { patient: patient.clone(), class: admission.class, bed, mother, account, ward, at };
         changes.push(Change::Encounter(encounter.clone(), admitted));
         changes.push(Change::Patient(patient, patient::Event::StayOpened { encounter, at }));
         Ok(changes)
     }
 
+    /// A mother who is named is somebody, and somebody else.
+    fn has_a_mother(&mut self, admission: &Admission, child: &Whole) -> Result<(), Stop<S::Failure>> {
+        let Some(mother) = &admission.mother else { return Ok(()) };
+        let person = self.person(mother)?;
+        if child.numbers().contains(mother) {
+            return Err(Rejection::SameNumber { patient: mother.clone() }.into());
+        }
+        Ok(self.is_somebody(&person)?)
+    }
+
+    /// The bed that is the patient's own: a newborn who rooms in lies with the mother, in no bed of a ward.
+    fn own_bed(&mut self, admission: &Admission) -> Result<Option<BedId>, Stop<S::Failure>> {
+        let Some(bed) = &admission.bed else { return Ok(None) };
+        let Some(mother) = admission.mother.as_ref().filter(|_| admission.class == Class::Newborn) else { return Ok(Some(bed.clone())) };
+        let mothers = self.person(mother)?.numbers();
+        let is_hers = self.bed(bed)?.occupant().is_some_and(|(occupant, _)| mothers.contains(occupant));
+        Ok(Some(bed.clone()).filter(|_| !is_hers))
+    }
+
     /// Another system's plan keeps no bed: it is weeks ahead, and the bed is somebody's today.
     pub(super) fn plan(&mut self, admission: &Admission, expected: Option<Timestamp>) -> Decision<S::Failure> {
         let person = self.person(&admission.patient)?;
+        self.is_somebody(&person)?;
+        self.has_a_mother(admission, &person)?;
         let numbers = person.numbers();
         let encounter = admission.encounter.clone().unwrap_or_else(|| EncounterId::of_command(self.context.command));
         let bed = admission.bed.clone().filter(|_| !self.is_feed());
@@ -398,11 +453,39 @@ impl<S: Scene> Desk<'_, S> {
         if let Some(named) = named.filter(|named| !open.lies_in(named)) {
             return Err(open.lies_elsewhere(named).into());
         }
+        // Whoever was looked after has had a stay: it ends by a discharge, with everybody's word.
+        if ending == Ending::Cancelled && !self.is_feed() {
+            self.was_an_error(&open)?;
+        }
         let missing: Vec<Clearance> = self.policy.clearances.iter().copied().filter(|needed| !open.stay.cleared.contains(needed)).collect();
         if ending == Ending::Discharged && !self.is_feed() && !missing.is_empty() {
             return Err(Rejection::NotCleared { patient: open.stay.patient, missing }.into());
         }
         self.close(&open, ending)
+    }
+
+    /// Whoever was put into a bed meanwhile stays, and so does whoever came for something else.
+    pub(super) fn end_visit(&mut self, patient: &Mrn, encounter: &EncounterId) -> Decision<S::Failure> {
+        let person = self.person(patient)?;
+        match self.find_open(&person)? {
+            Some(open) if open.encounter == *encounter && open.stay.bed.is_none() && open.stay.class == Class::Outpatient => self.end(patient, None, Ending::Discharged),
+            Some(_) | None => Ok(vec![]),
+        }
+    }
+
+    /// That nothing was written, measured or done during a stay that is said to have been an error, and that it is not long ago.
+    fn was_an_error(&mut self, open: &Open) -> Result<(), Stop<S::Failure>> {
+        let mut is_used = self.context.now.seconds_since(open.stay.admitted) > ERROR_SECONDS || !open.stay.cleared.is_empty();
+        for mrn in &open.numbers {
+            let chart = self.scene.chart(mrn).map_err(Stop::Failed)?;
+            let signs = self.scene.vitals(mrn).map_err(Stop::Failed)?;
+            is_used |= chart.notes.iter().any(|note| note.encounter == open.encounter && note.withdrawn.is_none());
+            is_used |= signs.newest.values().any(|measured| *measured > open.stay.admitted) || signs.fluids.iter().any(|fluid| fluid.measured > open.stay.admitted);
+        }
+        match is_used {
+            true => Err(Rejection::WasAStay { patient: open.stay.patient.clone(), admitted: open.stay.admitted }.into()),
+            false => Ok(()),
+        }
     }
 
     fn close(&mut self, open: &Open, ending: Ending) -> Decision<S::Failure> {
@@ -445,6 +528,7 @@ impl<S: Scene> Desk<'_, S> {
             return Err(Rejection::NotYet { at }.into());
         }
         let person = self.person(patient)?;
+        self.is_somebody(&person)?;
         let mut changes = match self.find_open(&person)? {
             Some(open) => self.close(&open, Ending::Died)?,
             None => Vec::new(),
@@ -458,7 +542,7 @@ impl<S: Scene> Desk<'_, S> {
     /// The patient lives; a stay that the death had ended goes on by cancelling the discharge.
     pub(super) fn withdraw_death(&mut self, patient: &Mrn) -> Decision<S::Failure> {
         let (at, person) = (self.context.now, self.person(patient)?);
-        let changes = of_each(&person, |record| record.died.is_some(), || patient::Event::DeathWithdrawn { at });
+        let changes = of_each(&person, patient, |record| record.died.is_some(), |under| patient::Event::DeathWithdrawn { under, at });
         if changes.is_empty() { Err(Rejection::NotDeceased { patient: person.mrn }.into()) } else { Ok(changes) }
     }
 
@@ -482,9 +566,10 @@ impl<S: Scene> Desk<'_, S> {
             Some(bed) => self.take_again(bed, &Lying { patient: &stay.patient, numbers: &person.numbers(), encounter: &encounter })?,
             None => Vec::new(),
         };
+        changes.extend(self.alerts_again(&person, stay.admitted)?);
         changes.push(Change::Encounter(encounter.clone(), Event::EndCancelled { bed, at }));
         changes.push(Change::Patient(stay.patient.clone(), patient::Event::StayOpened { encounter, at }));
-        changes.extend(of_each(&person, |record| record.died.is_some(), || patient::Event::DeathWithdrawn { at }));
+        changes.extend(of_each(&person, patient, |record| record.died.is_some(), |under| patient::Event::DeathWithdrawn { under, at }));
         Ok(changes)
     }
 }
@@ -497,4 +582,13 @@ fn place(text: &str) -> Result<String, Rejection> {
         length if length > PLACE => Err(Rejection::PlaceTooLong { length, most: PLACE }),
         _ => Ok(text.to_owned()),
     }
+}
+
+/// As of when the sender's word is, beside what it changes.
+fn heard(mut changes: Vec<Change>, told: Option<Timestamp>) -> Vec<Change> {
+    let Some(as_of) = told else { return changes };
+    let mut stays: Vec<EncounterId> = changes.iter().filter_map(|change| if let Change::Encounter(encounter, _) = change { Some(encounter.clone()) } else { None }).collect();
+    stays.dedup();
+    changes.extend(stays.into_iter().map(|stay| Change::Encounter(stay, Event::Heard { as_of })));
+    changes
 }

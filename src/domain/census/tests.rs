@@ -54,6 +54,7 @@ impl House {
     /// Whether a person does it, or another system says that it happened; gives how many changes it made, or the rule.
     fn ask(&mut self, command: &Command, is_feed: bool) -> Result<usize, String> {
         self.commands = self.commands.wrapping_add(1);
+        self.somebody_has_registered(command);
         let mut context = Context { command: CommandId::from_bytes([self.commands; 16]), ..context(self.witness.as_deref()) };
         if is_feed {
             context.principal = Principal::Device("adt".parse::<DeviceId>().unwrap());
@@ -74,6 +75,22 @@ impl House {
         }
         self.hold();
         Ok(changes.len())
+    }
+
+    /// Whoever is admitted by hand was registered before, but for number 77.
+    fn somebody_has_registered(&mut self, command: &Command) {
+        let (Command::Admit(Admission { patient, .. })
+        | Command::Plan { admission: Admission { patient, .. }, .. }
+        | Command::RecordAllergy { patient, .. }
+        | Command::NoKnownAllergies { patient }
+        | Command::Restrict { patient, .. }
+        | Command::RecordDeath { patient, .. }) = command
+        else {
+            return;
+        };
+        if patient.as_str() != "77" {
+            self.patients.entry(patient.clone()).or_default().person.get_or_insert_default();
+        }
     }
 
     fn done(&mut self, command: Command) -> &mut Self {
@@ -376,7 +393,7 @@ fn a_number_that_somebody_has_is_no_new_patient_s() {
 fn late_news_of_an_old_visit_does_not_end_a_new_one() {
     let visit = |number: &str| EncounterId::of_visit(number).unwrap();
     let under = |number: &str| Command::Admit(Admission { encounter: Some(visit(number)), ..Admission::into_bed(mrn("1"), bed("1")) });
-    let of = |number: &str, command: Command| Command::OfVisit { visit: visit(number), is_exact: false, command: Box::new(command) };
+    let of = |number: &str, command: Command| Command::OfVisit { visit: Some(visit(number)), told: None, is_exact: false, command: Box::new(command) };
     let mut house = House::default();
     house.done(under("V1")).done(discharge("1")).refused(under("V1"), "encounter_used").done(under("V2"));
     house.refused(of("V1", discharge("1")), "other_visit").refused(of("V1", Command::RecordDeath { patient: mrn("1"), at: None }), "other_visit");
@@ -515,6 +532,7 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
             bed,
             mother: None,
             account: None,
+            ward: None,
         })
     };
     let command = prop_oneof![
@@ -622,7 +640,7 @@ fn several_commands_happen_as_one_or_not_at_all() {
     let person = |family: &str| Box::new(Person { name: Name { family: family.to_owned(), given: vec![] }, ..Person::default() });
     let register = |number: &str| Command::Register { patient: number.parse().unwrap(), person: person(number), as_of: None, is_new: true };
     let admit = |number: &str| {
-        Command::Admit(Admission { patient: number.parse().unwrap(), encounter: None, class: Class::Inpatient, bed: Some(bed.clone()), mother: None, account: None })
+        Command::Admit(Admission { patient: number.parse().unwrap(), encounter: None, class: Class::Inpatient, bed: Some(bed.clone()), mother: None, account: None, ward: None })
     };
     let allergy = Command::RecordAllergy {
         patient: mrn.clone(),
@@ -667,3 +685,5 @@ fn a_registration_is_replaced_by_whoever_has_read_it() {
 mod erasure;
 #[path = "reassign_tests.rs"]
 mod reassign;
+#[path = "safety_tests.rs"]
+mod safety;

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::{Chart, Event, Note, NoteKind, Problem, Standing};
+use super::{Chart, Event, Meaning, Note, NoteKind, Problem, Signature, Standing};
 use crate::domain::Context;
-use crate::kernel::{Date, EncounterId, Icd10};
+use crate::kernel::{Date, EncounterId, Icd10, Principal};
 
 /// Longest text of a note and of a problem, in characters.
 const NOTE_MAX: usize = 16_384;
@@ -64,6 +64,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Stands for the newest version of a note, having proven once more who they are.
+    SignNote {
+        /// Which.
+        number: u32,
+        /// The version that the signer has before them.
+        version: usize,
+        /// What it means.
+        meaning: Meaning,
+    },
     /// Says that a note does not count any more.
     WithdrawNote {
         /// Which.
@@ -122,6 +131,17 @@ pub enum Rejection {
         number: u32,
         /// Why.
         reason: String,
+    },
+    /// A session alone signs nothing.
+    #[error("a signature needs your password, or badge and PIN, once more: make a statement for yourself (POST /api/v1/witnesses) and send it as witness")]
+    NotProven,
+    /// Somebody else has written it.
+    #[error("note {number} was written by {by}: sign as reviewer or approver")]
+    NotTheAuthor {
+        /// Which.
+        number: u32,
+        /// Who has.
+        by: String,
     },
     /// There is no such note.
     #[error("there is no note {number} in this chart: check the number")]
@@ -234,9 +254,32 @@ pub fn decide(chart: &Chart, context: &Context, command: &Command) -> Result<Vec
             let text = said(text, "text", "what there is to know", NOTE_MAX)?;
             vec![Event::NoteAmended { number: *number, text, reason: said(reason, "reason", "why it is changed", TEXT_MAX)?, at }]
         }
+        Command::SignNote { number, version, meaning } => sign(chart, context, (*number, *version, *meaning))?,
         Command::WithdrawNote { number, reason } => {
             own_note(chart, *number, context)?;
             vec![Event::NoteWithdrawn { number: *number, reason: said(reason, "reason", "why it does not count any more", TEXT_MAX)?, at }]
         }
     })
+}
+
+/// Whoever signs has said who they are twice: by the session that they act in, and by what only they know, just now (21 CFR 11.200).
+fn sign(chart: &Chart, context: &Context, (number, version, meaning): (u32, usize, Meaning)) -> Result<Vec<Event>, Rejection> {
+    let note = chart.note(number).ok_or(Rejection::UnknownNote { number })?;
+    let Principal::Person(name) = &context.principal else { return Err(Rejection::NotProven) };
+    if !context.witness.as_deref().is_some_and(|proven| proven.trim().eq_ignore_ascii_case(name.trim())) {
+        return Err(Rejection::NotProven);
+    }
+    if note.withdrawn.is_some() {
+        return Err(Rejection::NoteWithdrawn { number });
+    }
+    if version != note.versions.len() {
+        return Err(Rejection::NoteChanged { number, newest: note.versions.len(), seen: version });
+    }
+    let by = context.principal.to_string();
+    if meaning == Meaning::Author && note.by != by {
+        return Err(Rejection::NotTheAuthor { number, by: note.by.clone() });
+    }
+    let is_signed = note.signatures.iter().any(|known| known.holds && known.version == version && known.meaning == meaning && known.by == by);
+    let digest = Signature::digest(note, version).filter(|_| !is_signed);
+    Ok(digest.map(|digest| Event::NoteSigned { number, signature: Signature { version, meaning, by, digest, at: context.now, holds: false } }).into_iter().collect())
 }

@@ -3,10 +3,12 @@
 //! **Invariant**: whoever amends a note has seen its newest version; two at once are not mixed.
 
 mod command;
+mod signature;
 
 use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Rejection, decide};
+pub use signature::{Meaning, Signature};
 
 use super::{Folded, of_patient};
 use crate::kernel::{Date, EncounterId, Icd10, Sealing, StreamKind, Timestamp};
@@ -102,6 +104,9 @@ pub struct Note {
     /// Why it does not count any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
+    /// Who has signed it, each one version of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Signature>,
 }
 
 /// What a chart holds.
@@ -191,6 +196,14 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody stands for a version of a note.
+    NoteSigned {
+        /// Which.
+        number: u32,
+        /// The signature.
+        #[serde(flatten)]
+        signature: Signature,
+    },
     /// A note does not count any more; it stays readable.
     NoteWithdrawn {
         /// Which.
@@ -250,6 +263,11 @@ impl Folded for Chart {
                 by: by.clone(),
                 versions: vec![Version { text: text.clone(), reason: String::new(), at: *at }],
                 withdrawn: None,
+                signatures: Vec::new(),
+            }),
+            Event::NoteSigned { number, signature } => self.change(*number, |note| {
+                let holds = signature.is_of(note);
+                note.signatures.push(Signature { holds, ..signature.clone() });
             }),
             Event::NoteAmended { number, text, reason, at } => {
                 self.change(*number, |note| note.versions.push(Version { text: text.clone(), reason: reason.clone(), at: *at }));
@@ -267,6 +285,7 @@ impl Folded for Chart {
             Event::ProblemRefuted { .. } => ("ProblemRefuted", 1),
             Event::NoteWritten { .. } => ("NoteWritten", 1),
             Event::NoteAmended { .. } => ("NoteAmended", 1),
+            Event::NoteSigned { .. } => ("NoteSigned", 1),
             Event::NoteWithdrawn { .. } => ("NoteWithdrawn", 1),
         }
     }

@@ -74,3 +74,38 @@ fn a_note_is_changed_by_its_author_who_has_read_it() {
         assert_eq!(ask(events, who, &command).unwrap_err(), rule, "{command:?}");
     }
 }
+
+#[test]
+fn a_signature_is_of_one_text_of_one_note_by_who_has_proven_twice_who_they_are() {
+    let proven = |name: Option<&str>| context(name);
+    let mut chart = Chart::default();
+    let did = |chart: &mut Chart, command: Command| decide(chart, &context(None), &command).unwrap().iter().for_each(|event| chart.apply(event));
+    let write = |text: &str| Command::WriteNote { encounter: "enc_1".parse().unwrap(), kind: NoteKind::Nursing, text: text.to_owned() };
+    did(&mut chart, write("slept well"));
+    did(&mut chart, write("slept well"));
+    let sign = |number, version, meaning| Command::SignNote { number, version, meaning };
+    let refused = |chart: &Chart, name: Option<&str>, command: Command| decide(chart, &proven(name), &command).unwrap_err();
+    // In the session alone, or vouched for by somebody else.
+    for name in [None, Some("nurse-b")] {
+        assert_eq!(refused(&chart, name, sign(1, 1, Meaning::Author)), Rejection::NotProven);
+    }
+    assert_eq!(refused(&chart, Some("nurse-a"), sign(9, 1, Meaning::Author)), Rejection::UnknownNote { number: 9 });
+    assert_eq!(refused(&chart, Some("nurse-a"), sign(1, 2, Meaning::Author)), Rejection::NoteChanged { number: 1, newest: 1, seen: 2 });
+    let signed = decide(&chart, &proven(Some("Nurse-A")), &sign(1, 1, Meaning::Author)).unwrap();
+    signed.iter().for_each(|event| chart.apply(event));
+    assert!(chart.notes[0].signatures[0].holds);
+    assert_eq!(decide(&chart, &proven(Some("nurse-a")), &sign(1, 1, Meaning::Author)), Ok(vec![]), "once");
+    // Copied to the other note, which says the same, or with another text, it does not hold.
+    let [Event::NoteSigned { signature, .. }] = &signed[..] else { panic!("{signed:?}") };
+    chart.apply(&Event::NoteSigned { number: 2, signature: signature.clone() });
+    assert!(!chart.notes[1].signatures[0].holds, "of another note");
+    chart.apply(&Event::NoteSigned { number: 2, signature: Signature { holds: true, ..signature.clone() } });
+    assert!(!chart.notes[1].signatures[1].holds, "whatever it says of itself");
+    // Changed afterwards, the signature stays with what was signed.
+    did(&mut chart, Command::AmendNote { number: 1, version: 1, text: "slept badly".to_owned(), reason: "mixed up".to_owned() });
+    assert_eq!((chart.notes[0].signatures[0].version, chart.notes[0].versions.len()), (1, 2));
+    // Another one reads and approves it, and has not written it.
+    let other = Context { principal: Principal::Person("dr-b".to_owned()), ..context(Some("dr-b")) };
+    assert!(matches!(decide(&chart, &other, &sign(1, 2, Meaning::Author)), Err(Rejection::NotTheAuthor { number: 1, .. })));
+    assert_eq!(decide(&chart, &other, &sign(1, 2, Meaning::Approver)).unwrap().len(), 1);
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Folded;
-use crate::kernel::{BedId, EncounterId, Mrn, Sealing, StreamKind, Timestamp};
+use crate::kernel::{BedId, EncounterId, Mrn, Sealing, StreamKind, Timestamp, WardId};
 
 /// What kind of stay (HL7 table 0004, FHIR v3 ActCode).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -105,6 +105,12 @@ pub struct Stay {
     /// Where they are, when that is not their bed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<Away>,
+    /// Who looks after them while they lie in no bed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ward: Option<WardId>,
+    /// As of when another system's word is: what it wrote down before does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
 }
 
 /// The state of an encounter.
@@ -181,8 +187,16 @@ pub enum Event {
         /// The account of the hospital's own system that it is billed to.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         account: Option<String>,
+        /// Who looks after the patient while they lie in no bed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ward: Option<WardId>,
         /// When.
         at: Timestamp,
+    },
+    /// What another system said of it, it had written down at this moment.
+    Heard {
+        /// When.
+        as_of: Timestamp,
     },
     /// It is billed to another account of the hospital's own system.
     AccountChanged {
@@ -335,7 +349,7 @@ impl Folded for Encounter {
                 *self = Encounter::Planned { patient: patient.clone(), class: *class, bed: bed.clone(), expected: *expected };
             }
             Event::PlanCancelled { .. } => *self = Encounter::None,
-            Event::Admitted { patient, class, bed, mother, account, at } => {
+            Event::Admitted { patient, class, bed, mother, account, ward, at } => {
                 *self = Encounter::Open(Stay {
                     patient: patient.clone(),
                     class: *class,
@@ -350,6 +364,8 @@ impl Folded for Encounter {
                     expected_end: None,
                     account: account.clone(),
                     away: None,
+                    ward: ward.clone(),
+                    as_of: None,
                 });
             }
             Event::AccountChanged { account, .. } => match self {
@@ -365,6 +381,11 @@ impl Folded for Encounter {
             Event::Departed { to, at } => self.change(|stay| stay.away = Some(Away { place: to.clone(), is_there: false, since: *at })),
             Event::Arrived { place, at } => self.change(|stay| stay.away = place.clone().map(|place| Away { place, is_there: true, since: *at })),
             Event::RemovedElsewhere { .. } => {}
+            Event::Heard { as_of } => {
+                if let Encounter::Open(stay) | Encounter::Closed { stay, .. } = self {
+                    stay.as_of = stay.as_of.max(Some(*as_of));
+                }
+            }
             Event::TransferRequested { to, at } => self.change(|stay| stay.transfer = Some((to.clone(), *at))),
             Event::TransferCancelled { .. } => self.change(|stay| stay.transfer = None),
             Event::Moved { from, to, is_back, .. } => self.change(|stay| {
@@ -401,6 +422,7 @@ impl Folded for Encounter {
             Event::Planned { .. } => ("Planned", 1),
             Event::PlanCancelled { .. } => ("PlanCancelled", 1),
             Event::Admitted { .. } => ("Admitted", 1),
+            Event::Heard { .. } => ("Heard", 1),
             Event::AccountChanged { .. } => ("AccountChanged", 1),
             Event::Reassigned { .. } => ("Reassigned", 1),
             Event::Departed { .. } => ("Departed", 1),

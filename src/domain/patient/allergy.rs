@@ -57,8 +57,8 @@ impl Allergy {
     pub fn and(&self, other: &Allergy) -> Allergy {
         let criticality = match (self.criticality, other.criticality) {
             (Criticality::High, _) | (_, Criticality::High) => Criticality::High,
-            (Criticality::Low, _) | (_, Criticality::Low) => Criticality::Low,
-            (Criticality::Unknown, Criticality::Unknown) => Criticality::Unknown,
+            (Criticality::Unknown, _) | (_, Criticality::Unknown) => Criticality::Unknown,
+            (Criticality::Low, Criticality::Low) => Criticality::Low,
         };
         let reaction = if self.reaction.is_empty() { other.reaction.clone() } else { self.reaction.clone() };
         Allergy { criticality, reaction, ..self.clone() }

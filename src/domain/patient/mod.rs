@@ -38,6 +38,9 @@ pub struct Patient {
     pub plans: BTreeSet<EncounterId>,
     /// Allergies of this record that were refuted under another number of the same person: they come back when it is another person.
     pub set_aside: Vec<SetAside>,
+    /// What else was taken from this record under another number: it comes back when that is another person.
+    #[serde(default, skip_serializing_if = "Aside::is_empty")]
+    pub aside: Aside,
     /// What must not be given.
     pub allergies: Allergies,
     /// Why only some may look at this record; none for most.
@@ -61,6 +64,31 @@ pub struct Patient {
 
 fn is_none(count: &u32) -> bool {
     *count == 0
+}
+
+/// What was taken from a record under another number of the same person, and under which.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Aside {
+    /// Why only some could look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restricted: Option<(Mrn, String)>,
+    /// When the patient died.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub died: Option<(Mrn, Timestamp)>,
+    /// When the photo was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub photo: Option<(Mrn, Timestamp)>,
+}
+
+impl Aside {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is kept of something that is taken away, when that was said under another number.
+fn aside<T>(known: Option<T>, under: &Option<Mrn>) -> Option<(Mrn, T)> {
+    under.clone().zip(known)
 }
 
 /// An allergy that was refuted under another number.
@@ -203,6 +231,9 @@ pub enum Event {
     },
     /// Whoever may see patients may look at the record.
     RestrictionLifted {
+        /// Under which other number of the same person it was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Mrn>,
         /// When.
         at: Timestamp,
     },
@@ -213,6 +244,9 @@ pub enum Event {
     },
     /// The record of the death was an error.
     DeathWithdrawn {
+        /// Under which other number of the same person it was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Mrn>,
         /// When.
         at: Timestamp,
     },
@@ -225,7 +259,17 @@ pub enum Event {
     },
     /// There is no photo any more.
     PhotoRemoved {
+        /// Under which other number of the same person it was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Mrn>,
         /// When.
+        at: Timestamp,
+    },
+    /// It was removed under another number, which is somebody else: it is theirs again.
+    PhotoRestored {
+        /// When it was taken.
+        taken: Timestamp,
+        /// When it came back.
         at: Timestamp,
     },
     /// A wristband is to be printed; those before it do not count any more.
@@ -311,12 +355,13 @@ impl Folded for Patient {
                 self.allergies.refute(substance);
             }
             Event::NoAllergiesKnown { at } => self.allergies = Allergies::NoneKnown { at: *at },
-            Event::Restricted { reason, .. } => self.restricted = Some(reason.clone()),
-            Event::RestrictionLifted { .. } => self.restricted = None,
-            Event::Died { at } => self.died = Some(*at),
-            Event::DeathWithdrawn { .. } => self.died = None,
-            Event::PhotoTaken { at, .. } => (self.photo, self.photos) = (Some(*at), self.photos.saturating_add(1)),
-            Event::PhotoRemoved { .. } => self.photo = None,
+            Event::Restricted { reason, .. } => (self.restricted, self.aside.restricted) = (Some(reason.clone()), None),
+            Event::RestrictionLifted { under, .. } => self.aside.restricted = aside(self.restricted.take(), under),
+            Event::Died { at } => (self.died, self.aside.died) = (Some(*at), None),
+            Event::DeathWithdrawn { under, .. } => self.aside.died = aside(self.died.take(), under),
+            Event::PhotoTaken { at, .. } => (self.photo, self.photos, self.aside.photo) = (Some(*at), self.photos.saturating_add(1), None),
+            Event::PhotoRemoved { under, .. } => self.aside.photo = aside(self.photo.take(), under),
+            Event::PhotoRestored { taken, .. } => (self.photo, self.aside.photo) = (Some(*taken), None),
             Event::WristbandPrinted { number, .. } | Event::WristbandsVoided { number, .. } => self.wristband = *number,
             Event::WristbandDelivered { number, .. } => self.wristband_delivered = *number,
         }
@@ -346,6 +391,7 @@ impl Folded for Patient {
             Event::DeathWithdrawn { .. } => ("DeathWithdrawn", 1),
             Event::PhotoTaken { .. } => ("PhotoTaken", 1),
             Event::PhotoRemoved { .. } => ("PhotoRemoved", 1),
+            Event::PhotoRestored { .. } => ("PhotoRestored", 1),
             Event::WristbandPrinted { .. } => ("WristbandPrinted", 2),
             Event::WristbandsVoided { .. } => ("WristbandsVoided", 1),
             Event::WristbandDelivered { .. } => ("WristbandDelivered", 1),

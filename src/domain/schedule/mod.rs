@@ -408,7 +408,15 @@ impl Folded for Schedule {
                 self.closures.push(closure.clone());
                 meets.iter().for_each(|number| self.change(*number, |appointment| appointment.needs_rebooking = true));
             }
-            Event::Reopened { from, .. } => self.closures.retain(|closure| closure.from != *from),
+            Event::Reopened { from, .. } => {
+                self.closures.retain(|closure| closure.from != *from);
+                // Who was booked in that time is expected again, unless another closure meets them.
+                let (sessions, closures) = (&self.sessions, &self.closures);
+                for known in self.appointments.values_mut().filter(|known| known.needs_rebooking) {
+                    let end = |start: Timestamp| sessions.get(&known.session).map_or(start, |session| session.end_of(start));
+                    known.needs_rebooking = known.start.is_some_and(|start| closures.iter().any(|closure| closure.meets(start, end(start))));
+                }
+            }
             Event::AppointmentBooked { number, patient, session, start, reason, at, .. } => {
                 self.forget(*at);
                 self.appointment_count = *number;

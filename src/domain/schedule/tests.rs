@@ -232,3 +232,16 @@ fn what_was_said_of_an_appointment_is_under_the_patient_s_key_and_goes_with_them
     assert_eq!((erased.appointments[&1].reason.as_str(), erased.appointment_count), ("", 1));
     assert_eq!(erased.appointments[&1].standing, Standing::Cancelled { why: String::new() });
 }
+
+#[test]
+fn whoever_was_booked_in_a_time_that_is_open_again_is_expected_again() {
+    let mut schedule = schedule();
+    done(&mut schedule, 0, book("1", 60, false));
+    let close = |from, until| Command::Close(Closure { from: at(from), until: at(until), reason: "leave".to_owned() });
+    done(&mut schedule, 0, close(50, 90));
+    done(&mut schedule, 0, close(55, 70));
+    done(&mut schedule, 0, Command::Reopen { from: at(50) });
+    assert!(schedule.appointments[&1].needs_rebooking, "the other closure meets it");
+    done(&mut schedule, 0, Command::Reopen { from: at(55) });
+    assert!(!schedule.appointments[&1].needs_rebooking);
+}

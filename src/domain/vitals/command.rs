@@ -272,6 +272,14 @@ fn take(vitals: &Vitals, facts: Facts<'_>, context: &Context, (readings, fluids,
     Ok(events)
 }
 
+/// The alerts that the newest values raise, for whoever is here again: of those measured since the stay began.
+pub fn judge_again(vitals: &Vitals, facts: Facts<'_>, context: &Context, since: Timestamp) -> Vec<Event> {
+    let mut number = vitals.alert_count;
+    let newest = vitals.latest.iter().filter(|(_, latest)| latest.measured >= since);
+    let readings = newest.map(|(code, latest)| (Reading { code: code.clone(), value: latest.value, unit: latest.unit.clone() }, latest.measured));
+    readings.flat_map(|(reading, measured)| judge(vitals, facts, context, (&reading, measured), &mut number)).collect()
+}
+
 /// What a sign's newest value means for its alert.
 fn judge(vitals: &Vitals, facts: Facts<'_>, context: &Context, (reading, measured): (&Reading, Timestamp), number: &mut u32) -> Vec<Event> {
     let sign = facts.catalogue.sign(&reading.code);

@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{AgeLimits, Catalogue, Limits, Sign};
-pub use command::{Command, Facts, Rejection, decide};
+pub use command::{Command, Facts, Rejection, decide, judge_again};
 pub use fluid::{Amount, Balance, Fluid, Route};
 
 use super::{Folded, of_patient};

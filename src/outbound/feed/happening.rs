@@ -170,6 +170,7 @@ fn of_patient(mrn: Mrn, event: patient::Event) -> Option<Happening> {
         | Event::StayClosed { .. }
         | Event::PhotoTaken { .. }
         | Event::PhotoRemoved { .. }
+        | Event::PhotoRestored { .. }
         | Event::WristbandPrinted { .. }
         | Event::WristbandsVoided { .. }
         | Event::WristbandDelivered { .. } => return None,
@@ -199,7 +200,7 @@ fn of_stay(encounter: EncounterId, event: &encounter::Event) -> Option<Happening
         Event::Ended { ending: Ending::Cancelled, .. } => "A11",
         Event::EndCancelled { .. } => "A13",
         // How far a discharge is inside the house, what was erased, and what another system has said of its own books.
-        Event::Cleared { .. } | Event::Erased { .. } | Event::AccountChanged { .. } | Event::RemovedElsewhere { .. } => return None,
+        Event::Cleared { .. } | Event::Erased { .. } | Event::Heard { .. } | Event::AccountChanged { .. } | Event::RemovedElsewhere { .. } => return None,
     };
     Some(Happening::Stay(encounter, event))
 }
@@ -256,8 +257,8 @@ mod tests {
         let stays = [
             (moved(false), "A02"),
             (moved(true), "A12"),
-            (encounter::Event::Admitted { patient: mrn.clone(), class: Class::Newborn, bed: None, mother: None, account: None, at }, "A01"),
-            (encounter::Event::Admitted { patient: mrn, class: Class::Emergency, bed: None, mother: None, account: None, at }, "A04"),
+            (encounter::Event::Admitted { patient: mrn.clone(), class: Class::Newborn, bed: None, mother: None, account: None, ward: None, at }, "A01"),
+            (encounter::Event::Admitted { patient: mrn, class: Class::Emergency, bed: None, mother: None, account: None, ward: None, at }, "A04"),
             (encounter::Event::Departed { to: "Radiology".to_owned(), at }, "A09"),
             (encounter::Event::Arrived { place: None, at }, "A10"),
             (encounter::Event::Ended { ending: Ending::Died, at }, "A03"),

@@ -317,7 +317,7 @@ fn allergy(known: &Allergy) -> Fields {
     };
     let severity = match known.criticality {
         Criticality::High => "SV",
-        Criticality::Low => "MO",
+        Criticality::Low => "MI",
         Criticality::Unknown => "U",
     };
     vec![(2, kind.into()), (3, Field::parts(["", known.substance.as_str()])), (4, severity.into()), (5, known.reaction.as_str().into())]

@@ -166,7 +166,7 @@ fn streams(command: &Command) -> Vec<StreamId> {
     match command {
         Command::All(commands) => return commands.iter().flat_map(streams).collect(),
         Command::OfVisit { visit, command, .. } => {
-            return streams(command).into_iter().chain([StreamId::new(StreamKind::Encounter, visit.as_str())]).collect();
+            return streams(command).into_iter().chain(visit.iter().map(|visit| StreamId::new(StreamKind::Encounter, visit.as_str()))).collect();
         }
         Command::Plan { admission, .. } | Command::Admit(admission) => {
             let stay = admission.encounter.iter().map(|stay| StreamId::new(StreamKind::Encounter, stay.as_str()));

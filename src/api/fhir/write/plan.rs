@@ -58,6 +58,8 @@ pub(super) struct Planner<'a> {
     /// Registrations as they will be.
     people: BTreeMap<Mrn, Person>,
     allowed: Option<Allowed>,
+    /// Held until what is planned is done, once somebody is registered.
+    registering: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 fn unprocessable(place: &str, text: impl std::fmt::Display) -> Problem {
@@ -66,7 +68,7 @@ fn unprocessable(place: &str, text: impl std::fmt::Display) -> Problem {
 
 impl<'a> Planner<'a> {
     pub(super) fn new(api: &'a Api, who: &'a Who, key: Identity, (is_lenient, is_confirmed): (bool, bool)) -> Self {
-        Self { api, who, key, is_lenient, is_confirmed, entry: 0, people: BTreeMap::new(), allowed: None }
+        Self { api, who, key, is_lenient, is_confirmed, entry: 0, people: BTreeMap::new(), allowed: None, registering: None }
     }
 
     /// Leave that was given, for the request as a whole.
@@ -261,7 +263,7 @@ impl<'a> Planner<'a> {
                 self.at_version(StreamKind::Encounter, stay.as_str(), version)?;
                 let commands = sent.update(mrn.clone(), &stay, &state, self.api.clock.now())?;
                 // What is said of this stay concerns no other one of the patient's.
-                let commands = commands.into_iter().map(|command| Command::OfVisit { visit: stay.clone(), is_exact: true, command: Box::new(command) }).collect();
+                let commands = commands.into_iter().map(|command| Command::OfVisit { visit: Some(stay.clone()), told: None, is_exact: true, command: Box::new(command) }).collect();
                 self.planned(kind, commands, made, false).await
             }
             other => Err(not_written(other)),
@@ -317,6 +319,12 @@ impl<'a> Planner<'a> {
         // What FHIR's Patient has no place for stays as it is.
         let person::Sent { person, is_dead, died, .. } = sent;
         let now = Person { consents: before.consents.clone(), mother: before.mother.clone(), coverages: before.coverages.clone(), ..person };
+        // Who says for the first time who somebody is has looked whether we know them.
+        if before.is_temporary && !now.is_temporary && !self.is_confirmed {
+            let allowed = self.api.may(self.who, Permission::RegisterPatient)?;
+            self.alone().await;
+            patients::nobody_alike(self.api, &allowed, &now, Some(&mrn)).await?;
+        }
         let death = match (is_dead, self.record(&mrn).died) {
             (true, None) => Some(Command::RecordDeath { patient: mrn.clone(), at: died }),
             (true, Some(known)) if died.is_some_and(|died| died != known) => {
@@ -330,6 +338,13 @@ impl<'a> Planner<'a> {
         self.leave(death.as_slice()).await?;
         plan.commands.extend(death);
         Ok(plan)
+    }
+
+    /// Alone among those who register, until what is planned is done.
+    async fn alone(&mut self) {
+        if self.registering.is_none() {
+            self.registering = Some(self.api.registering.clone().lock_owned().await);
+        }
     }
 
     async fn register_new(&mut self, id: Option<Mrn>, person::Sent { mrn: named, person, is_dead, died }: person::Sent) -> Result<Plan, Problem> {
@@ -346,7 +361,8 @@ impl<'a> Planner<'a> {
             None => false,
         };
         if !self.is_confirmed && !person.is_temporary && !is_repeated {
-            patients::nobody_alike(self.api, &allowed, &person).await?;
+            self.alone().await;
+            patients::nobody_alike(self.api, &allowed, &person, None).await?;
         }
         let mrn = match before {
             Some(mrn) => mrn,

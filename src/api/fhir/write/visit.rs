@@ -107,7 +107,7 @@ impl Stay {
         if self.status != "planned" {
             self.near("start", self.start, now)?;
         }
-        let admission = Admission { patient, encounter: Some(encounter), class: self.class, bed: self.bed, mother: None, account: None };
+        let admission = Admission { patient, encounter: Some(encounter), class: self.class, bed: self.bed, mother: None, account: None, ward: None };
         match self.status.as_str() {
             "planned" => Ok(Command::Plan { admission, expected: self.start }),
             "arrived" | "triaged" | "in-progress" => Ok(Command::Admit(admission)),
@@ -133,7 +133,7 @@ impl Stay {
         match known {
             Encounter::None => no(),
             Encounter::Planned { .. } if is_here => {
-                Ok(vec![Command::Admit(Admission { patient, encounter: Some(id.clone()), class: self.class, bed: self.bed, mother: None, account: None })])
+                Ok(vec![Command::Admit(Admission { patient, encounter: Some(id.clone()), class: self.class, bed: self.bed, mother: None, account: None, ward: None })])
             }
             Encounter::Planned { class, bed, expected, .. } => match self.status.as_str() {
                 "cancelled" | "entered-in-error" => Ok(vec![Command::CancelPlan { patient, encounter: Some(id.clone()) }]),
@@ -243,7 +243,7 @@ mod tests {
         let mut state = Encounter::default();
         use crate::domain::Folded;
         use crate::domain::encounter::Event;
-        state.apply(&Event::Admitted { patient: mrn(), class, bed: "W:1:A".parse().ok(), mother: None, account: None, at });
+        state.apply(&Event::Admitted { patient: mrn(), class, bed: "W:1:A".parse().ok(), mother: None, account: None, ward: None, at });
         if leave {
             state.apply(&Event::LeaveBegan { at });
         }
