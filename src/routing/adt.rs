@@ -141,7 +141,7 @@ fn happened(
 /// When the sender wrote it down. A day without a time of day says nothing of the order of a day's messages.
 fn written_down(message: &Message<'_>, time: &dyn Fn(&str) -> Option<Timestamp>) -> Option<Timestamp> {
     let is_to_the_minute = |place: &&str| text(message, place).chars().take_while(char::is_ascii_digit).count() >= 12;
-    ["EVN-2.1", "MSH-7.1"].into_iter().filter(is_to_the_minute).find_map(|place| time(place))
+    ["EVN-2.1", "MSH-7.1"].into_iter().filter(is_to_the_minute).find_map(time)
 }
 
 fn missing() -> Wrong {
