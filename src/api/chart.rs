@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::at::Instant;
 use super::command::{Body, Key, parse};
 use super::guard::Asking;
-use super::patients::{needed, now};
+use super::patients::{gone, needed, seen};
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::Act;
@@ -90,7 +90,12 @@ fn alerts<'a>(api: &'a Api, mrn: &'a Mrn, vitals: &'a Vitals) -> impl Iterator<I
 pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
     let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
-    let records = now(&api).person(&mrn)?;
+    gone(&api, &mrn)?;
+    // Who was one person then may be two now: each of them is asked for.
+    let records = seen(&api, instant).person(&mrn)?;
+    for (number, _) in &records {
+        api.may_patient(&who, Permission::ViewPatient, number).await?;
+    }
     if records.iter().all(|(_, record)| *record == Default::default()) {
         return Err(Problem::missing("patient", mrn.as_str()));
     }

@@ -131,6 +131,11 @@ impl Seen<'_> {
     }
 }
 
+/// Records as they were, or are.
+pub(super) fn seen(api: &Api, instant: Instant) -> Seen<'_> {
+    Seen { api, instant }
+}
+
 pub(super) fn now(api: &Api) -> Seen<'_> {
     Seen { api, instant: Instant(None) }
 }

@@ -45,7 +45,8 @@ impl Problem {
 
     /// There is no such thing.
     pub fn missing(what: &str, name: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown", format!("there is no {what} {name}: check the number"))
+        let way_out = if what == "action" { "/api/v1/openapi.json lists those there are" } else { "check the number" };
+        Self::new(StatusCode::NOT_FOUND, "unknown", format!("there is no {what} {name}: {way_out}"))
     }
 
     /// The request is wrong.

@@ -15,9 +15,10 @@ use super::list::Page;
 use super::problem::Problem;
 use super::state::Api;
 use crate::domain::disclosure::Record;
+use crate::domain::patient::Patient;
 use crate::domain::quarantine::{Command, Reason};
-use crate::domain::rights::Permission;
-use crate::kernel::{Accession, DeviceId, RawBytes, StreamId, StreamKind, Timestamp};
+use crate::domain::rights::{Permission, Subject};
+use crate::kernel::{Accession, DeviceId, Mrn, RawBytes, StreamId, StreamKind, Timestamp};
 use crate::projection::HeldItem;
 
 /// How a message that was handled again came out: the reasons why something of it still waits, or that it could not be tried.
@@ -66,13 +67,41 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(item)
     let allowed = api.may(&who, Permission::ViewQuarantine)?;
     let held = api.history.item(&item).ok_or_else(|| missing(&item))?;
     let mut value = view(&item, &held, api.clock.now());
-    // Whose message it is, nobody has said yet: the record names the item.
-    api.shown(&allowed, Record::Quarantine, Some(&item), Vec::new()).await?;
-    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), api.history.raw(held.raw_at)) {
+    let raw = api.history.raw(held.raw_at);
+    let named = raw.as_ref().map(|(_, raw)| named_in(&api, &raw.0)).unwrap_or_default();
+    let is_restricted = |mrn: &Mrn| api.rows.person_now(mrn).iter().any(|(_, record)| record.restricted.is_some());
+    let is_hidden = named.iter().any(is_restricted) && who.rights.may(Permission::ViewRestricted, &Subject::House).is_err();
+    // Whose message it is for sure, nobody has said yet: the record names the item, and whom of those who are known the message names.
+    api.shown(&allowed, Record::Quarantine, Some(&item), named).await?;
+    if let (Some(map), Some((device, raw))) = (value.as_object_mut(), raw) {
         map.insert("device".to_owned(), device.to_string().into());
-        map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default());
+        match is_hidden {
+            true => drop(map.insert("limited".to_owned(), "restricted".into())),
+            false => drop(map.insert("raw".to_owned(), serde_json::to_value(raw).unwrap_or_default())),
+        }
     }
     Ok(Json(value))
+}
+
+/// The numbers in the patient segments of a message (HL7 v2 PID-3, LIS2-A2 P-3 to P-5) under which somebody is known here.
+fn named_in(api: &Api, raw: &[u8]) -> Vec<Mrn> {
+    let text = String::from_utf8_lossy(raw);
+    let mut found: Vec<Mrn> = Vec::new();
+    for line in text.split(['\r', '\n']) {
+        let mut fields = line.split('|');
+        let places: &[usize] = match fields.next() {
+            Some("PID") => &[2],
+            Some("P") => &[1, 2, 3],
+            _ => continue,
+        };
+        let fields: Vec<&str> = fields.collect();
+        let parts = places.iter().filter_map(|place| fields.get(*place)).flat_map(|field| field.split(['^', '~', '&']));
+        let numbers = parts.filter_map(|part| part.trim().parse::<Mrn>().ok());
+        found.extend(numbers.filter(|mrn| api.rows.person_now(mrn).iter().any(|(_, record)| *record != Patient::default())));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 /// What is done with an item.

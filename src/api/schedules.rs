@@ -20,7 +20,7 @@ use crate::domain::encounter::{Class, Encounter};
 use crate::domain::patient::Patient;
 use crate::domain::rights::{Permission, Subject};
 use crate::domain::schedule::{Appointment, Closure, Command, Of, Opening, Schedule, Session, Standing};
-use crate::kernel::{EncounterId, Mrn, ScheduleId, StreamId, StreamKind, Timestamp};
+use crate::kernel::{EncounterId, Mrn, ScheduleId, StreamId, StreamKind, Timestamp, WardId};
 use crate::projection::EncounterRow;
 
 /// Slots of one answer at most.
@@ -71,6 +71,7 @@ struct Line {
 #[utoipa::path(get, path = "/api/v1/schedules", responses((status = 200)))]
 pub(super) async fn list(State(api): State<Api>, Asking(who): Asking) -> Result<Response, Problem> {
     api.may(&who, Permission::ViewSchedules)?;
+    let within = |schedule: &Schedule| who.rights.may(Permission::ViewSchedules, &place(&api, schedule.ward.as_ref())).is_ok();
     let now = api.clock.now();
     let line = |(id, schedule): (String, Schedule)| Line {
         next_free: slots(&schedule, now, Timestamp::from_micros(i64::MAX)).into_iter().find(|slot| slot.free > 0).map(|slot| slot.start),
@@ -79,7 +80,7 @@ pub(super) async fn list(State(api): State<Api>, Asking(who): Asking) -> Result<
         name: schedule.name,
         of: schedule.of,
     };
-    Ok(Json(api.rows.schedules().into_iter().map(line).collect::<Vec<_>>()).into_response())
+    Ok(Json(api.rows.schedules().into_iter().filter(|(_, schedule)| within(schedule)).map(line).collect::<Vec<_>>()).into_response())
 }
 
 /// Which time is asked for.
@@ -120,6 +121,7 @@ pub(super) async fn show(
     if schedule.of.is_none() {
         return Err(Problem::missing("schedule", id.as_str()));
     }
+    api.may_with(&who, Permission::ViewSchedules, &place(&api, schedule.ward.as_ref()))?;
     let now = api.clock.now();
     let instant = |text: &str, other: Timestamp| if text.is_empty() { Ok(other) } else { parse::<Timestamp>(text) };
     let from = instant(&wanted.from, now)?;
@@ -177,17 +179,29 @@ pub(super) struct Making {
     /// `practitioner`, `room` or `device`.
     #[schema(value_type = String)]
     of: Of,
+    /// The ward whose people see it and book; without one whoever may book at all.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    ward: Option<WardId>,
     /// Who acts, in an open house; else who is signed in.
     #[serde(default)]
     user: Option<String>,
 }
 
+/// Where a schedule belongs, for the question who may.
+pub(super) fn place(api: &Api, ward: Option<&WardId>) -> Subject {
+    ward.and_then(|ward| api.gate.ward(ward.as_str())).map_or(Subject::Anything, Subject::Ward)
+}
+
 /// Makes a schedule.
 #[utoipa::path(post, path = "/api/v1/schedules", request_body = Making, responses((status = 201), (status = 409, body = Problem)))]
 pub(super) async fn make(State(api): State<Api>, Asking(who): Asking, Key(key): Key, Body(body): Body<Making>) -> Result<Response, Problem> {
-    let allowed = api.may(&who, Permission::ManageSchedules)?;
+    if let Some(ward) = body.ward.as_ref().filter(|ward| api.gate.ward(ward.as_str()).is_none()) {
+        return Err(Problem::missing("ward", ward.as_str()));
+    }
+    let allowed = api.may_with(&who, Permission::ManageSchedules, &place(&api, body.ward.as_ref()))?;
     let origin = api.origin(key, &allowed, body.user.as_deref())?;
-    let outcome = api.hospital.schedule(&body.schedule, Command::Make { name: body.name, of: body.of }, origin).await;
+    let outcome = api.hospital.schedule(&body.schedule, Command::Make { name: body.name, of: body.of, ward: body.ward }, origin).await;
     Ok(api.answer(&StreamId::new(StreamKind::Schedule, body.schedule.as_str()), key, &outcome, StatusCode::CREATED))
 }
 
@@ -223,7 +237,7 @@ pub(super) struct ScheduleAction {
 impl Making {
     /// A schedule, by whoever is signed in.
     pub(super) fn of(schedule: ScheduleId, name: String, of: Of) -> Self {
-        Self { schedule, name, of, user: None }
+        Self { schedule, name, of, ward: None, user: None }
     }
 }
 
@@ -308,15 +322,14 @@ fn comes(api: &Api, id: &ScheduleId, command: &Command) -> Result<Option<Mrn>, P
 }
 
 /// The visit begins before the patient waits: who waits without one would be nobody's.
-async fn begin_visit(api: &Api, patient: &Mrn, key: Identity, origin: Origin) -> Result<Visit, Problem> {
+async fn begin_visit(api: &Api, (patient, ward): (&Mrn, Option<WardId>), key: Identity, origin: Origin) -> Result<Visit, Problem> {
     let open = api.rows.person_now(patient).into_iter().find_map(|(_, record)| record.stay);
     // The same request again finds the stay that it began.
     if let Some(encounter) = open.filter(|open| *open != key.part(1).encounter()) {
         return Ok(Visit { encounter, patient: patient.clone(), is_new: false });
     }
     let encounter = key.part(1).encounter();
-    let admission =
-        census::Admission { patient: patient.clone(), encounter: Some(encounter.clone()), class: Class::Outpatient, bed: None, mother: None, account: None, ward: None };
+    let admission = census::Admission { patient: patient.clone(), encounter: Some(encounter.clone()), class: Class::Outpatient, bed: None, mother: None, account: None, ward };
     match api.hospital.census(census::Command::Admit(admission), origin).await {
         Outcome::Done(_) | Outcome::Repeated | Outcome::Nothing => Ok(Visit { encounter, patient: patient.clone(), is_new: true }),
         Outcome::Refused(refusal) => Err(Problem::refused(&refusal)),
@@ -327,10 +340,11 @@ async fn begin_visit(api: &Api, patient: &Mrn, key: Identity, origin: Origin) ->
 
 /// Leave for an action: overbooking needs more, and of the restricted only those book who may know them.
 fn leave(api: &Api, who: &Who, (id, body): (&ScheduleId, &ScheduleAction), permission: Permission) -> Result<Allowed, Problem> {
+    let place = place(api, api.rows.schedule(id).ward.as_ref());
     if body.overbook {
-        api.may(who, Permission::Overbook)?;
+        api.may_with(who, Permission::Overbook, &place)?;
     }
-    let allowed = api.may(who, permission)?;
+    let allowed = api.may_with(who, permission, &place)?;
     // Who is named, or whose appointment it is.
     let booked = || api.rows.schedule(id).appointments.get(&body.number?).map(|known| known.patient.clone());
     let Some(patient) = &body.patient.clone().or_else(booked) else { return Ok(allowed) };
@@ -362,7 +376,7 @@ pub(super) async fn act(
     let origin = |key: Identity| api.origin(key, &allowed, body.user.as_deref());
     let over = goes(&api, &id, &command);
     let visit = match comes(&api, &id, &command)? {
-        Some(patient) => Some(begin_visit(&api, &patient, key, origin(key.part(1))?).await?),
+        Some(patient) => Some(begin_visit(&api, (&patient, api.rows.schedule(&id).ward), key, origin(key.part(1))?).await?),
         None => None,
     };
     let command = match (&visit, command) {

@@ -4,7 +4,7 @@ use super::Routed;
 use super::hl7::{Items, invalid, text};
 use crate::codec::hl7::ack::Fault;
 use crate::codec::hl7::{Message, Segment};
-use crate::domain::census::{Admission, Command};
+use crate::domain::census::{Admission, Command, Told};
 use crate::domain::encounter::Class;
 use crate::domain::patient::{Address, Allergy, Category, Contact, Coverage, Criticality, Identifier, Name, Person, Sex};
 use crate::domain::quarantine::Reason;
@@ -78,7 +78,7 @@ fn happened(
 ) -> Result<Vec<Command>, Wrong> {
     let at = || bed(message, b"PV1", 3);
     let patient = || patient.clone();
-    let told = written_down(message, &time);
+    let told = written_down(message, time).map(|as_of| Told { as_of, occurred: occurred(trigger, time) });
     let as_of = |visit, command| Command::OfVisit { visit, told, is_exact: false, command: Box::new(command) };
     let admit = |class| admission(message, &patient(), class).map(|admission| vec![as_of(None, Command::Admit(admission))]);
     let command = match trigger {
@@ -142,6 +142,15 @@ fn happened(
 fn written_down(message: &Message<'_>, time: &dyn Fn(&str) -> Option<Timestamp>) -> Option<Timestamp> {
     let is_to_the_minute = |place: &&str| text(message, place).chars().take_while(char::is_ascii_digit).count() >= 12;
     ["EVN-2.1", "MSH-7.1"].into_iter().filter(is_to_the_minute).find_map(time)
+}
+
+/// When it happened: EVN-6, else the beginning of the stay (PV1-44) or its end (PV1-45).
+fn occurred(trigger: &str, time: &dyn Fn(&str) -> Option<Timestamp>) -> Option<Timestamp> {
+    time("EVN-6.1").or_else(|| match trigger {
+        "A01" | "A04" => time("PV1-44.1"),
+        "A03" => time("PV1-45.1"),
+        _ => None,
+    })
 }
 
 fn missing() -> Wrong {
@@ -477,13 +486,27 @@ mod tests {
     }
 
     #[test]
+    fn when_it_happened_stands_in_the_event_or_the_visit() {
+        let told = |trigger: &str, evn: &str, pv1: &str| {
+            let bytes = format!("{}{PID}{pv1}", HEAD.replace("EVN||20260101115959", evn)).into_bytes();
+            let items = route(trigger, &Message::parse(&bytes).unwrap(), 0, Numbers::default()).unwrap();
+            items.into_iter().find_map(|item| if let Routed::Census(Command::OfVisit { told, .. }) = item { told?.occurred } else { None }).map(|at| at.to_string())
+        };
+        let visit = |field: usize| format!("{}{}20260101080000\r", PV1.trim_end(), "|".repeat(field - 19));
+        let at = |hour: &str| Some(format!("2026-01-01T{hour}:00:00.000000Z"));
+        assert_eq!(told("A02", "EVN||20260101115959||||20260101093000", PV1), Some("2026-01-01T09:30:00.000000Z".to_owned()));
+        assert_eq!((told("A01", "EVN||20260101115959", &visit(44)), told("A03", "EVN||20260101115959", &visit(45))), (at("08"), at("08")));
+        assert_eq!((told("A02", "EVN||20260101115959", &visit(44)), told("A01", "EVN||20260101115959", PV1)), (None, None));
+    }
+
+    #[test]
     fn what_happened_is_as_of_when_it_was_written_down() {
         for (evn, expected) in [("EVN||20260101115959", "2026-01-01T11:59:59Z"), ("EVN|", "2026-01-01T12:00:00Z"), ("EVN||20260101", "2026-01-01T12:00:00Z")] {
             let bytes = format!("{}{PID}{PV1}", HEAD.replace("EVN||20260101115959", evn)).into_bytes();
             for trigger in ["A01", "A02"] {
                 let items = route(trigger, &Message::parse(&bytes).unwrap(), 0, Numbers::default()).unwrap();
                 let told = items.iter().find_map(|item| if let Routed::Census(Command::OfVisit { told, .. }) = item { Some(*told) } else { None });
-                assert_eq!(told, Some(Some(expected.parse().unwrap())), "{trigger} {evn}");
+                assert_eq!(told, Some(Some(Told { as_of: expected.parse().unwrap(), occurred: None })), "{trigger} {evn}");
             }
         }
     }

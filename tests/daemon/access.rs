@@ -307,6 +307,71 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
     all
 }
 
+/// What may be asked by FHIR of each kind, and the permission that it needs.
+fn of_fhir() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
+    let mut all = Vec::new();
+    let of_patient = ["RelatedPerson", "Coverage", "AllergyIntolerance", "Condition", "Encounter", "EpisodeOfCare", "Provenance", "Observation"];
+    all.extend(of_patient.map(|kind| ("GET", format!("{kind}?patient=77"), None, "patient.view")));
+    for (path, permission) in [
+        ("Patient?family=doe", "patient.find"),
+        ("Patient/77", "patient.view"),
+        ("Patient/77/_history", "patient.view"),
+        ("Patient/77/$everything", "patient.view"),
+        ("Practitioner", "user.view"),
+        ("PractitionerRole", "user.view"),
+        ("Organization", "bed.view"),
+        ("Location", "bed.view"),
+        ("Device", "device.view"),
+        ("Schedule", "schedule.view"),
+        ("Slot", "schedule.view"),
+        ("Appointment?patient=77", "schedule.view"),
+        ("AuditEvent?patient=77", "audit.view"),
+        ("AuditEvent/1", "audit.view"),
+        ("Subscription", "subscription.manage"),
+    ] {
+        all.push(("GET", path.to_owned(), None, permission));
+    }
+    let subject = json!({ "reference": "Patient/77" });
+    let coded = |system: &str, code: &str| json!({ "coding": [{ "system": system, "code": code }], "text": "x" });
+    for (kind, body, permission) in [
+        ("Patient", json!({ "name": [{ "family": "Doe" }] }), "patient.register"),
+        ("AllergyIntolerance", json!({ "patient": subject, "code": { "text": "latex" } }), "chart.record-allergies"),
+        ("Condition", json!({ "subject": subject, "code": coded("http://hl7.org/fhir/sid/icd-10", "I10") }), "chart.record-problems"),
+        ("Encounter", json!({ "subject": subject, "status": "in-progress", "class": { "code": "AMB" } }), "stay.admit"),
+        (
+            "Observation",
+            json!({ "subject": subject, "status": "final", "code": coded("http://loinc.org", "8867-4"), "effectiveDateTime": "2026-11-20T10:00:00Z", "valueQuantity": { "value": 72, "code": "/min", "system": "http://unitsofmeasure.org" } }),
+            "vitals.record",
+        ),
+    ] {
+        let mut resource = body;
+        resource["resourceType"] = kind.into();
+        all.push(("POST", kind.to_owned(), Some(resource), permission));
+    }
+    all
+}
+
+#[test]
+fn the_matrix_of_fhir_every_kind_needs_its_permission_and_nothing_else() {
+    let site = Site::with("", HOUSE);
+    let daemon = site.start();
+    let (boss, _) = found(&site, &daemon);
+    let roles: toml::Table = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/roles.toml")).unwrap().parse().unwrap();
+    let (mut allowed, mut refused) = (0, 0);
+    for (role, table) in &roles {
+        let permits: Vec<&str> = table["permissions"].as_array().unwrap().iter().map(|permission| permission.as_str().unwrap()).collect();
+        let desk = program(&boss, &format!("as-{role}"), role, json!({}));
+        for (method, path, body, permission) in of_fhir() {
+            let (status, answer) = desk.ask(method, &format!("/fhir/R4/{path}"), body);
+            let is_refused = status == 403 && answer["issue"][0]["details"]["text"].as_str().is_some_and(|text| text.starts_with("none of your roles permits this"));
+            assert_eq!(is_refused, !permits.contains(&permission), "{role}: {method} {path} needs {permission}: {status} {answer}");
+            assert!(status != 401 && status < 500, "{role}: {method} {path}: {status} {answer}");
+            if is_refused { refused += 1 } else { allowed += 1 }
+        }
+    }
+    assert!(allowed > 80 && refused > 150, "{allowed} allowed, {refused} refused");
+}
+
 /// A path as the OpenAPI document has it.
 fn template(path: &str) -> String {
     let path = path.split('?').next().unwrap();
@@ -424,6 +489,17 @@ fn a_ward_sees_its_patients_an_emergency_opens_one_more_and_all_of_it_is_told_to
     let (status, page) = sheet(&medicine, "MED1");
     assert!(status == 200 && page.contains("1001") && page.contains("not asked") && page.contains("101:B"), "{status} {page}");
     assert_eq!((sheet(&medicine, "ICU").0, sheet(&intensive, "MED1").0, sheet(&medicine, "NONE").0), (403, 403, 404));
+    // A ward's schedule is its own; one of the house is everybody's who may book at all.
+    for (schedule, ward) in [("DR-MED", json!("MED1")), ("DR-ALL", Value::Null)] {
+        clerk.done("/api/v1/schedules", json!({ "schedule": schedule, "name": schedule, "of": "practitioner", "ward": ward }));
+    }
+    assert_eq!(clerk.ask("POST", "/api/v1/schedules", Some(json!({ "schedule": "DR-X", "name": "X", "of": "room", "ward": "NONE" }))).0, 404);
+    let seen = |desk: &Desk<'_>| desk.get("/api/v1/schedules").as_array().unwrap().iter().map(|line| line["schedule"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    daemon.until("both", |_| seen(&medicine) == ["DR-ALL", "DR-MED"]);
+    assert_eq!(seen(&intensive), ["DR-ALL"]);
+    intensive.refused("GET", "/api/v1/schedules/DR-MED", None, "other_ward");
+    intensive.refused("POST", "/api/v1/schedules/DR-MED/call-next", Some(json!({})), "other_ward");
+    assert_eq!(medicine.ask("POST", "/api/v1/schedules/DR-MED/call-next", Some(json!({}))).0, 409, "nobody waits");
     // Another ward finds who she is, and no more.
     let found = intensive.get("/api/v1/patients?name=doe");
     assert_eq!((found[0]["limited"].as_str(), found[0]["person"]["name"]["family"].as_str(), found[0].get("allergies")), (Some("not_your_patient"), Some("Doe"), None), "{found}");

@@ -71,6 +71,22 @@ fn whoever_is_erased_is_gone_from_the_log_the_views_and_the_copies_and_nobody_el
     let mut daemon = site.start();
     live(&daemon, "E1", NAME);
     live(&daemon, "K1", "Remains");
+    // While wardd runs, and before anybody is erased, the name stands in no file of the house: not in the journal, the views, the log.
+    let mut folders = vec![site.folder.clone()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                let Ok(bytes) = std::fs::read(&path) else { continue };
+                files += 1;
+                assert!(!bytes.windows(NAME.len()).any(|window| window.eq_ignore_ascii_case(NAME.as_bytes())), "{}", path.display());
+            }
+        }
+    }
+    assert!(files > 5, "{files}");
     // Two numbers of one person.
     did(&daemon, "patients", json!({ "mrn": "E2", "person": person(NAME), "confirm_new": true }));
     did(&daemon, "patients/E1/merge", json!({ "with": "E2" }));

@@ -352,7 +352,8 @@ fn of_house(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
 fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathered, Problem> {
     let allowed = api.may(who, Permission::ViewSchedules)?;
     let now = api.clock.now();
-    let all = || api.rows.schedules().into_iter();
+    let within = |schedule: &Schedule| who.rights.may(Permission::ViewSchedules, &schedules::place(api, schedule.ward.as_ref())).is_ok();
+    let all = || api.rows.schedules().into_iter().filter(|(_, schedule)| within(schedule));
     let found = match kind {
         Kind::Schedule => all().map(|(id, state)| scheduling::schedule(&house(api), &id, &state)).collect(),
         Kind::Slot => {

@@ -88,6 +88,9 @@ impl Server {
     pub(crate) fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), String> {
         let failed = |error: Error| format!("wardd at {} does not answer ({error}): is it running, is this its http.bind, and does it want TLS (--ca)?", self.http);
         let scheme = if self.ca.is_some() { "https" } else { "http" };
+        if self.http.contains("://") || !self.http.contains(':') {
+            return Err(format!("--http {}: write it as HOST:PORT, such as 127.0.0.1:8080", self.http));
+        }
         let mut request = Request::builder().method(method).uri(format!("{scheme}://{}{path}", self.http)).header("Content-Type", "application/json");
         if let Some(token) = self.token()? {
             request = request.header("Authorization", format!("Bearer {token}"));

@@ -115,7 +115,9 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Profile(command) => profile::run(command),
         Command::Journal(command) => journal::run(command),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "wardctl", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "wardctl", &mut script);
+            out::line(String::from_utf8_lossy(&script).trim_end());
             Ok(ExitCode::SUCCESS)
         }
         Command::Manual { folder } => {

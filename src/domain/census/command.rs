@@ -32,6 +32,15 @@ impl Admission {
     }
 }
 
+/// Another system's word of when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// When it wrote it down: what it knew before does not replace what it knew later.
+    pub as_of: Timestamp,
+    /// When it happened, where it says so.
+    pub occurred: Option<Timestamp>,
+}
+
 /// A command of the registration, a ward, housekeeping, or another system's feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -303,8 +312,8 @@ pub enum Command {
     OfVisit {
         /// The sender's visit number, where it is named.
         visit: Option<EncounterId>,
-        /// When another system wrote it down: what it knew before does not replace what it knew later.
-        told: Option<Timestamp>,
+        /// When another system wrote it down, and when it happened.
+        told: Option<Told>,
         /// Whether the sender has read this very stay: then no other is meant. A number of another system may be a stay's that came
         /// without one.
         is_exact: bool,

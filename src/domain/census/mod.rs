@@ -17,7 +17,7 @@ mod several;
 mod stays;
 
 pub use bedside::Measured;
-pub use command::{Admission, Command};
+pub use command::{Admission, Command, Told};
 pub use needs::About;
 pub use rejection::Rejection;
 

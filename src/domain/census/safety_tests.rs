@@ -8,7 +8,7 @@ fn visit(number: &str) -> EncounterId {
 
 /// Another system's word, written down so many seconds from now.
 fn told(seconds: i64, command: Command) -> Command {
-    Command::OfVisit { visit: None, told: Some(now().plus_seconds(seconds)), is_exact: false, command: Box::new(command) }
+    Command::OfVisit { visit: None, told: Some(Told { as_of: now().plus_seconds(seconds), occurred: None }), is_exact: false, command: Box::new(command) }
 }
 
 fn coming(number: &str, patient: &str, class: Class, place: Option<&str>) -> Command {

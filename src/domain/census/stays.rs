@@ -2,7 +2,7 @@
 
 use super::beds::Lying;
 use super::identity::of_each;
-use super::{Admission, Change, Command, Decision, Desk, Rejection, Scene, Stop, Whole};
+use super::{Admission, Change, Command, Decision, Desk, Rejection, Scene, Stop, Told, Whole};
 use crate::domain::bed::{self, Leaving};
 use crate::domain::encounter::{Class, Clearance, Encounter, Ending, Event, Stay};
 use crate::domain::{patient, vitals};
@@ -86,9 +86,10 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// What a sender says of one visit concerns the stay only when that is the visit: late news of an old stay must not end a new one.
-    pub(super) fn of_visit(&mut self, visit: Option<&EncounterId>, told: Option<Timestamp>, is_exact: bool, command: &Command) -> Decision<S::Failure> {
+    pub(super) fn of_visit(&mut self, visit: Option<&EncounterId>, told: Option<Told>, is_exact: bool, command: &Command) -> Decision<S::Failure> {
         // A sender whose clock is ahead must not keep its own later news out.
-        let told = told.filter(|_| self.is_feed()).map(|told| told.min(self.context.now));
+        let now = self.context.now;
+        let told = told.filter(|_| self.is_feed()).map(|told| Told { as_of: told.as_of.min(now), occurred: told.occurred.map(|at| at.min(now)) });
         let patient = match command {
             Command::Admit(_) => {
                 let changes = self.decide(command)?;
@@ -134,7 +135,7 @@ impl<S: Scene> Desk<'_, S> {
         let changes = self.decide(command);
         match (told, known) {
             // What agrees with what is known is no news, and nothing is wrong with it.
-            (Some(told), Some(known)) if told < known && changes.as_ref().map_or(true, |changes| !changes.is_empty()) => {
+            (Some(Told { as_of: told, .. }), Some(known)) if told < known && changes.as_ref().map_or(true, |changes| !changes.is_empty()) => {
                 Err(Rejection::OlderNews { patient: person.mrn, told, known }.into())
             }
             _ => Ok(heard(changes?, told)),
@@ -584,11 +585,12 @@ fn place(text: &str) -> Result<String, Rejection> {
     }
 }
 
-/// As of when the sender's word is, beside what it changes.
-fn heard(mut changes: Vec<Change>, told: Option<Timestamp>) -> Vec<Change> {
-    let Some(as_of) = told else { return changes };
+/// As of when the sender's word is, and when it says that it happened, beside what it changes: so beds can be priced by what was, and not
+/// by when it was heard.
+fn heard(mut changes: Vec<Change>, told: Option<Told>) -> Vec<Change> {
+    let Some(Told { as_of, occurred }) = told else { return changes };
     let mut stays: Vec<EncounterId> = changes.iter().filter_map(|change| if let Change::Encounter(encounter, _) = change { Some(encounter.clone()) } else { None }).collect();
     stays.dedup();
-    changes.extend(stays.into_iter().map(|stay| Change::Encounter(stay, Event::Heard { as_of })));
+    changes.extend(stays.into_iter().map(|stay| Change::Encounter(stay, Event::Heard { as_of, occurred })));
     changes
 }

@@ -197,6 +197,9 @@ pub enum Event {
     Heard {
         /// When.
         as_of: Timestamp,
+        /// When it says that it happened.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        occurred: Option<Timestamp>,
     },
     /// It is billed to another account of the hospital's own system.
     AccountChanged {
@@ -381,7 +384,7 @@ impl Folded for Encounter {
             Event::Departed { to, at } => self.change(|stay| stay.away = Some(Away { place: to.clone(), is_there: false, since: *at })),
             Event::Arrived { place, at } => self.change(|stay| stay.away = place.clone().map(|place| Away { place, is_there: true, since: *at })),
             Event::RemovedElsewhere { .. } => {}
-            Event::Heard { as_of } => {
+            Event::Heard { as_of, .. } => {
                 if let Encounter::Open(stay) | Encounter::Closed { stay, .. } = self {
                     stay.as_of = stay.as_of.max(Some(*as_of));
                 }

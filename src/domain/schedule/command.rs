@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Appointment, Closure, Event, Of, Schedule, Session, Standing};
 use crate::domain::{Aggregate, Context};
-use crate::kernel::{EncounterId, Mrn, Timestamp};
+use crate::kernel::{EncounterId, Mrn, Timestamp, WardId};
 
 /// Sessions and closures that a schedule holds at a time, and the longest session.
 const SESSIONS_MAX: usize = 1_000;
@@ -49,6 +49,8 @@ pub enum Command {
         name: String,
         /// What it is of.
         of: Of,
+        /// The ward that it belongs to.
+        ward: Option<WardId>,
     },
     /// Opens sessions; all or none.
     Open(Vec<Opening>),
@@ -335,10 +337,10 @@ impl Aggregate for Schedule {
             return Err(Rejection::NoSchedule);
         }
         Ok(match command {
-            Command::Make { name, of } => match self.of {
+            Command::Make { name, of, ward } => match self.of {
                 Some(known) if known == *of && self.name == name.trim() => vec![],
                 Some(_) => return Err(Rejection::ScheduleExists { name: self.name.clone() }),
-                None => vec![Event::ScheduleMade { name: said(name, "name", "what people call it")?, of: *of, at }],
+                None => vec![Event::ScheduleMade { name: said(name, "name", "what people call it")?, of: *of, ward: ward.clone(), at }],
             },
             Command::Open(openings) => self.open(openings, at)?,
             Command::Close(closure) => {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Command, Opening, Rejection};
 
 use super::Folded;
-use crate::kernel::{EncounterId, Mrn, Sealing, StreamKind, Timestamp};
+use crate::kernel::{EncounterId, Mrn, Sealing, StreamKind, Timestamp, WardId};
 
 /// What is over for so long is not kept in memory; it stands in the log.
 const KEPT_SECONDS: i64 = 7 * 24 * 3_600;
@@ -163,6 +163,9 @@ pub struct Schedule {
     pub name: String,
     /// What it is of.
     pub of: Option<Of>,
+    /// The ward that it belongs to; without one it is the whole house's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ward: Option<WardId>,
     /// Sessions by their numbers.
     pub sessions: BTreeMap<u32, Session>,
     /// How many there were.
@@ -188,6 +191,9 @@ pub enum Event {
         name: String,
         /// What it is of.
         of: Of,
+        /// The ward that it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ward: Option<WardId>,
         /// When.
         at: Timestamp,
     },
@@ -398,7 +404,7 @@ impl Folded for Schedule {
 
     fn apply(&mut self, event: &Event) {
         match event {
-            Event::ScheduleMade { name, of, .. } => (self.name, self.of) = (name.clone(), Some(*of)),
+            Event::ScheduleMade { name, of, ward, .. } => (self.name, self.of, self.ward) = (name.clone(), Some(*of), ward.clone()),
             Event::SessionOpened { session, at } => {
                 self.forget(*at);
                 self.session_count = session.number;

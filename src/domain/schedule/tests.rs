@@ -20,7 +20,7 @@ fn opening(from: i64, until: i64) -> Opening {
 
 /// A schedule with a session of three slots from in an hour on.
 fn schedule() -> Schedule {
-    let made = Event::ScheduleMade { name: "Dr A".to_owned(), of: Of::Practitioner, at: now() };
+    let made = Event::ScheduleMade { name: "Dr A".to_owned(), of: Of::Practitioner, ward: None, at: now() };
     let mut schedule = given::<Schedule>(&[made]);
     done(&mut schedule, 0, Command::Open(vec![opening(60, 125)]));
     schedule
@@ -88,8 +88,8 @@ fn sessions_do_not_overlap_and_make_sense() {
         refused(&schedule, 0, open(wrong), "invalid_session");
     }
     refused(&Schedule::default(), 0, open(opening(200, 300)), "no_schedule");
-    refused(&schedule, 0, Command::Make { name: "Dr B".to_owned(), of: Of::Room }, "schedule_exists");
-    refused(&Schedule::default(), 0, Command::Make { name: " ".to_owned(), of: Of::Room }, "empty");
+    refused(&schedule, 0, Command::Make { name: "Dr B".to_owned(), of: Of::Room, ward: None }, "schedule_exists");
+    refused(&Schedule::default(), 0, Command::Make { name: " ".to_owned(), of: Of::Room, ward: None }, "empty");
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_nearest_reminder_that_is_due_and_was_not_sent_is_the_one() {
     let (day, hours) = (24 * 60, 2 * 60);
     let at = |minutes: i64| now().plus_seconds(minutes * 60);
     let session = Session { number: 1, from: at(0), until: at(4_000), slot_minutes: 20, places: 9, overbooking: 0, walk_ins: 0, tokens: 0 };
-    let mut schedule: Schedule = given(&[Event::ScheduleMade { name: "A".to_owned(), of: Of::Room, at: now() }, Event::SessionOpened { session, at: now() }]);
+    let mut schedule: Schedule = given(&[Event::ScheduleMade { name: "A".to_owned(), of: Of::Room, ward: None, at: now() }, Event::SessionOpened { session, at: now() }]);
     let booked = |number: u32, minutes: i64| Event::AppointmentBooked {
         number,
         patient: "1".parse().unwrap(),
