@@ -193,7 +193,9 @@ pub fn drive(tools: Option<&Path>, protocol: &str, address: SocketAddr, connecti
     let (address, pid) = (address.to_string(), server.0.id().to_string());
     let output = match tools {
         Some(tools) => Command::new(tools.join("mllp-load")).args(["--proto", protocol, "--addr", &address, "--conns", connections, "--seconds", seconds, "--pid", &pid]).output(),
-        None => Command::new(env!("CARGO_BIN_EXE_wardctl")).args(["bench", "ingest", &address, "--connections", connections, "--seconds", seconds, "--json"]).output(),
+        None => Command::new(env!("CARGO_BIN_EXE_wardctl"))
+            .args(["bench", "ingest", &address, "--fill-the-quarantine", "--connections", connections, "--seconds", seconds, "--json"])
+            .output(),
     };
     let output = output.unwrap();
     assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
