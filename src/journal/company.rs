@@ -34,7 +34,7 @@ impl Company {
             self.rest -= 1;
             return None;
         }
-        Some((self.at_work, (self.took / 4).min(MOST)))
+        Some((self.at_work, (self.took / 2).min(MOST)))
     }
 
     /// How many there were when the wait ended.
@@ -58,10 +58,10 @@ mod tests {
         company.committed(7, 1, MS / 10);
         assert_eq!(company.wanted(1), None, "a fast disk: the next sync is soon");
         company.committed(7, 1, MS);
-        assert_eq!(company.wanted(1), Some((8, MS / 4)));
+        assert_eq!(company.wanted(1), Some((8, MS / 2)));
         company.waited(8);
         company.committed(8, 0, MS);
-        assert_eq!((company.wanted(1), company.wanted(8)), (Some((8, MS / 4)), None), "all are there");
+        assert_eq!((company.wanted(1), company.wanted(8)), (Some((8, MS / 2)), None), "all are there");
         company.committed(1, 0, MS);
         assert_eq!(company.wanted(1), None, "one alone waits for nobody");
     }
