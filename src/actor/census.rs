@@ -14,14 +14,16 @@ use super::streams::Streams;
 use crate::domain::bed::Bed;
 use crate::domain::census::{self, Change, Command, Policy, Scene, Stop};
 use crate::domain::chart::Chart;
+use crate::domain::document::Document;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
 use crate::domain::quarantine::{Part, Reason};
+use crate::domain::task::Tasks;
 use crate::domain::vitals::Vitals;
 use crate::domain::{Context, Folded, Refusal};
 use crate::journal::{AppendError, Batch, Expected, Log, NewEvent, Receipt};
 use crate::kernel::planted::{self, Bug};
-use crate::kernel::{BedId, CommandId, EncounterId, Mrn, StreamId, StreamKind, limits};
+use crate::kernel::{BedId, CommandId, DocumentId, EncounterId, Mrn, StreamId, StreamKind, limits};
 use crate::telemetry;
 
 /// What it is asked.
@@ -74,6 +76,8 @@ pub struct Memory {
     beds: Streams<Bed>,
     charts: Streams<Chart>,
     vitals: Streams<Vitals>,
+    tasks: Streams<Tasks>,
+    documents: Streams<Document>,
     /// What the command under way has looked at, and at which version.
     seen: Vec<(StreamId, u64)>,
     /// The command under way, and whether a stream that it looked at knows that it was done.
@@ -97,6 +101,8 @@ impl Actor for Census {
             beds: Streams::new(log(), limits::KEEPER_STREAMS),
             charts: Streams::new(log(), limits::KEEPER_CHARTS),
             vitals: Streams::new(log(), limits::KEEPER_STREAMS),
+            tasks: Streams::new(log(), limits::KEEPER_CHARTS),
+            documents: Streams::new(log(), limits::KEEPER_CHARTS),
             seen: Vec::new(),
             command: CommandId::from_bytes([0; 16]),
             is_known: false,
@@ -159,6 +165,18 @@ impl Scene for Memory {
         self.is_known |= is_known;
         Ok(state)
     }
+
+    fn tasks(&mut self, encounter: &EncounterId) -> Result<Tasks, Failure> {
+        let (state, is_known) = look(&mut self.tasks, encounter.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
+
+    fn document(&mut self, document: &DocumentId) -> Result<Document, Failure> {
+        let (state, is_known) = look(&mut self.documents, document.as_str(), self.command, &mut self.seen)?;
+        self.is_known |= is_known;
+        Ok(state)
+    }
 }
 
 /// Applies an event to what is kept of its stream, and gives its stored form.
@@ -181,6 +199,8 @@ impl Memory {
             StreamKind::Bed => self.beds.forget(stream.key()),
             StreamKind::Chart => self.charts.forget(stream.key()),
             StreamKind::Vitals => self.vitals.forget(stream.key()),
+            StreamKind::Task => self.tasks.forget(stream.key()),
+            StreamKind::Document => self.documents.forget(stream.key()),
             _ => {}
         }
     }
@@ -192,6 +212,8 @@ impl Memory {
             Change::Bed(bed, event) => take(&mut self.beds, bed.as_str(), event, self.command),
             Change::Chart(mrn, event) => take(&mut self.charts, mrn.as_str(), event, self.command),
             Change::Vitals(mrn, event) => take(&mut self.vitals, mrn.as_str(), event, self.command),
+            Change::Task(encounter, event) => take(&mut self.tasks, encounter.as_str(), event, self.command),
+            Change::Document(document, event) => take(&mut self.documents, document.as_str(), event, self.command),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::domain::accessions::Accessions;
 use crate::domain::account::Account;
 use crate::domain::cabinet::{self, Cabinet};
 use crate::domain::census::{Command, Policy};
+use crate::domain::directory::Listed;
 use crate::domain::quarantine::{Item, Reason};
 use crate::domain::record_numbers::RecordNumbers;
 use crate::domain::schedule::Schedule;
@@ -186,6 +187,7 @@ pub struct Hospital {
     schedules: KeeperPort<Schedule>,
     users: KeeperPort<User>,
     subscriptions: KeeperPort<Subscription>,
+    directory: KeeperPort<Listed>,
     devices: BTreeMap<DeviceId, Port<device::Message>>,
     layout: Layout,
     root: ActorRef<Order>,
@@ -238,6 +240,8 @@ impl Hospital {
         children.push(child);
         let (child, subscriptions) = keeper::<Subscription>("subscriptions", &log, limits::KEEPER_STREAMS);
         children.push(child);
+        let (child, directory) = keeper::<Listed>("directory", &log, limits::KEEPER_CHARTS);
+        children.push(child);
         let (child, accessions) = keeper::<Accessions>("accession numbers", &log, 1);
         children.push(child);
         let targets = Arc::new(Targets { beds, census, specimens, cabinets });
@@ -250,7 +254,7 @@ impl Hospital {
         }
         let failed = |error: ractor::SpawnErr| StartError { name: "hospital".to_owned(), why: error.to_string() };
         let (root, _) = Actor::spawn(None, Supervisor, children).await.map_err(failed)?;
-        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, schedules, users, subscriptions, devices, layout, root })
+        Ok(Self { targets, accounts, quarantine, accessions, record_numbers, staff, schedules, users, subscriptions, directory, devices, layout, root })
     }
 
     /// What the hospital consists of.
@@ -339,6 +343,11 @@ impl Hospital {
     /// Asks what a program is told of.
     pub async fn subscription(&self, id: &str, command: crate::domain::subscription::Command, origin: Origin) -> Outcome {
         Self::outcome(Some(&self.subscriptions), id.to_owned(), command, origin).await
+    }
+
+    /// Asks an entry of the directory.
+    pub async fn directory(&self, id: &str, command: crate::domain::directory::Command, origin: Origin) -> Outcome {
+        Self::outcome(Some(&self.directory), id.to_owned(), command, origin).await
     }
 
     /// The next accession number.

@@ -46,7 +46,7 @@ pub(super) fn changes(batch: &StoredBatch, views: &dyn Views) -> Result<Vec<Chan
                     changes.push(Change::Put(key(waiting.charge.cause), serde_json::to_vec(&waiting)?));
                 }
             }
-            Event::PaymentReceived { .. } | Event::ChargesGivenUp { .. } => {}
+            Event::PaymentReceived { .. } | Event::DepositTaken { .. } | Event::DepositReturned { .. } | Event::ChargesGivenUp { .. } => {}
         }
     }
     Ok(changes)

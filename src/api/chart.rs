@@ -17,7 +17,9 @@ use super::state::Api;
 use crate::access::Act;
 use crate::actor::Outcome;
 use crate::domain::census::{Command, Measured};
-use crate::domain::chart::{self, Meaning, Note, NoteKind, Problem as Finding};
+use crate::domain::chart::{
+    self, Chart, FamilyIllness, Filling, FormDue, Illness, Immunisation, Meaning, Note, NoteKind, Paper, Problem as Finding, Programme, Question, Referral, Vaccine,
+};
 use crate::domain::disclosure::Record;
 use crate::domain::rights::{Permission, Subject};
 use crate::domain::vitals::{self, Alert, Amount, Balance, Fluid, Latest, Limits, Reading, Vitals};
@@ -56,6 +58,13 @@ struct ChartView {
     mrn: Mrn,
     problems: Vec<Under<Finding>>,
     notes: Vec<Under<Note>>,
+    immunisations: Vec<Under<Immunisation>>,
+    family: Vec<Under<FamilyIllness>>,
+    referrals: Vec<Under<Referral>>,
+    documents: Vec<Under<Paper>>,
+    programmes: Vec<Under<Programme>>,
+    /// Forms that the open stay must have and has not.
+    forms_due: Vec<FormDue>,
     /// The newest value of each sign.
     vitals: BTreeMap<Loinc, Under<Latest>>,
     /// Limits of this patient's own.
@@ -85,6 +94,10 @@ fn alerts<'a>(api: &'a Api, mrn: &'a Mrn, vitals: &'a Vitals) -> impl Iterator<I
     vitals.alerts.iter().map(view)
 }
 
+fn under<T>(number: &Mrn, entries: Vec<T>) -> impl Iterator<Item = Under<T>> {
+    entries.into_iter().map(|entry| Under { under: number.clone(), entry })
+}
+
 /// A person's chart, now or as it was at an instant (`?at=`).
 #[utoipa::path(get, path = "/api/v1/patients/{mrn}/chart", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
 pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
@@ -104,6 +117,12 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
         mrn: records[0].0.clone(),
         problems: Vec::new(),
         notes: Vec::new(),
+        immunisations: Vec::new(),
+        family: Vec::new(),
+        referrals: Vec::new(),
+        documents: Vec::new(),
+        programmes: Vec::new(),
+        forms_due: Vec::new(),
         vitals: BTreeMap::new(),
         limits: BTreeMap::new(),
         without_limits: Vec::new(),
@@ -112,6 +131,7 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
         fluids: Vec::new(),
         balance: Balance::default(),
     };
+    let mut charts: Vec<Chart> = Vec::new();
     for (number, _) in &records {
         let (chart, vitals) = match instant.0 {
             None => (api.rows.chart(number), api.rows.vitals(number)),
@@ -120,8 +140,14 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
                 (chart, api.history.at::<Vitals>(number.as_str(), instant).map_err(|error| Problem::unreadable(&error))?)
             }
         };
-        view.problems.extend(chart.problems.into_iter().map(|entry| Under { under: number.clone(), entry }));
-        view.notes.extend(chart.notes.into_iter().map(|entry| Under { under: number.clone(), entry }));
+        charts.push(chart.clone());
+        view.problems.extend(under(number, chart.problems));
+        view.notes.extend(under(number, chart.notes));
+        view.immunisations.extend(under(number, chart.immunisations));
+        view.family.extend(under(number, chart.family));
+        view.referrals.extend(under(number, chart.referrals));
+        view.documents.extend(under(number, chart.documents));
+        view.programmes.extend(under(number, chart.programmes));
         view.alerts.extend(alerts(&api, number, &vitals));
         // As the rules take them: those of the number that comes first.
         for (code, limits) in vitals.limits {
@@ -139,6 +165,10 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
     let signs = &api.hospital.layout().policy.vitals.signs;
     let bare = signs.iter().filter(|sign| !view.limits.contains_key(&sign.code) && sign.limits_for(born, until.date()).is_none());
     view.without_limits = bare.map(|sign| sign.code.clone()).collect();
+    let stay = records.iter().find_map(|(_, record)| record.stay.clone());
+    if let Some((encounter, stay)) = stay.and_then(|encounter| api.rows.open_stay(&mrn).map(|stay| (encounter, stay))) {
+        view.forms_due = api.hospital.layout().policy.forms.due(charts.iter(), &encounter, (stay.class, stay.admitted));
+    }
     view.balance = Balance::since(view.fluids.iter().map(|fluid| &fluid.entry), until.plus_seconds(-DAY_SECONDS));
     api.shown(&allowed, Record::Chart, None, records.into_iter().map(|(number, _)| number).collect()).await?;
     Ok(Json(view).into_response())
@@ -205,6 +235,9 @@ pub(super) struct ChartAction {
     /// Since when the patient has the problem.
     #[schema(value_type = Option<String>)]
     onset: Option<Date>,
+    /// To `finish-programme`: since which day it is over; today without it.
+    #[schema(value_type = Option<String>)]
+    until: Option<Date>,
     /// About which stay.
     #[schema(value_type = Option<String>)]
     encounter: Option<EncounterId>,
@@ -213,6 +246,22 @@ pub(super) struct ChartAction {
     /// `progress`, `admission`, `nursing`, `consultation`, `procedure` or `discharge`, to `write-note`.
     #[schema(value_type = Option<String>)]
     kind: Option<NoteKind>,
+    /// To `write-note` on a form of the house (`GET /api/v1/forms`): its id.
+    form: Option<String>,
+    /// To `write-note` or `amend-note` on a form: answers by the ids of its fields, as text, number, true or false.
+    #[schema(value_type = Option<Object>)]
+    answers: Option<BTreeMap<String, serde_json::Value>>,
+    /// To `record-immunisation`: code, text, on (a date), and lot, expires, dose, site, elsewhere.
+    #[schema(value_type = Option<Object>)]
+    vaccine: Option<Vaccine>,
+    /// To `record-family-illness`: relation, text, and code (ICD-10), onset_years, died_of_it.
+    #[schema(value_type = Option<Object>)]
+    illness: Option<Illness>,
+    /// To `refer`: to, question, and urgency (routine, urgent, emergency).
+    #[schema(value_type = Option<Object>)]
+    referral: Option<Question>,
+    /// To `answer-referral`.
+    answer: Option<String>,
     /// The version of the note that the author has before them, to `amend-note`.
     version: Option<usize>,
     /// Why.
@@ -258,6 +307,22 @@ impl ChartAction {
         (self.text.clone().unwrap_or_default(), self.reason.clone().unwrap_or_default())
     }
 
+    /// What was written into a form; none where nothing was.
+    fn filling(&self) -> Result<Option<Filling>, Problem> {
+        let Some(form) = self.form.clone() else {
+            return if self.answers.is_some() { Err(Problem::bad("field form is needed with answers: say which form they are of")) } else { Ok(None) };
+        };
+        let text = |(field, value): (&String, &serde_json::Value)| match value {
+            serde_json::Value::String(text) => Ok((field.clone(), text.clone())),
+            serde_json::Value::Number(number) => Ok((field.clone(), number.to_string())),
+            serde_json::Value::Bool(is_so) => Ok((field.clone(), is_so.to_string())),
+            serde_json::Value::Null => Ok((field.clone(), String::new())),
+            serde_json::Value::Array(_) | serde_json::Value::Object(_) => Err(Problem::bad(format!("answers.{field}: an answer is a text, a number, true or false"))),
+        };
+        let answers = self.answers.iter().flatten().map(text).collect::<Result<_, _>>()?;
+        Ok(Some(Filling { form, answers }))
+    }
+
     /// The command; a note without a stay is about the one that is open, or was last.
     fn command(&self, action: &str, patient: Mrn, stay: impl FnOnce() -> Option<EncounterId>) -> Result<Command, Problem> {
         let (text, reason) = self.said();
@@ -275,11 +340,23 @@ impl ChartAction {
             "write-note" => {
                 let encounter =
                     self.encounter.clone().or_else(stay).ok_or_else(|| Problem::bad("field encounter is needed: the patient has had no stay that the note could be about"))?;
-                chart(chart::Command::WriteNote { encounter, kind: self.kind.unwrap_or_default(), text })
+                chart(chart::Command::WriteNote { encounter, kind: self.kind.unwrap_or_default(), text, filling: self.filling()? })
             }
-            "amend-note" => chart(chart::Command::AmendNote { number: self.number()?, version: needed(&self.version, "version")?, text, reason }),
+            "amend-note" => chart(chart::Command::AmendNote { number: self.number()?, version: needed(&self.version, "version")?, text, filling: self.filling()?, reason }),
             "sign-note" => chart(chart::Command::SignNote { number: self.number()?, version: needed(&self.version, "version")?, meaning: needed(&self.meaning, "meaning")? }),
             "withdraw-note" => chart(chart::Command::WithdrawNote { number: self.number()?, reason }),
+            "record-immunisation" => chart(chart::Command::RecordImmunisation(needed(&self.vaccine, "vaccine")?)),
+            "withdraw-immunisation" => chart(chart::Command::WithdrawImmunisation { number: self.number()?, reason }),
+            "record-family-illness" => chart(chart::Command::RecordFamilyIllness(needed(&self.illness, "illness")?)),
+            "withdraw-family-illness" => chart(chart::Command::WithdrawFamilyIllness { number: self.number()?, reason }),
+            "refer" => chart(chart::Command::Refer { question: needed(&self.referral, "referral")?, encounter: self.encounter.clone().or_else(stay) }),
+            "answer-referral" => chart(chart::Command::AnswerReferral { number: self.number()?, answer: needed(&self.answer, "answer")? }),
+            "decline-referral" => chart(chart::Command::DeclineReferral { number: self.number()?, reason }),
+            "cancel-referral" => chart(chart::Command::CancelReferral { number: self.number()?, reason }),
+            "begin-programme" => chart(chart::Command::BeginProgramme { name: text, from: self.onset }),
+            "finish-programme" => chart(chart::Command::FinishProgramme { number: self.number()?, until: self.until }),
+            "refute-programme" => chart(chart::Command::RefuteProgramme { number: self.number()?, reason }),
+            "withdraw-document" => chart(chart::Command::WithdrawPaper { number: self.number()?, reason }),
             "record-vitals" => vitals(vitals::Command::Take { readings: self.readings.clone(), fluids: self.fluids.clone(), measured: self.measured }),
             "withdraw-reading" => vitals(vitals::Command::WithdrawReading { code: self.code()?, measured: needed(&self.measured, "measured")?, reason }),
             "withdraw-fluid" => vitals(vitals::Command::WithdrawFluid { number: self.number()?, reason }),
@@ -292,7 +369,9 @@ impl ChartAction {
 }
 
 /// Everything that is written into a chart: `record-problem`, `resolve-problem`, `reopen-problem`, `refute-problem`, `write-note`,
-/// `amend-note`, `sign-note`, `withdraw-note`, `record-vitals`, `withdraw-reading`, `withdraw-fluid`, `set-limits`, `lift-limits`, `take-alert`.
+/// `amend-note`, `sign-note`, `withdraw-note`, `record-immunisation`, `withdraw-immunisation`, `record-family-illness`, `withdraw-family-illness`,
+/// `refer`, `answer-referral`, `decline-referral`, `cancel-referral`, `begin-programme` (of care: `text`, `onset`), `finish-programme`, `refute-programme`,
+/// `withdraw-document`, `record-vitals`, `withdraw-reading`, `withdraw-fluid`, `set-limits`, `lift-limits`, `take-alert`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/chart/{action}", request_body = ChartAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
     State(api): State<Api>,
@@ -305,7 +384,7 @@ pub(super) async fn act(
     let signed = Act::new(format!("/api/v1/patients/{mrn}/chart/{action}"), &asked);
     let body: ChartAction = serde_json::from_value(asked).map_err(|error| Problem::unfit(&error))?;
     // Rows that are behind know of the stay before, and a note is about this one.
-    if action == "write-note" && body.encounter.is_none() && !api.caught_up().await {
+    if matches!(action.as_str(), "write-note" | "refer") && body.encounter.is_none() && !api.caught_up().await {
         let text = "wardd is still reading what happened last, and a note must not be of an earlier stay: try again in a moment, or name the encounter";
         return Err(Problem::new(axum::http::StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
     }

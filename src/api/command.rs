@@ -88,12 +88,13 @@ pub(super) async fn fingerprint(mut request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    match axum::body::to_bytes(body, limits::HTTP_BODY_BYTES).await {
+    let most = if parts.uri.path().ends_with("/documents") { limits::DOCUMENT_BODY_BYTES } else { limits::HTTP_BODY_BYTES };
+    match axum::body::to_bytes(body, most).await {
         Ok(bytes) => {
             parts.extensions.insert(Fingerprint(first_half(&Sha256::digest(&bytes))));
             next.run(Request::from_parts(parts, bytes.into())).await
         }
-        Err(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", format!("the body is larger than {} bytes, or was cut", limits::HTTP_BODY_BYTES)).into_response(),
+        Err(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", format!("the body is larger than {most} bytes, or was cut")).into_response(),
     }
 }
 
@@ -189,7 +190,7 @@ impl Api {
     /// The answer to a command that changes several streams: all its events, also when it is repeated; `streams` says where it may be
     /// known then.
     pub(super) fn answer_of_census(&self, identity: Identity, outcome: &Outcome, streams: impl FnOnce() -> Result<Vec<StreamId>, Problem>) -> Result<Response, Problem> {
-        const KINDS: [StreamKind; 5] = [StreamKind::Patient, StreamKind::Encounter, StreamKind::Bed, StreamKind::Chart, StreamKind::Vitals];
+        const KINDS: [StreamKind; 6] = [StreamKind::Patient, StreamKind::Encounter, StreamKind::Bed, StreamKind::Chart, StreamKind::Vitals, StreamKind::Task];
         let events = |sequence| Json(serde_json::json!({ "events": self.history.batch_at(sequence, &KINDS) }));
         match outcome {
             Outcome::Done(receipt) => Ok((StatusCode::OK, events(receipt.first)).into_response()),

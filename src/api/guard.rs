@@ -110,6 +110,14 @@ fn shown(headers: &HeaderMap) -> Option<Shown<'_>> {
     cookies.filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == COOKIE).map(|(_, token)| Shown::Cookie(token))
 }
 
+/// The password of whoever signs in with a name and a password (RFC 7617): calendar programs know no other way.
+fn password(headers: &HeaderMap) -> Option<String> {
+    use base64::Engine as _;
+    let (scheme, pair) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let pair = scheme.eq_ignore_ascii_case("basic").then(|| base64::engine::general_purpose::STANDARD.decode(pair.trim()).ok()).flatten()?;
+    String::from_utf8(pair).ok()?.split_once(':').map(|(_, password)| password.to_owned())
+}
+
 /// Whether a browser asks from a page of ours: another site may make it ask, but not say so.
 fn is_from_our_page(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -124,6 +132,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     let (method, path) = (request.method().as_str(), request.uri().path());
     let is_open = OPEN.contains(&(method, path));
     let is_page = request.method() == Method::GET && !path.starts_with("/api/") && path != "/metrics";
+    let calendar = if path.ends_with("/calendar.ics") { password(request.headers()) } else { None };
     let shown = shown(request.headers());
     let changes = !request.method().is_safe();
     if changes && !is_open && matches!(shown, Some(Shown::Cookie(_))) && !is_from_our_page(request.headers()) {
@@ -132,7 +141,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
     }
     let token = match shown {
         Some(Shown::Token(token) | Shown::Cookie(token)) => Some(token),
-        None => None,
+        None => calendar.as_deref(),
     };
     // A page that shows the newest by itself is no use of a session.
     match api.gate.who(token, !path.ends_with("/events")) {
@@ -145,7 +154,7 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
             next.run(request).await
         }
         Err(_) if is_open => next.run(request).await,
-        Err(_) if is_page && ["/", "/beds", "/password", "/second-factor"].contains(&request.uri().path()) => Redirect::to("/login").into_response(),
+        Err(_) if is_page && ["/", "/beds", "/emergency", "/password", "/second-factor"].contains(&request.uri().path()) => Redirect::to("/login").into_response(),
         Err(refused) => Problem::refused_access(&refused).into_response(),
     }
 }
@@ -177,6 +186,15 @@ mod tests {
                 headers.append(header::HeaderName::from_static(name), value.parse().unwrap());
             }
             assert_eq!(shown(&headers), expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_calendar_program_sends_the_token_as_password() {
+        let of = |value: &str| password(&headers(&[("authorization", value)]));
+        assert_eq!(of("Basic YW55OnRvLWtlbg==").as_deref(), Some("to-ken"));
+        for wrong in ["Basic YW55", "Basic !", "Bearer YW55OnRvLWtlbg==", "Basic"] {
+            assert_eq!(of(wrong), None, "{wrong}");
         }
     }
 

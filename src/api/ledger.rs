@@ -13,10 +13,10 @@ use super::guard::Asking;
 use super::list::{Page, keyed};
 use super::problem::Problem;
 use super::state::Api;
-use crate::domain::account::Command;
+use crate::domain::account::{Command, Tender};
 use crate::domain::disclosure::Record;
 use crate::domain::rights::Permission;
-use crate::kernel::{AccountId, Currency, Money, Mrn, StreamId, StreamKind};
+use crate::kernel::{AccountId, Currency, EncounterId, Money, Mrn, StreamId, StreamKind};
 use crate::projection::AccountRow;
 
 /// Accounts by medical record number.
@@ -51,11 +51,21 @@ pub(super) struct Payment {
     /// In which currency.
     #[schema(value_type = Option<String>, example = "USD")]
     currency: Option<Currency>,
+    /// To `deposit`: `cash`, `card`, `cheque` or `transfer`.
+    #[schema(value_type = Option<String>)]
+    tender: Option<Tender>,
+    /// To `deposit`: for which stay.
+    #[schema(value_type = Option<String>)]
+    encounter: Option<EncounterId>,
+    /// To `return-deposit`: which.
+    number: Option<u32>,
+    /// To `return-deposit`: why.
+    reason: Option<String>,
     /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
 
-/// `pay` an amount, or `settle` what is owed.
+/// `pay` an amount, `settle` what is owed, take a `deposit` before anything is, or `return-deposit`: what is left of it when what is owed is paid.
 #[utoipa::path(post, path = "/api/v1/accounts/{mrn}/{action}", request_body = Payment, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
     State(api): State<Api>,
@@ -69,7 +79,15 @@ pub(super) async fn act(
     let command = match (action.as_str(), body.amount, body.currency) {
         ("settle", _, _) => Command::Settle,
         ("pay", Some(amount), Some(currency)) => Command::Pay { amount: Money::new(amount, currency) },
-        ("pay", _, _) => return Err(Problem::bad("fields amount and currency are needed for this")),
+        ("deposit", Some(amount), Some(currency)) => {
+            let tender = body.tender.ok_or_else(|| Problem::bad("field tender is needed for this: cash, card, cheque or transfer"))?;
+            Command::TakeDeposit { amount: Money::new(amount, currency), tender, encounter: body.encounter.clone() }
+        }
+        ("return-deposit", _, _) => {
+            let number = body.number.ok_or_else(|| Problem::bad("field number is needed for this: which deposit"))?;
+            Command::ReturnDeposit { number, reason: body.reason.clone().unwrap_or_default() }
+        }
+        ("pay" | "deposit", _, _) => return Err(Problem::bad("fields amount and currency are needed for this")),
         (other, _, _) => return Err(Problem::missing("action", other)),
     };
     let allowed = api.may_patient(&who, command.needs(), &mrn).await?;

@@ -6,7 +6,10 @@ use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, lab, ledger, patients, photos, quarantine, schedules, session, users, wristbands};
+use super::{
+    audit, beds, cabinets, calendar, chart, devices, directory, documents, emergencies, emergency_department, forms, growth, housekeeping, lab, ledger, patients, photos,
+    quarantine, reports, schedules, session, tasks, users, wristbands,
+};
 
 /// The document's root.
 #[derive(OpenApi)]
@@ -42,10 +45,23 @@ use super::{audit, beds, cabinets, chart, devices, emergencies, housekeeping, la
         schedules::act,
         schedules::holiday,
         schedules::of,
+        calendar::feed,
         chart::show,
         chart::measurements,
         chart::act,
         chart::open_alerts,
+        forms::list,
+        growth::show,
+        documents::file,
+        documents::show,
+        tasks::of_patient,
+        tasks::of_ward,
+        tasks::act,
+        emergency_department::list,
+        reports::census,
+        directory::list,
+        directory::add,
+        directory::change,
         ledger::list,
         ledger::show,
         ledger::act,
@@ -109,6 +125,9 @@ const ACTIONS: &[(&str, &[&str])] = &[
             "begin-leave",
             "end-leave",
             "expect-end",
+            "triage",
+            "begin-treatment",
+            "name-guarantor",
             "clear",
             "discharge",
             "record-death",
@@ -127,6 +146,18 @@ const ACTIONS: &[(&str, &[&str])] = &[
             "amend-note",
             "sign-note",
             "withdraw-note",
+            "record-immunisation",
+            "withdraw-immunisation",
+            "record-family-illness",
+            "withdraw-family-illness",
+            "refer",
+            "answer-referral",
+            "decline-referral",
+            "cancel-referral",
+            "begin-programme",
+            "finish-programme",
+            "refute-programme",
+            "withdraw-document",
             "record-vitals",
             "withdraw-reading",
             "withdraw-fluid",
@@ -135,8 +166,12 @@ const ACTIONS: &[(&str, &[&str])] = &[
             "take-alert",
         ],
     ),
-    ("/api/v1/schedules/{schedule}/{action}", &["open", "close", "reopen", "book", "move", "cancel", "miss", "check-in", "walk-in", "call-next", "fulfil"]),
-    ("/api/v1/accounts/{mrn}/{action}", &["pay", "settle"]),
+    ("/api/v1/patients/{mrn}/tasks/{action}", &["plan", "stop", "done", "not-done", "done-in-emergency", "acknowledge"]),
+    (
+        "/api/v1/schedules/{schedule}/{action}",
+        &["open", "withdraw", "close", "reopen", "book", "hold", "confirm", "refund", "move", "cancel", "miss", "check-in", "walk-in", "call-next", "fulfil"],
+    ),
+    ("/api/v1/accounts/{mrn}/{action}", &["pay", "settle", "deposit", "return-deposit"]),
     ("/api/v1/quarantine/{item}/{action}", &["retry", "bind", "discard"]),
     (
         "/api/v1/users/{user}/{action}",

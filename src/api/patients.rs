@@ -17,7 +17,7 @@ use crate::access::{Act, Allowed, Who};
 use crate::actor::{Origin, Outcome, RECORD_NUMBERS};
 use crate::domain::census::{Admission, Command};
 use crate::domain::disclosure::Record;
-use crate::domain::encounter::{Class, Clearance, Encounter};
+use crate::domain::encounter::{Class, Clearance, Encounter, Guarantor};
 use crate::domain::patient::likeness::{Likeness, PROBABLE, compare};
 use crate::domain::patient::{Allergies, Allergy, Name, Patient, Person};
 use crate::domain::rights::{Permission, Subject};
@@ -467,6 +467,13 @@ pub(super) struct PatientAction {
     /// When, to `record-death`; without it now.
     #[schema(value_type = Option<String>)]
     at: Option<Timestamp>,
+    /// From 1 (at once) to 5, to `triage`.
+    level: Option<u8>,
+    /// What the patient comes for, to `triage`.
+    text: Option<String>,
+    /// Who pays when the patient does not, to `name-guarantor`: name, and relation, phone, reference.
+    #[schema(value_type = Option<Object>)]
+    guarantor: Option<Guarantor>,
     /// `clinical`, `nursing`, `pharmacy` or `billing`, to `clear`.
     #[schema(value_type = Option<String>)]
     clearance: Option<Clearance>,
@@ -521,6 +528,9 @@ impl PatientAction {
             "arrive" => Command::Arrive { patient, place: self.place.clone() },
             "begin-leave" => Command::BeginLeave { patient },
             "end-leave" => Command::EndLeave { patient },
+            "triage" => Command::Triage { patient, level: needed(&self.level, "level")?, complaint: self.text.clone().unwrap_or_default() },
+            "begin-treatment" => Command::BeginTreatment { patient },
+            "name-guarantor" => Command::NameGuarantor { patient, encounter: self.encounter.clone(), guarantor: needed(&self.guarantor, "guarantor")? },
             "expect-end" => Command::ExpectEnd { patient, expected: needed(&self.expected, "expected")? },
             "clear" => Command::Clear { patient, clearance: needed(&self.clearance, "clearance")? },
             "discharge" => Command::Discharge { patient, bed: self.bed.clone() },
@@ -557,7 +567,8 @@ async fn erasure(api: &Api, mrn: &Mrn, reason: String) -> Result<Command, Proble
 /// Everything that happens to a patient: `erase` (with `reason`, and a `witness`: for ever), `update`, `merge` (`with` the number that is given up), `unmerge`, `record-allergy`,
 /// `refute-allergy`, `no-known-allergies`, `restrict`, `lift-restriction`, `plan`, `cancel-plan`, `admit`,
 /// `cancel-admission`, `request-transfer`, `accept-transfer`, `cancel-transfer`, `move`, `move-back`, `swap`, `change-class`,
-/// `move-stay` (the `encounter` is the patient's `with`, and never was this one's), `depart`, `arrive`, `begin-leave`, `end-leave`, `expect-end`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
+/// `move-stay` (the `encounter` is the patient's `with`, and never was this one's), `depart`, `arrive`, `begin-leave`, `end-leave`, `expect-end`,
+/// `triage` (`level` 1 to 5, `text` for the complaint), `begin-treatment`, `name-guarantor`, `clear`, `discharge`, `record-death`, `withdraw-death`, `cancel-discharge`.
 #[utoipa::path(post, path = "/api/v1/patients/{mrn}/{action}", request_body = PatientAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
     State(api): State<Api>,

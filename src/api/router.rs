@@ -11,8 +11,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, chart, command, devices, emergencies, fhir, guard, housekeeping, lab, ledger, login, openapi, own, page, patients, photos, provider,
-    quarantine, schedules, session, users, ward_sheet, wristbands,
+    audit, bed_board, beds, cabinets, calendar, chart, command, devices, directory, documents, emergencies, emergency_department, fhir, forms, growth, guard, housekeeping, lab,
+    ledger, login, openapi, own, page, patients, photos, provider, quarantine, reports, schedules, session, tasks, users, ward_sheet, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -40,11 +40,23 @@ pub fn router(api: Api) -> Router {
         .route("/patients/{mrn}/chart", get(chart::show))
         .route("/patients/{mrn}/vitals", get(chart::measurements))
         .route("/patients/{mrn}/chart/{action}", post(chart::act))
+        .route("/patients/{mrn}/growth", get(growth::show))
+        .route("/patients/{mrn}/documents", post(documents::file).layer(DefaultBodyLimit::max(limits::DOCUMENT_BODY_BYTES)))
+        .route("/patients/{mrn}/documents/{number}", get(documents::show))
+        .route("/patients/{mrn}/tasks", get(tasks::of_patient))
+        .route("/patients/{mrn}/tasks/{action}", post(tasks::act))
+        .route("/wards/{ward}/tasks", get(tasks::of_ward))
+        .route("/directory", get(directory::list).post(directory::add))
+        .route("/directory/{id}", post(directory::change))
+        .route("/forms", get(forms::list))
+        .route("/emergency-department", get(emergency_department::list))
+        .route("/reports/census", get(reports::census))
         .route("/alerts", get(chart::open_alerts))
         .route("/patients/{mrn}/appointments", get(schedules::of))
         .route("/schedules", get(schedules::list).post(schedules::make))
         .route("/holidays", post(schedules::holiday))
         .route("/schedules/{schedule}", get(schedules::show))
+        .route("/schedules/{schedule}/calendar.ics", get(calendar::feed))
         .route("/schedules/{schedule}/{action}", post(schedules::act))
         .route("/encounters/{encounter}", get(patients::encounter))
         .route("/accounts", get(ledger::list))
@@ -87,6 +99,10 @@ pub fn router(api: Api) -> Router {
         .route("/events", get(page::events))
         .route("/beds", get(bed_board::show))
         .route("/wards/{ward}/sheet", get(ward_sheet::show))
+        .route("/wards/{ward}/tasks", get(tasks::page))
+        .route("/emergency", get(emergency_department::page))
+        .route("/schedules/{schedule}/display", get(calendar::display))
+        .route("/patients/{mrn}/notes/{number}", get(forms::print))
         .route("/beds/events", get(bed_board::events))
         .route("/style.css", get(page::style))
         .route("/board.js", get(page::script))

@@ -19,12 +19,14 @@ use crate::domain::disclosure::Record;
 use crate::domain::encounter::{Class, Encounter};
 use crate::domain::patient::Patient;
 use crate::domain::rights::{Permission, Subject};
-use crate::domain::schedule::{Appointment, Closure, Command, Of, Opening, Schedule, Session, Standing};
-use crate::kernel::{EncounterId, Mrn, ScheduleId, StreamId, StreamKind, Timestamp, WardId};
+use crate::domain::schedule::{Appointment, Closure, Command, Of, Opening, Payment, Schedule, Session, Standing};
+use crate::kernel::{EncounterId, Money, Mrn, ScheduleId, StreamId, StreamKind, Timestamp, WardId};
 use crate::projection::EncounterRow;
 
 /// Slots of one answer at most.
 const SLOTS: usize = 2_000;
+/// So long a slot is held where nobody says how long.
+const HELD_MINUTES: u32 = 15;
 
 /// A slot as the API shows it.
 #[derive(Debug, Serialize)]
@@ -42,10 +44,10 @@ pub(super) struct Slot {
 }
 
 /// The slots of a schedule between two instants that are not over.
-pub(super) fn slots(schedule: &Schedule, from: Timestamp, until: Timestamp) -> Vec<Slot> {
+pub(super) fn slots(schedule: &Schedule, (from, until): (Timestamp, Timestamp), now: Timestamp) -> Vec<Slot> {
     let of = |session: &Session| {
         let one = |start: Timestamp| {
-            let (end, taken) = (session.end_of(start), u32::try_from(schedule.taken(start)).unwrap_or(u32::MAX));
+            let (end, taken) = (session.end_of(start), u32::try_from(schedule.taken(start, now)).unwrap_or(u32::MAX));
             let closed = schedule.closure_at(start, end).map(|closure| closure.reason.clone());
             let free = if closed.is_some() { 0 } else { session.places.saturating_sub(taken) };
             let overbooking = if closed.is_some() { 0 } else { (session.places + session.overbooking).saturating_sub(taken.max(session.places)) };
@@ -74,7 +76,7 @@ pub(super) async fn list(State(api): State<Api>, Asking(who): Asking) -> Result<
     let within = |schedule: &Schedule| who.rights.may(Permission::ViewSchedules, &place(&api, schedule.ward.as_ref())).is_ok();
     let now = api.clock.now();
     let line = |(id, schedule): (String, Schedule)| Line {
-        next_free: slots(&schedule, now, Timestamp::from_micros(i64::MAX)).into_iter().find(|slot| slot.free > 0).map(|slot| slot.start),
+        next_free: slots(&schedule, (now, Timestamp::from_micros(i64::MAX)), now).into_iter().find(|slot| slot.free > 0).map(|slot| slot.start),
         waiting: schedule.sessions.keys().map(|session| schedule.waiting(*session).len()).sum(),
         schedule: id,
         name: schedule.name,
@@ -135,7 +137,7 @@ pub(super) async fn show(
     });
     api.shown_list(&allowed, Record::Schedule, appointments.iter().map(|known| known.patient.clone()).collect()).await?;
     let view = ScheduleView {
-        slots: slots(&schedule, from, until),
+        slots: slots(&schedule, (from, until), now),
         waiting: waiting.collect(),
         name: schedule.name.clone(),
         of: schedule.of,
@@ -230,6 +232,20 @@ pub(super) struct ScheduleAction {
     overbook: bool,
     /// The appointment's number.
     number: Option<u32>,
+    /// The session's number, to `withdraw`.
+    session: Option<u32>,
+    /// To `hold`: for so many minutes, 15 without it, a day at most.
+    minutes: Option<u32>,
+    /// To `hold`: what is to be paid, amount and currency.
+    #[schema(value_type = Option<Object>)]
+    fee: Option<Money>,
+    /// To `confirm`: what was paid, with reference and amount.
+    #[schema(value_type = Option<Object>)]
+    payment: Option<Payment>,
+    /// To `refund`: the number under which it was given back.
+    reference: Option<String>,
+    /// Which queue, to `check-in`, `walk-in` and `call-next`.
+    category: Option<String>,
     /// Who acts, in an open house; else who is signed in.
     user: Option<String>,
 }
@@ -277,8 +293,9 @@ impl ScheduleAction {
     }
 
     /// The command and the permission that it needs; the visit of somebody who is here is put in later.
-    fn command(&self, action: &str, visit: &EncounterId) -> Result<(Command, Permission), Problem> {
+    fn command(&self, action: &str, (visit, now): (&EncounterId, Timestamp)) -> Result<(Command, Permission), Problem> {
         let number = || needed(&self.number, "number");
+        let category = || self.category.clone().unwrap_or_default();
         Ok(match action {
             "open" => (Command::Open(self.sessions.clone()), Permission::ManageSchedules),
             "close" => {
@@ -290,12 +307,22 @@ impl ScheduleAction {
                 let book = Command::Book { patient: needed(&self.patient, "patient")?, start: needed(&self.start, "start")?, reason: self.said(), may_overbook: self.overbook };
                 (book, Permission::Book)
             }
+            "hold" => {
+                let until = now.plus_seconds(i64::from(self.minutes.unwrap_or(HELD_MINUTES)) * 60);
+                let hold = Command::Hold { patient: needed(&self.patient, "patient")?, start: needed(&self.start, "start")?, reason: self.said(), until, fee: self.fee };
+                (hold, Permission::Book)
+            }
+            "confirm" => (Command::Confirm { number: number()?, payment: self.payment.clone() }, Permission::Book),
+            "refund" => (Command::Refund { number: number()?, reference: self.reference.clone().unwrap_or_default() }, Permission::TakePayments),
+            "withdraw" => (Command::Withdraw { session: needed(&self.session, "session")? }, Permission::ManageSchedules),
             "move" => (Command::Move { number: number()?, start: needed(&self.start, "start")?, may_overbook: self.overbook }, Permission::Book),
             "cancel" => (Command::Cancel { number: number()?, reason: self.said() }, Permission::Book),
             "miss" => (Command::Miss { number: number()? }, Permission::CallPatients),
-            "check-in" => (Command::Arrive { number: number()?, encounter: visit.clone() }, Permission::CallPatients),
-            "walk-in" => (Command::WalkIn { patient: needed(&self.patient, "patient")?, reason: self.said(), encounter: visit.clone() }, Permission::CallPatients),
-            "call-next" => (Command::CallNext, Permission::CallPatients),
+            "check-in" => (Command::Arrive { number: number()?, encounter: visit.clone(), category: category() }, Permission::CallPatients),
+            "walk-in" => {
+                (Command::WalkIn { patient: needed(&self.patient, "patient")?, reason: self.said(), encounter: visit.clone(), category: category() }, Permission::CallPatients)
+            }
+            "call-next" => (Command::CallNext { category: self.category.clone() }, Permission::CallPatients),
             "fulfil" => (Command::Fulfil { number: number()? }, Permission::CallPatients),
             other => return Err(Problem::missing("action", other)),
         })
@@ -357,7 +384,8 @@ fn leave(api: &Api, who: &Who, (id, body): (&ScheduleId, &ScheduleAction), permi
     }
 }
 
-/// Everything that is done with a schedule: `open`, `close`, `reopen`, `book`, `move`, `cancel`, `miss` (the patient did not come),
+/// Everything that is done with a schedule: `open`, `withdraw` (a session that nobody is booked into), `close`, `reopen`, `book`, `hold` (until
+/// somebody pays), `confirm` (with the `payment` where there is a fee; once, however often it is told), `refund`, `move`, `cancel`, `miss` (the patient did not come),
 /// `check-in` and `walk-in` (the patient is here, gets a token, and a visit begins), `call-next`, `fulfil`.
 #[utoipa::path(post, path = "/api/v1/schedules/{schedule}/{action}", request_body = ScheduleAction, responses((status = 200), (status = 409, body = Problem)))]
 pub(super) async fn act(
@@ -368,7 +396,7 @@ pub(super) async fn act(
     Body(body): Body<ScheduleAction>,
 ) -> Result<Response, Problem> {
     let id: ScheduleId = parse(&id)?;
-    let (command, permission) = body.command(&action, &key.part(1).encounter())?;
+    let (command, permission) = body.command(&action, (&key.part(1).encounter(), api.clock.now()))?;
     // Who was booked or admitted a moment ago at another desk is known here too.
     let _ = api.caught_up().await;
     let allowed = leave(&api, &who, (&id, &body), permission)?;
@@ -380,8 +408,8 @@ pub(super) async fn act(
         None => None,
     };
     let command = match (&visit, command) {
-        (Some(visit), Command::Arrive { number, .. }) => Command::Arrive { number, encounter: visit.encounter.clone() },
-        (Some(visit), Command::WalkIn { patient, reason, .. }) => Command::WalkIn { patient, reason, encounter: visit.encounter.clone() },
+        (Some(visit), Command::Arrive { number, category, .. }) => Command::Arrive { number, encounter: visit.encounter.clone(), category },
+        (Some(visit), Command::WalkIn { patient, reason, category, .. }) => Command::WalkIn { patient, reason, encounter: visit.encounter.clone(), category },
         (_, command) => command,
     };
     let outcome = api.hospital.schedule(&id, command, origin(key)?).await;

@@ -22,6 +22,7 @@ mod runtimes;
 pub mod simulation;
 mod sockets;
 mod subscriptions;
+mod waiting;
 mod wiring;
 
 pub use check::check;

@@ -72,6 +72,7 @@ impl Reminding {
                     with: schedule.name.clone(),
                     start,
                     end,
+                    link: schedule.sessions.get(&appointment.session).and_then(|session| session.link.clone()),
                 };
                 match self.hand_over(reminder.clone()).await {
                     Ok(()) => telemetry::reminder(true, ""),

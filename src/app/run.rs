@@ -16,7 +16,7 @@ use super::certificates::Certificates;
 use super::consumers::Consumers;
 use super::openers::{BoardOpener, MqttOpener};
 use super::reload::{self, Live};
-use super::{AppError, alerts, bands, check, endpoints, heads, profiles, real_clock, reminders, sockets, subscriptions, wiring};
+use super::{AppError, alerts, bands, check, endpoints, heads, profiles, real_clock, reminders, sockets, subscriptions, waiting, wiring};
 use crate::access::Gate;
 use crate::actor::{Hospital, Origin, Outcome};
 use crate::api::{self, Api, Replay, Replayed};
@@ -179,6 +179,7 @@ pub async fn start(config: &Config, profiles: &profiles::Source, ring: Option<Ke
         wired.tasks.spawn_on(reminding.watch(stopping.clone()), desk);
     }
     wired.tasks.spawn_on(alerts::watch(hospital.clone(), (rows.clone(), shared.clone()), clock.clone(), stopping.clone()), desk);
+    wired.tasks.spawn_on(waiting::watch(hospital.clone(), (rows.clone(), shared.clone()), clock.clone(), stopping.clone()), desk);
     let api = Api {
         one_by_one: Arc::default(),
         registering: Arc::default(),

@@ -13,6 +13,7 @@ use crate::api;
 use crate::config::{Config, Device, Link, Mqtt, Printer, ScanPurpose, Subscriber};
 use crate::domain::account::{Price, PriceList};
 use crate::domain::census::Policy;
+use crate::domain::chart::Forms;
 use crate::domain::encounter::Clearance;
 use crate::domain::rights::Roles;
 use crate::domain::vitals::Catalogue;
@@ -51,6 +52,16 @@ pub(super) fn roles(config: &Config) -> Result<Roles, AppError> {
     let roles: Roles = toml::from_str(&text).map_err(|error| wrong(&error))?;
     roles.check().map_err(|error| wrong(&error))?;
     Ok(roles)
+}
+
+/// The forms of the configured file, or those that come with wardd.
+pub(super) fn forms(config: &Config) -> Result<Forms, AppError> {
+    const OURS: &str = include_str!("../../config/forms.toml");
+    let (path, text) = ours_or_configured(config.forms.as_deref(), "config/forms.toml", OURS)?;
+    let wrong = |error: &dyn std::fmt::Display| AppError::Setting(format!("WD-0603 {}: {error}", path.display()));
+    let forms: Forms = toml::from_str(&text).map_err(|error| wrong(&error))?;
+    forms.check().map_err(|error| wrong(&error))?;
+    Ok(forms)
 }
 
 /// The vital signs of the configured file, or those that come with wardd.
@@ -137,7 +148,12 @@ pub(super) fn policy(config: &Config) -> Result<Policy, AppError> {
         Clearance::ALL.into_iter().find(|clearance| clearance.word() == word).ok_or_else(unknown)
     };
     let clearances = config.admission.clearances.iter().map(clearance).collect::<Result<_, _>>()?;
-    Ok(Policy { housekeeping: config.admission.housekeeping, clearances, vitals: Arc::new(vitals(config)?) })
+    let seen_within_minutes = config.emergency.seen_within_minutes;
+    if !seen_within_minutes.is_sorted() || seen_within_minutes[4] > 24 * 60 {
+        return Err(AppError::Setting("emergency.seen_within_minutes: five numbers, from level 1 to 5, none smaller than the one before and a day at most".to_owned()));
+    }
+    let (vitals, forms) = (Arc::new(vitals(config)?), Arc::new(forms(config)?));
+    Ok(Policy { housekeeping: config.admission.housekeeping, clearances, vitals, forms, seen_within_minutes })
 }
 
 pub(super) fn layout(config: &Config, policy: Policy) -> Layout {

@@ -108,6 +108,7 @@ impl Config {
         rebase(&mut self.profiles);
         let optional = [
             &mut self.vitals,
+            &mut self.forms,
             &mut self.prices,
             &mut self.journal.keyring,
             &mut self.journal.mirror,

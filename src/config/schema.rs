@@ -76,6 +76,12 @@ pub struct Config {
     /// The file of vital signs and their limits, relative to this file; without it those that come with wardd.
     #[serde(default)]
     pub vitals: Option<PathBuf>,
+    /// The file of forms, relative to this file; without it those that come with wardd.
+    #[serde(default)]
+    pub forms: Option<PathBuf>,
+    /// The emergency department.
+    #[serde(default)]
+    pub emergency: Emergency,
     /// The file of prices, relative to this file.
     #[serde(default)]
     pub prices: Option<PathBuf>,
@@ -95,6 +101,21 @@ pub struct Admission {
     /// Who must agree before a patient is discharged by hand: `clinical`, `nursing`, `pharmacy`, `billing`.
     #[serde(default)]
     pub clearances: Vec<String>,
+}
+
+/// The emergency department.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Emergency {
+    /// Within how many minutes somebody of each level of triage is to be treated, from level 1 to 5.
+    pub seen_within_minutes: [u32; 5],
+}
+
+impl Default for Emergency {
+    /// As the Australasian Triage Scale has it (ACEM policy P06).
+    fn default() -> Self {
+        Self { seen_within_minutes: [0, 10, 30, 60, 120] }
+    }
 }
 
 /// Who may do what.

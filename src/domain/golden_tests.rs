@@ -60,6 +60,9 @@ fn every_stored_event_is_read_and_the_newest_are_written_the_same() {
             "staff" => aggregate::<staff::Staff>(&payload),
             "user" => aggregate::<user::User>(&payload),
             "chart" => aggregate::<chart::Chart>(&payload),
+            "task" => aggregate::<task::Tasks>(&payload),
+            "document" => aggregate::<document::Document>(&payload),
+            "directory" => aggregate::<directory::Listed>(&payload),
             "vitals" => aggregate::<vitals::Vitals>(&payload),
             "schedule" => aggregate::<schedule::Schedule>(&payload),
             "subscriber" => aggregate::<subscriber::Subscriber>(&payload),
@@ -119,6 +122,9 @@ fn every_state_is_read_and_written_the_same() {
             "staff" => state::<staff::Staff>(&line),
             "user" => state::<user::User>(&line),
             "chart" => state::<chart::Chart>(&line),
+            "task" => state::<task::Tasks>(&line),
+            "document" => state::<document::Document>(&line),
+            "directory" => state::<directory::Listed>(&line),
             "vitals" => state::<vitals::Vitals>(&line),
             "subscriber" => state::<subscriber::Subscriber>(&line),
             "subscription" => state::<subscription::Subscription>(&line),
@@ -127,5 +133,5 @@ fn every_state_is_read_and_written_the_same() {
         }
         seen.insert(line.stream);
     }
-    assert_eq!(seen.len(), 16);
+    assert_eq!(seen.len(), 19);
 }

@@ -12,7 +12,9 @@ pub mod cabinet;
 pub mod census;
 pub mod chart;
 pub mod device;
+pub mod directory;
 pub mod disclosure;
+pub mod document;
 pub mod encounter;
 pub mod patient;
 pub mod quarantine;
@@ -23,6 +25,7 @@ pub mod specimen;
 pub mod staff;
 pub mod subscriber;
 pub mod subscription;
+pub mod task;
 pub mod user;
 pub mod vitals;
 

@@ -96,6 +96,8 @@ identity!(/// A user: somebody with a name to sign in with, or a program with to
     UserId, "user", check_user);
 identity!(/// A schedule: of a practitioner, a room or a device.
     ScheduleId, "schedule", check_key);
+identity!(/// A document that was filed: `doc_` and a number of ours.
+    DocumentId, "document", check_document);
 identity!(/// A patient's account: `acc_` and the medical record number.
     AccountId, "account", check_account);
 
@@ -119,6 +121,13 @@ fn check_account(what: &'static str, text: &str) -> Result<(), Invalid> {
     match text.strip_prefix("acc_") {
         Some(mrn) => check_key(what, mrn),
         None => Err(Invalid::new(what, text, "an account starts with acc_")),
+    }
+}
+
+fn check_document(what: &'static str, text: &str) -> Result<(), Invalid> {
+    match text.strip_prefix("doc_") {
+        Some(number) => check_key(what, number),
+        None => Err(Invalid::new(what, text, "a document starts with doc_")),
     }
 }
 
@@ -149,6 +158,14 @@ impl EncounterId {
     /// The encounter that a command opens: the same at each repetition.
     pub fn of_command(command: super::CommandId) -> Self {
         let digits = command.bytes().iter().fold(String::from("enc_w"), |text, byte| text + &format!("{byte:02x}"));
+        Self(digits)
+    }
+}
+
+impl DocumentId {
+    /// The document that a command files: the same at each repetition.
+    pub fn of_command(command: super::CommandId) -> Self {
+        let digits = command.bytes().iter().fold(String::from("doc_"), |text, byte| text + &format!("{byte:02x}"));
         Self(digits)
     }
 }
@@ -268,11 +285,17 @@ pub enum StreamKind {
     Subscriber,
     /// What a program wants to be told of by FHIR.
     Subscription,
+    /// The nursing tasks of a stay.
+    Task,
+    /// The bytes of a document.
+    Document,
+    /// An entry of the directory: an organisation, a place, equipment.
+    Directory,
 }
 
 impl StreamKind {
     /// Every kind, in the order of this enum.
-    pub const ALL: [StreamKind; 16] = [
+    pub const ALL: [StreamKind; 19] = [
         StreamKind::Bed,
         StreamKind::Specimen,
         StreamKind::Cabinet,
@@ -289,6 +312,9 @@ impl StreamKind {
         StreamKind::Schedule,
         StreamKind::Subscriber,
         StreamKind::Subscription,
+        StreamKind::Task,
+        StreamKind::Document,
+        StreamKind::Directory,
     ];
 
     /// The word that stands before the slash of a stream id.
@@ -310,6 +336,9 @@ impl StreamKind {
             StreamKind::Schedule => "schedule",
             StreamKind::Subscriber => "subscriber",
             StreamKind::Subscription => "subscription",
+            StreamKind::Task => "task",
+            StreamKind::Document => "document",
+            StreamKind::Directory => "directory",
         }
     }
 }

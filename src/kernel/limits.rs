@@ -34,6 +34,8 @@ pub const KEEPER_CHARTS: usize = 128;
 pub const CONNECTIONS: usize = 1_024;
 /// Largest request body of the HTTP API, in bytes.
 pub const HTTP_BODY_BYTES: usize = 1 << 20;
+/// Largest request body that files a document, in bytes; the document itself may have a little less.
+pub const DOCUMENT_BODY_BYTES: usize = 5 << 20;
 /// Rows that one page of the API returns at most.
 pub const PAGE_ROWS: usize = 500;
 /// Tries of one ASTM frame before the sender gives up (LIS1-A 6.5.1.2).

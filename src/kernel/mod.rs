@@ -17,7 +17,7 @@ pub mod time;
 
 pub use code::{CompanyPrefix, Gsrn, Gtin, Icd10, Loinc};
 pub use command::{CommandId, Principal};
-pub use id::{Accession, AccountId, BedId, CabinetId, DeviceId, EncounterId, ItemId, Mrn, PocketId, ScheduleId, StreamId, StreamKind, UserId, WardId};
+pub use id::{Accession, AccountId, BedId, CabinetId, DeviceId, DocumentId, EncounterId, ItemId, Mrn, PocketId, ScheduleId, StreamId, StreamKind, UserId, WardId};
 pub use money::{Currency, Money};
 pub use quantity::{Quantity, Unit};
 pub use raw::RawBytes;

@@ -142,6 +142,13 @@ impl Date {
         self.year
     }
 
+    /// Its first instant, in UTC.
+    pub fn midnight(self) -> Timestamp {
+        let date = jiff::civil::Date::new(self.year, self.month, self.day).unwrap_or_default();
+        let at = date.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp().as_microsecond());
+        Timestamp::from_micros(at.unwrap_or_default())
+    }
+
     /// The last day of a month: what day 00 means in GS1 dates (GS1 General Specifications, 3.4.2).
     pub fn month_end(year: i16, month: i8) -> Result<Self, Invalid> {
         let first = jiff::civil::Date::new(year, month, 1).map_err(|_| Invalid::new("date", &format!("{year:04}-{month:02}"), "there is no such month"))?;

@@ -71,7 +71,7 @@ fn patients(history: &History, event: &StoredEvent) -> Vec<String> {
             Ok(user::Event::GlassBroken { emergency, .. }) => vec![emergency.patient.to_string()],
             _ => Vec::new(),
         },
-        StreamKind::Encounter => {
+        StreamKind::Encounter | StreamKind::Task => {
             let stay = history.after::<Encounter>(event.event.stream.key(), event.sequence);
             stay.ok().and_then(|stay| stay.patient().map(ToString::to_string)).or_else(|| named(payload)).into_iter().collect()
         }

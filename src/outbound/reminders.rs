@@ -30,6 +30,9 @@ pub struct Reminder {
     pub start: Timestamp,
     /// When it ends.
     pub end: Option<Timestamp>,
+    /// Where it takes place when that is not here: the address of a video call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// Why a gateway did not take one.

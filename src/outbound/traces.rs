@@ -162,6 +162,9 @@ fn name(batch: &StoredBatch) -> String {
             StreamKind::Schedule => "schedule",
             StreamKind::Subscriber => "subscriber",
             StreamKind::Subscription => "subscription",
+            StreamKind::Task => "task",
+            StreamKind::Document => "document",
+            StreamKind::Directory => "directory",
         };
         format!("{part} {}", stored.event.kind)
     })

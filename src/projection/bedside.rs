@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use super::rows::Rows;
 use crate::domain::Folded;
 use crate::domain::chart::Chart;
+use crate::domain::document::{self, Content};
+use crate::domain::task::{self, Tasks};
 use crate::domain::vitals::{Alert, Vitals};
 use crate::journal::JournalError;
-use crate::kernel::{Loinc, Mrn, StreamId, StreamKind, Timestamp};
+use crate::kernel::{DocumentId, EncounterId, Loinc, Mrn, StreamId, StreamKind, Timestamp};
 
 use super::history::History;
 
@@ -87,6 +89,15 @@ impl Rows {
         }
     }
 
+    pub(super) fn tasks_changed(&self, key: &str, sequence: u64, event: &task::Event) {
+        apply::<Tasks>(self, "task", key, sequence, event);
+    }
+
+    /// What is to be done during a stay.
+    pub fn tasks(&self, encounter: &EncounterId) -> Tasks {
+        self.state("task", encounter.as_str())
+    }
+
     /// What is written under a number.
     pub fn chart(&self, mrn: &Mrn) -> Chart {
         self.state("chart", mrn.as_str())
@@ -105,6 +116,17 @@ impl Rows {
 }
 
 impl History {
+    /// The bytes of a document; none when there is no such document, or whose it was has been erased.
+    pub fn document(&self, document: &DocumentId) -> Result<Option<Content>, JournalError> {
+        let stream = StreamId::new(StreamKind::Document, document.as_str());
+        let page = self.log().read_stream(&stream, 1, 1)?;
+        let filed = page.first().map(|(_, stored)| serde_json::from_str(stored.event.payload.get()));
+        match filed.transpose().map_err(|error| JournalError::Unreadable(format!("{stream}: {error}")))? {
+            Some(document::Event::DocumentFiled { content, .. }) => Ok(Some(content)),
+            Some(document::Event::Erased {}) | None => Ok(None),
+        }
+    }
+
     /// What was measured of a number before a version of its stream, the newest first, and the version to go on from; of one sign, or all.
     pub fn measurements(&self, mrn: &Mrn, before: Option<u64>, (sign, limit): (Option<&Loinc>, usize)) -> Result<(Vec<Measurement>, Option<u64>), JournalError> {
         let stream = StreamId::new(StreamKind::Vitals, mrn.as_str());

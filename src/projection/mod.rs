@@ -5,8 +5,10 @@
 //! **Invariant**: everything here can be thrown away and is rebuilt from the log.
 
 mod bedside;
+mod directory;
 mod entries;
 mod history;
+mod occupancy;
 mod open_items;
 mod people;
 mod person;
@@ -19,6 +21,7 @@ mod trail;
 pub use bedside::{Measurement, OpenAlert};
 pub use entries::Entry;
 pub use history::{Author, HeldItem, History, Told};
+pub use occupancy::{Ended, Occupancy, WardCensus, report};
 pub use people::{Search, fold};
 pub use person::{Whereabouts, person};
 pub use projector::Projector;

@@ -114,8 +114,10 @@ impl Projector {
             StreamKind::Chart => read(payload).into_iter().for_each(|found| self.rows.chart_changed(key, event.sequence, &found)),
             StreamKind::Vitals => read(payload).into_iter().for_each(|found| self.rows.vitals_changed(key, event.sequence, &found)),
             StreamKind::Schedule => read(payload).into_iter().for_each(|found| self.rows.schedule_changed(key, event.sequence, &found)),
+            StreamKind::Directory => read(payload).into_iter().for_each(|found| self.rows.directory_changed(key, event.sequence, &found)),
+            StreamKind::Task => read(payload).into_iter().for_each(|found| self.rows.tasks_changed(key, event.sequence, &found)),
             StreamKind::Subscription => read(payload).into_iter().for_each(|found| self.rows.subscription_changed(key, event.sequence, &found)),
-            StreamKind::Device | StreamKind::Hospital | StreamKind::Access | StreamKind::Subscriber => {}
+            StreamKind::Device | StreamKind::Hospital | StreamKind::Access | StreamKind::Subscriber | StreamKind::Document => {}
         }
         Ok(())
     }
@@ -173,6 +175,11 @@ impl Projector {
             row.sequence = sequence;
             Some(row)
         });
+        // Also for an event that the row reflects already: a crash may have come between the row and the list.
+        if let Ok(encounter) = key.parse() {
+            let row: EncounterRow = self.rows.get("encounter", key).unwrap_or_default();
+            self.rows.in_emergency(&encounter, row.encounter.stay().is_some_and(|stay| stay.class == encounter::Class::Emergency));
+        }
     }
 
     fn cabinet(&self, key: &str, sequence: u64, event: &cabinet::Event) {
@@ -264,6 +271,14 @@ impl Projector {
                             row.balance = add(row.balance, amount);
                         }
                     }
+                }
+                account::Event::DepositTaken { deposit, .. } => {
+                    row.deposits.push(deposit.clone());
+                    row.balance = add(row.balance, deposit.amount.reversed());
+                }
+                account::Event::DepositReturned { number, amount, .. } => {
+                    row.deposits.iter_mut().filter(|known| known.number == *number).for_each(|known| known.returned = Some(*amount));
+                    row.balance = add(row.balance, *amount);
                 }
                 account::Event::PaymentReceived { amount, .. } => {
                     row.payments.push(*amount);

@@ -8,13 +8,14 @@ use rust_decimal::Decimal;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::account::Deposit;
 use crate::domain::bed::Bed;
 use crate::domain::cabinet::Cabinet;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::{Patient, Person};
 use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
-use crate::kernel::{DeviceId, Money, Mrn, Timestamp};
+use crate::kernel::{DeviceId, EncounterId, Money, Mrn, Timestamp};
 
 use super::open_items::OpenItems;
 use super::people::{People, Search};
@@ -26,9 +27,11 @@ const RECENT: &str = "recent/specimens";
 const RECENT_SPECIMENS: usize = 100;
 /// The row that says whose alerts are open.
 const ALERTING: &str = "alerting/open";
+/// The row of the stays that are open in the emergency department.
+const IN_EMERGENCY: &str = "emergency/open";
 /// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
 const FORMAT: &str = "projection/form";
-const FORM: &[u8] = b"8";
+const FORM: &[u8] = b"9";
 /// Rows that are written in one go.
 const SLICE: usize = 64;
 
@@ -129,6 +132,9 @@ pub struct AccountRow {
     pub charges: Vec<ChargeRow>,
     /// Payments.
     pub payments: Vec<Money>,
+    /// Deposits, each with what was given back of it.
+    #[serde(default)]
+    pub deposits: Vec<Deposit>,
     /// Charges less payments; none when nothing was ever charged or paid.
     pub balance: Option<Money>,
 }
@@ -165,6 +171,8 @@ struct Cache {
     recent: VecDeque<String>,
     /// Patients with open alerts.
     alerting: BTreeSet<Mrn>,
+    /// Stays that are open in the emergency department.
+    in_emergency: BTreeSet<EncounterId>,
     /// Patients by what people know of them.
     people: People,
     /// A row could not be read: what was made of its absence is wrong, and nothing is written until all is read anew.
@@ -245,6 +253,8 @@ impl Rows {
         cache.recent = recent.filter(|_| applied > 0).unwrap_or_default();
         let alerting = views.get(ALERTING)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.alerting = alerting.filter(|_| applied > 0).unwrap_or_default();
+        let in_emergency = views.get(IN_EMERGENCY)?.and_then(|row| serde_json::from_slice(&row).ok());
+        cache.in_emergency = in_emergency.filter(|_| applied > 0).unwrap_or_default();
         Ok(cache)
     }
 
@@ -376,6 +386,20 @@ impl Rows {
         self.cache.read().unwrap_or_else(PoisonError::into_inner).alerting.clone()
     }
 
+    /// Notes whether a stay is open in the emergency department.
+    pub(super) fn in_emergency(&self, encounter: &EncounterId, is_there: bool) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        match is_there {
+            true => drop(cache.in_emergency.insert(encounter.clone())),
+            false => drop(cache.in_emergency.remove(encounter)),
+        }
+    }
+
+    /// The stays that are open in the emergency department.
+    pub fn emergency_stays(&self) -> BTreeSet<EncounterId> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).in_emergency.clone()
+    }
+
     /// An event holds something.
     pub(super) fn item_held(&self, held_at: u64) {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.open(held_at);
@@ -410,6 +434,7 @@ impl Rows {
             cache.writing = Arc::new(std::mem::take(&mut cache.dirty));
             last.extend(serde_json::to_vec(&cache.recent).ok().map(|row| Change::Put(RECENT.to_owned(), row)));
             last.extend(serde_json::to_vec(&cache.alerting).ok().map(|row| Change::Put(ALERTING.to_owned(), row)));
+            last.extend(serde_json::to_vec(&cache.in_emergency).ok().map(|row| Change::Put(IN_EMERGENCY.to_owned(), row)));
             last.push(views::advance(CONSUMER, cache.applied));
             (cache.writing.clone(), last)
         };

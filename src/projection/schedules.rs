@@ -16,7 +16,7 @@ struct BookedRow(BTreeSet<(String, u32)>);
 impl Rows {
     pub(super) fn schedule_changed(&self, key: &str, sequence: u64, event: &Event) {
         apply::<Schedule>(self, "schedule", key, sequence, event);
-        if let Event::AppointmentBooked { patient, number, .. } | Event::WalkInTaken { patient, number, .. } = event {
+        if let Event::AppointmentBooked { patient, number, .. } | Event::AppointmentHeld { patient, number, .. } | Event::WalkInTaken { patient, number, .. } = event {
             self.update("booked", patient.as_str(), |row: Option<BookedRow>| {
                 let mut row = row.unwrap_or_default();
                 row.0.insert((key.to_owned(), *number)).then_some(row)

@@ -186,7 +186,7 @@ impl Rows {
         let own = match event.event.stream.kind() {
             StreamKind::Patient | StreamKind::Chart | StreamKind::Vitals => key.parse().ok(),
             StreamKind::Account => key.parse::<crate::kernel::AccountId>().ok().and_then(|account| account.mrn().parse().ok()),
-            StreamKind::Encounter => self.get::<EncounterRow>("encounter", key).and_then(|row| row.encounter.patient().cloned()),
+            StreamKind::Encounter | StreamKind::Task => self.get::<EncounterRow>("encounter", key).and_then(|row| row.encounter.patient().cloned()),
             StreamKind::Specimen => self.get::<SpecimenRow>("specimen", key).and_then(|row| row.patient),
             _ => None,
         };
@@ -198,7 +198,7 @@ impl Rows {
         let links: LinksRow = self.get("links", mrn.as_str()).unwrap_or_default();
         let own = [StreamKind::Patient, StreamKind::Chart, StreamKind::Vitals].map(|kind| StreamId::new(kind, mrn.as_str()));
         let account = [StreamId::new(StreamKind::Account, crate::kernel::AccountId::of(mrn).as_str())];
-        let stays = links.encounters.into_iter().map(|key| StreamId::new(StreamKind::Encounter, key));
+        let stays = links.encounters.into_iter().flat_map(|key| [StreamKind::Encounter, StreamKind::Task].map(|kind| StreamId::new(kind, key.as_str())));
         let specimens = links.specimens.into_iter().map(|key| StreamId::new(StreamKind::Specimen, key));
         own.into_iter().chain(account).chain(stays).chain(specimens).collect()
     }

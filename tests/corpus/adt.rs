@@ -34,6 +34,24 @@ fn read(text: &str) -> Option<Read> {
     })
 }
 
+/// How many items wait for a person.
+fn waiting(daemon: &super::harness::Daemon) -> u64 {
+    let metrics = daemon.raw("GET", "/metrics", None, "").2;
+    let line = metrics.lines().find_map(|line| line.strip_prefix("wardd_quarantine_open ")).unwrap_or("0");
+    line.trim().parse().unwrap()
+}
+
+/// Where the patient must lie after a message that was taken as a whole, as this test reads HL7 v2.5.1 chapter 3: who was admitted or moved lies in
+/// the bed of PV1-3, who was discharged or whose admission was cancelled in none. `None`: the message does not say.
+fn lies_afterwards(message: &Read) -> Option<Option<String>> {
+    let bed = message.bed.as_ref().filter(|(ward, bed)| is_key(ward) && bed.split(':').all(is_key)).map(|(ward, bed)| format!("{ward}:{bed}"));
+    match message.trigger.as_str() {
+        "A01" | "A02" | "A06" | "A13" => bed.map(Some),
+        "A03" | "A11" => Some(None),
+        _ => None,
+    }
+}
+
 /// Whether wardd can use it as an identity.
 fn is_key(text: &str) -> bool {
     !text.is_empty() && text.len() < 40 && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.@#+*=~".contains(letter))
@@ -60,18 +78,33 @@ fn adt_messages_register_whom_they_name_and_no_bed_holds_two() {
     let site = Site::with("", &wards);
     let daemon = site.start();
     let mut feed = daemon.connect("feed");
+    let (mut before, mut placed, mut misplaced) = (waiting(&daemon), 0, Vec::new());
     let (mut table, mut names): (Table, BTreeMap<&str, BTreeSet<&str>>) = (Table::default(), BTreeMap::new());
     for (name, bytes, message) in &messages {
         let answer = mllp(&mut feed, &String::from_utf8_lossy(bytes).trim_end().replace("\r\n", "\r").replace('\n', "\r")).unwrap();
         let code = ["AA", "AE", "AR"].into_iter().find(|code| answer.contains(&format!("MSA|{code}"))).unwrap_or_else(|| panic!("{name}: {answer}"));
         table.add(format!("{} {code}", message.trigger));
+        let held = waiting(&daemon);
+        // What waits for a person has not happened yet.
+        if let (true, Some(expected)) = (code == "AA" && held == before && is_key(&message.mrn), lies_afterwards(message)) {
+            let (_, _, body) = daemon.raw("GET", &format!("/api/v1/patients/{}", message.mrn.replace('#', "%23")), None, "");
+            let person: Value = serde_json::from_str(&body).unwrap_or_default();
+            let lies = person["stay"]["open"]["bed"].as_str().map(str::to_owned);
+            placed += 1;
+            if lies != expected {
+                misplaced.push(format!("{name} ({}): {} lies in {lies:?}, and the message says {expected:?}", message.trigger, message.mrn));
+            }
+        }
+        before = held;
         let is_person = is_key(&message.mrn) && !message.family.is_empty() && message.family != "\"\"" && message.family.is_ascii();
         if code == "AA" && is_person && !message.family.contains('\\') && !message.trigger.is_empty() {
             names.entry(&message.mrn).or_default().insert(&message.family);
         }
     }
     table.print("ADT by event");
-    let mut failures = Vec::new();
+    println!("{placed} messages say where somebody lies");
+    assert!(placed > 10, "{placed}");
+    let mut failures = misplaced;
     for (mrn, families) in &names {
         let (status, _, body) = daemon.raw("GET", &format!("/api/v1/patients/{}", mrn.replace('#', "%23")), None, "");
         let person: Value = serde_json::from_str(&body).unwrap_or_default();

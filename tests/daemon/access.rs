@@ -153,10 +153,23 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("/api/v1/patients/77", "patient.view"),
         ("/api/v1/patients/77/chart", "patient.view"),
         ("/api/v1/patients/77/vitals", "patient.view"),
+        ("/api/v1/patients/77/growth", "patient.view"),
+        ("/api/v1/patients/77/tasks", "patient.view"),
+        ("/api/v1/patients/77/documents/1", "patient.view"),
+        ("/patients/77/notes/1", "patient.view"),
+        ("/api/v1/wards/ICU/tasks", "task.do"),
+        ("/wards/ICU/tasks", "task.do"),
+        ("/api/v1/forms", "chart.write-notes"),
+        ("/api/v1/directory", "bed.view"),
+        ("/api/v1/emergency-department", "stay.triage"),
+        ("/emergency", "stay.triage"),
+        ("/api/v1/reports/census", "report.view"),
         ("/api/v1/alerts", "vitals.take-alerts"),
         ("/api/v1/patients/77/appointments", "schedule.view"),
         ("/api/v1/schedules", "schedule.view"),
         ("/api/v1/schedules/DR-A", "schedule.view"),
+        ("/api/v1/schedules/DR-A/calendar.ics", "schedule.view"),
+        ("/schedules/DR-A/display", "schedule.view"),
         ("/api/v1/encounters/enc_7", "patient.view"),
         ("/api/v1/accounts", "account.view"),
         ("/api/v1/accounts/77", "account.view"),
@@ -175,7 +188,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         all.push(("GET", path.to_owned(), None, permission));
     }
     // What fits every action of its kind, so that only the rights decide.
-    let of_patient = json!({ "person": {}, "with": "78", "allergy": { "substance": "x", "category": "food" }, "substance": "x", "reason": "r", "bed": "ICU:1:A", "encounter": "enc_7", "class": "inpatient", "mother": "78", "expected": "2027-01-01T00:00:00Z", "clearance": "clinical", "place": "X-ray" });
+    let of_patient = json!({ "person": {}, "with": "78", "allergy": { "substance": "x", "category": "food" }, "substance": "x", "reason": "r", "bed": "ICU:1:A", "encounter": "enc_7", "class": "inpatient", "mother": "78", "expected": "2027-01-01T00:00:00Z", "clearance": "clinical", "place": "X-ray", "level": 2, "text": "x", "guarantor": { "name": "x" } });
     for (action, permission) in [
         ("update", "patient.register"),
         ("merge", "patient.merge"),
@@ -203,6 +216,9 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("begin-leave", "stay.transfer"),
         ("end-leave", "stay.transfer"),
         ("expect-end", "stay.transfer"),
+        ("triage", "stay.triage"),
+        ("begin-treatment", "stay.triage"),
+        ("name-guarantor", "stay.admit"),
         ("clear", "stay.clear-clinical"),
         ("discharge", "stay.discharge"),
         ("cancel-discharge", "stay.discharge"),
@@ -211,7 +227,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
     ] {
         all.push(("POST", format!("/api/v1/patients/77/{action}"), Some(of_patient.clone()), permission));
     }
-    let of_chart = json!({ "code": "8867-4", "text": "x", "reason": "r", "encounter": "enc_7", "number": 1, "version": 1, "measured": "2026-01-01T00:00:00Z", "low": "1", "meaning": "author", "readings": [{ "code": "8867-4", "value": "72", "unit": "/min" }] });
+    let of_chart = json!({ "code": "8867-4", "text": "x", "reason": "r", "encounter": "enc_7", "number": 1, "version": 1, "measured": "2026-01-01T00:00:00Z", "low": "1", "meaning": "author", "vaccine": { "code": "03", "text": "MMR", "on": "2026-01-01", "elsewhere": true }, "illness": { "relation": "mother", "text": "x" }, "referral": { "to": "x", "question": "y" }, "answer": "z", "readings": [{ "code": "8867-4", "value": "72", "unit": "/min" }] });
     for (action, permission) in [
         ("record-problem", "chart.record-problems"),
         ("resolve-problem", "chart.record-problems"),
@@ -221,6 +237,18 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("amend-note", "chart.write-notes"),
         ("sign-note", "chart.write-notes"),
         ("withdraw-note", "chart.write-notes"),
+        ("record-immunisation", "chart.record-immunisations"),
+        ("withdraw-immunisation", "chart.record-immunisations"),
+        ("record-family-illness", "chart.record-family"),
+        ("withdraw-family-illness", "chart.record-family"),
+        ("refer", "chart.refer"),
+        ("answer-referral", "chart.refer"),
+        ("decline-referral", "chart.refer"),
+        ("cancel-referral", "chart.refer"),
+        ("begin-programme", "chart.record-problems"),
+        ("finish-programme", "chart.record-problems"),
+        ("refute-programme", "chart.record-problems"),
+        ("withdraw-document", "chart.file-documents"),
         ("record-vitals", "vitals.record"),
         ("withdraw-reading", "vitals.record"),
         ("withdraw-fluid", "vitals.record"),
@@ -234,16 +262,30 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         }
         all.push(("POST", format!("/api/v1/patients/77/chart/{action}"), Some(body), permission));
     }
+    let of_task = json!({ "plan": { "title": "x", "when": "as_needed" }, "number": 1, "title": "x", "on_word_of": "y", "reason": "r" });
+    for (action, permission) in
+        [("plan", "task.plan"), ("stop", "task.plan"), ("done", "task.do"), ("not-done", "task.do"), ("done-in-emergency", "task.do"), ("acknowledge", "task.acknowledge")]
+    {
+        all.push(("POST", format!("/api/v1/patients/77/tasks/{action}"), Some(of_task.clone()), permission));
+    }
+    let listing = json!({ "entry": { "kind": "place", "name": "Theatre 1" } });
+    all.push(("POST", "/api/v1/directory".to_owned(), Some(listing.clone()), "directory.manage"));
+    all.push(("POST", "/api/v1/directory/none".to_owned(), Some(listing), "directory.manage"));
+    all.push(("POST", "/api/v1/patients/77/documents?title=x".to_owned(), Some(json!({})), "chart.file-documents"));
     all.push(("POST", "/api/v1/holidays".to_owned(), Some(json!({ "from": "2030-12-25T00:00:00Z", "until": "2030-12-26T00:00:00Z", "reason": "Christmas" })), "schedule.manage"));
     all.push(("GET", "/api/v1/patients/77/photo".to_owned(), None, "patient.view"));
     all.push(("POST", "/api/v1/patients/77/photo".to_owned(), Some(json!({})), "patient.register"));
     all.push(("DELETE", "/api/v1/patients/77/photo".to_owned(), None, "patient.register"));
     all.push(("POST", "/api/v1/patients/77/print-wristband".to_owned(), Some(json!({})), "patient.print-wristband"));
-    let of_schedule = json!({ "number": 1, "patient": "77", "start": "2026-01-01T00:00:00Z", "from": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", "reason": "r" });
+    let of_schedule = json!({ "number": 1, "patient": "77", "start": "2026-01-01T00:00:00Z", "from": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", "reason": "r", "session": 1, "reference": "r" });
     for (action, permission) in [
         ("open", "schedule.manage"),
         ("close", "schedule.manage"),
         ("reopen", "schedule.manage"),
+        ("withdraw", "schedule.manage"),
+        ("hold", "schedule.book"),
+        ("confirm", "schedule.book"),
+        ("refund", "account.pay"),
         ("book", "schedule.book"),
         ("move", "schedule.book"),
         ("cancel", "schedule.book"),
@@ -291,8 +333,8 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
     for action in ["retry", "discard", "bind"] {
         all.push(("POST", format!("/api/v1/quarantine/x/{action}"), Some(json!({ "because": "b", "accession": "1" })), "quarantine.resolve"));
     }
-    for action in ["pay", "settle"] {
-        all.push(("POST", format!("/api/v1/accounts/77/{action}"), Some(json!({ "amount": "1", "currency": "USD" })), "account.pay"));
+    for action in ["pay", "settle", "deposit", "return-deposit"] {
+        all.push(("POST", format!("/api/v1/accounts/77/{action}"), Some(json!({ "amount": "1", "currency": "USD", "tender": "cash", "number": 1, "reason": "r" })), "account.pay"));
     }
     for action in
         ["rename", "set-password", "set-badge", "take-badge", "set-pin", "take-second-factor", "grant", "revoke", "disable", "enable", "unlock", "issue-token", "revoke-token"]
@@ -377,9 +419,12 @@ fn template(path: &str) -> String {
     let path = path.split('?').next().unwrap();
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
-        ["", "api", "v1", kind, _] if !matches!(*kind, "me") => format!("/api/v1/{kind}/{{}}"),
-        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments" | "photo")] => format!("/api/v1/patients/{{}}/{part}"),
-        ["", "api", "v1", "patients", _, "chart", _] => "/api/v1/patients/{}/chart/{}".to_owned(),
+        ["", "api", "v1", kind, _] if !matches!(*kind, "me" | "reports") => format!("/api/v1/{kind}/{{}}"),
+        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments" | "photo" | "growth" | "documents" | "tasks")] => {
+            format!("/api/v1/patients/{{}}/{part}")
+        }
+        ["", "api", "v1", "patients", _, part @ ("chart" | "documents" | "tasks"), _] => format!("/api/v1/patients/{{}}/{part}/{{}}"),
+        ["", "api", "v1", kind @ ("wards" | "schedules"), _, part @ ("tasks" | "calendar.ics")] => format!("/api/v1/{kind}/{{}}/{part}"),
         ["", "api", "v1", kind, _, _] => format!("/api/v1/{kind}/{{}}/{{}}"),
         _ => path.to_owned(),
     }

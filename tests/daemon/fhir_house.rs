@@ -74,7 +74,7 @@ fn users_and_their_roles_are_written() {
             json!({ "resourceType": "PractitionerRole", "practitioner": { "reference": "Practitioner/ben" }, "code": [{ "text": "wizard" }] }),
             Some("PractitionerRole.code"),
         ),
-        ("Location", json!({ "resourceType": "Location" }), None),
+        ("AuditEvent", json!({ "resourceType": "AuditEvent" }), None),
     ];
     for (kind, body, at) in refused {
         let (status, outcome) = post(&boss, kind, &body);
@@ -127,4 +127,101 @@ fn schedules_and_slots_are_written_and_booked() {
     let (status, appointment) = post(&clerk, "Appointment", &booked);
     assert_eq!(status, 201, "{appointment}");
     assert_eq!(clerk.get(&format!("/fhir/R4/{path}"))["status"], "busy");
+}
+
+#[test]
+fn organisations_places_and_equipment_are_written_and_those_of_the_configuration_are_not() {
+    let site = Site::with("", HOUSE);
+    let daemon = site.start();
+    let (boss, _) = found(&site, &daemon);
+    let clerk = staff(&boss, "carl", &[("registration", "house")]);
+    let acme = json!({ "resourceType": "Organization", "identifier": [{ "system": "urn:payer", "value": "P-1" }], "name": "Acme Insurance", "type": [{ "text": "insurer" }], "telecom": [{ "system": "phone", "value": "555" }] });
+    let (status, made) = post(&clerk, "Organization", &acme);
+    assert_eq!((status, made["name"].as_str(), made["active"].as_bool()), (201, Some("Acme Insurance"), Some(true)), "{made}");
+    let theatre =
+        json!({ "resourceType": "Location", "name": "Theatre 1", "status": "active", "type": [{ "text": "operating theatre" }], "partOf": { "reference": "Location/ICU" } });
+    let (status, place_made) = post(&clerk, "Location", &theatre);
+    assert_eq!((status, place_made["partOf"]["reference"].as_str()), (201, Some("Location/ICU")), "{place_made}");
+    let pump = json!({ "resourceType": "Device", "identifier": [{ "system": "urn:udi", "value": "0108" }], "deviceName": [{ "name": "Pump 7", "type": "user-friendly-name" }], "manufacturer": "M", "serialNumber": "S-1", "expirationDate": "2030-01-01" });
+    let (status, device) = post(&clerk, "Device", &pump);
+    assert_eq!((status, device["serialNumber"].as_str()), (201, Some("S-1")), "{device}");
+    assert_eq!(faults(&[made.clone(), place_made.clone(), device.clone()]), Vec::<String>::new());
+    // Found, changed, in each version; on condition they are made once.
+    let by_number = clerk.get("/fhir/R4/Organization?identifier=urn:payer%7CP-1");
+    assert_eq!((by_number["total"].as_u64(), by_number["entry"][0]["resource"]["id"].as_str()), (Some(1), made["id"].as_str()), "{by_number}");
+    let (status, again) = put(&clerk, "Organization?identifier=urn:payer%7CP-1", &acme);
+    assert_eq!((status, again["id"].as_str()), (200, made["id"].as_str()), "{again}");
+    let id = made["id"].as_str().unwrap();
+    let mut gone = made.clone();
+    gone["active"] = json!(false);
+    assert_eq!(put(&clerk, &format!("Organization/{id}"), &gone).1["active"], false);
+    let history = clerk.get(&format!("/fhir/R4/Organization/{id}/_history"));
+    assert_eq!(history["total"], 2, "{history}");
+    assert_eq!(clerk.get(&format!("/fhir/R4/Organization/{id}/_history/1"))["active"], true);
+    let of_house = clerk.get("/fhir/R4/Location/ICU");
+    for (path, body) in [
+        ("Location/ICU".to_owned(), &of_house),
+        (format!("Organization/{}", of_house["managingOrganization"]["reference"].as_str().unwrap().trim_start_matches("Organization/")), &acme),
+    ] {
+        let mut body = body.clone();
+        body["id"] = json!(path.split('/').nth(1).unwrap());
+        let (status, outcome) = put(&clerk, &path, &body);
+        assert_eq!(status, 405, "{path}: {outcome}");
+        assert!(outcome["issue"][0]["details"]["text"].as_str().unwrap().contains("wardd.toml"), "{outcome}");
+    }
+    let wrong = [
+        ("Organization", json!({ "resourceType": "Organization" }), "Organization.name"),
+        ("Organization", json!({ "resourceType": "Organization", "name": "X", "telecom": [{ "system": "fax", "value": "1" }] }), "Organization.telecom"),
+        ("Location", json!({ "resourceType": "Location", "name": "X", "status": "closed" }), "Location.status"),
+        ("Device", json!({ "resourceType": "Device" }), "Device.deviceName"),
+    ];
+    for (kind, body, at) in wrong {
+        let (status, outcome) = post(&clerk, kind, &body);
+        assert_eq!((status, place(&outcome)), (422, Some(at)), "{outcome}");
+    }
+    assert_eq!(post(&clerk, "Location", &json!({ "resourceType": "Location", "name": "X", "partOf": { "reference": "Location/NONE" } })).0, 404, "no such ward");
+    // The same by the house's own API.
+    let listed = clerk.get("/api/v1/directory");
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
+    let (status, refused) = clerk.ask("POST", "/api/v1/directory", Some(json!({ "entry": { "kind": "place", "name": "X", "serial": "1" } })));
+    assert!(status == 409 && refused["detail"].as_str().unwrap().contains("are of equipment"), "{refused}");
+    let path = format!("/api/v1/directory/{}", listed.as_array().unwrap().iter().find(|entry| entry["entry"]["name"] == "Theatre 1").unwrap()["id"].as_str().unwrap());
+    let done = clerk.ask("POST", &path, Some(json!({ "entry": { "kind": "place", "name": "Theatre A", "ward": "ICU" } })));
+    assert_eq!(done.0, 200, "{}", done.1);
+    assert_eq!(clerk.get(&format!("/fhir/R4/Location/{}", place_made["id"].as_str().unwrap()))["name"], "Theatre A");
+    let nurse = staff(&boss, "nina", &[("nurse", "ward:ICU")]);
+    assert_eq!(post(&nurse, "Organization", &acme).0, 403);
+}
+
+#[test]
+fn a_programme_of_care_is_an_episode_beside_the_one_of_the_stays() {
+    let site = Site::with("", HOUSE);
+    let daemon = site.start();
+    let (boss, _) = found(&site, &daemon);
+    let clerk = staff(&boss, "carl", &[("registration", "house")]);
+    clerk.done("/api/v1/patients", json!({ "mrn": "P1", "person": { "name": { "family": "Doe" } } }));
+    clerk.done("/api/v1/patients/P1/admit", json!({ "bed": "ICU:1:A" }));
+    let doctor = staff(&boss, "dora", &[("physician", "ward:ICU")]);
+    let sent = json!({ "resourceType": "EpisodeOfCare", "status": "active", "type": [{ "text": "Antenatal care" }], "patient": { "reference": "Patient/P1" }, "period": { "start": "2026-05-01" } });
+    let (status, made) = post(&doctor, "EpisodeOfCare", &sent);
+    assert_eq!((status, made["id"].as_str(), made["status"].as_str()), (201, Some("P1.-e1"), Some("active")), "{made}");
+    assert_eq!(faults(std::slice::from_ref(&made)), Vec::<String>::new());
+    assert_eq!(post(&doctor, "EpisodeOfCare", &sent).0, 409, "it goes on");
+    let all = doctor.get("/fhir/R4/EpisodeOfCare?patient=P1");
+    assert_eq!(all["total"], 2, "{all}");
+    let mut over = made.clone();
+    (over["status"], over["period"]["end"]) = (json!("finished"), json!("2026-11-01"));
+    assert_eq!(put(&doctor, "EpisodeOfCare/P1.-e1", &over).1["period"]["end"], "2026-11-01");
+    assert_eq!(doctor.get("/fhir/R4/EpisodeOfCare/P1.-e1/_history")["total"], 2);
+    assert_eq!(doctor.get("/fhir/R4/EpisodeOfCare/P1.-e1/_history/1")["status"], "active");
+    let mut stays = doctor.get("/fhir/R4/EpisodeOfCare/P1.-care");
+    (stays["status"], stays["type"]) = (json!("finished"), json!([{ "text": "x" }]));
+    let (status, outcome) = put(&doctor, "EpisodeOfCare/P1.-care", &stays);
+    assert!(status == 422 && outcome.to_string().contains("made of the patient's stays"), "{outcome}");
+    over["type"] = json!([{ "text": "Another" }]);
+    assert_eq!(put(&doctor, "EpisodeOfCare/P1.-e1", &over).0, 422);
+    // One of several things of a transaction, as everything of a patient.
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [{ "resource": { "resourceType": "EpisodeOfCare", "status": "active", "type": [{ "text": "Diabetes" }], "patient": { "reference": "Patient/P1" } }, "request": { "method": "POST", "url": "EpisodeOfCare" } }] });
+    let (status, answer) = doctor.ask("POST", "/fhir/R4", Some(bundle));
+    assert_eq!((status, answer["entry"][0]["response"]["location"].as_str().is_some_and(|at| at.contains("P1.-e2"))), (200, true), "{answer}");
 }

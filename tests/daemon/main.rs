@@ -24,4 +24,5 @@ mod serial;
 mod simulation;
 mod subscriptions;
 mod tls;
+mod ward;
 mod wristbands;

@@ -221,3 +221,60 @@ fn a_holiday_closes_every_schedule_and_says_who_needs_another_time() {
     assert_eq!((of("ROOM-1")["status"].as_str(), &of("ROOM-1")["needs_rebooking"]), (Some("closed"), &json!([])), "{answer}");
     refused(&daemon, "schedules/DR-A/book", json!({ "patient": "1", "start": slots[3] }), "closed");
 }
+
+#[test]
+fn a_slot_is_held_for_who_pays_and_anybody_s_again_when_nobody_does() {
+    let site = Site::new();
+    let daemon = site.start();
+    let slots = surgery(&daemon, 1);
+    for mrn in ["1", "2", "3"] {
+        register(&daemon, mrn);
+    }
+    let hold =
+        |patient: &str, slot: &str, minutes: u32| json!({ "patient": patient, "start": slot, "minutes": minutes, "fee": { "amount": "20", "currency": "USD" }, "reason": "cough" });
+    done(&daemon, "schedules/DR-A/hold", hold("1", &slots[2], 15));
+    refused(&daemon, "schedules/DR-A/book", json!({ "patient": "2", "start": slots[2] }), "slot_full");
+    let pay = |amount: &str| json!({ "number": 1, "payment": { "reference": "P-1", "amount": { "amount": amount, "currency": "USD" } } });
+    refused(&daemon, "schedules/DR-A/confirm", pay("2"), "other_amount");
+    done(&daemon, "schedules/DR-A/confirm", pay("20"));
+    assert_eq!(done(&daemon, "schedules/DR-A/confirm", pay("20"))["events"], json!([]), "the provider calls back once more");
+    let booked = daemon.get("/api/v1/patients/1/appointments")[0].clone();
+    assert_eq!((booked["status"].as_str(), booked["paid"]["reference"].as_str(), booked["reason"].as_str()), (Some("booked"), Some("P-1"), Some("cough")));
+    done(&daemon, "schedules/DR-A/cancel", json!({ "number": 1, "reason": "ill" }));
+    done(&daemon, "schedules/DR-A/refund", json!({ "number": 1, "reference": "R-1" }));
+    refused(&daemon, "schedules/DR-A/refund", json!({ "number": 1, "reference": "R-2" }), "not_so");
+    // Nobody pays: what was held lapses by itself. A minute is the least that can be asked for.
+    done(&daemon, "schedules/DR-A/hold", hold("2", &slots[3], 1));
+    let entry = |daemon: &Daemon| daemon.raw("GET", "/api/v1/schedules/DR-A/calendar.ics", None, "").2;
+    let calendar = entry(&daemon);
+    assert!(calendar.starts_with("BEGIN:VCALENDAR\r\n") && calendar.contains("SUMMARY:Appointment 2\r\n") && calendar.contains("STATUS:TENTATIVE\r\n"), "{calendar}");
+    assert!(!calendar.contains("Doe") && !calendar.contains("cough"), "a calendar names nobody");
+    refused(&daemon, "schedules/DR-A/withdraw", json!({ "session": 1 }), "session_booked");
+    let lapsed = |daemon: &Daemon| daemon.get("/api/v1/patients/2/appointments")[0]["status"] == "cancelled";
+    (0..100).take_while(|_| !lapsed(&daemon)).for_each(|_| std::thread::sleep(std::time::Duration::from_secs(1)));
+    assert!(lapsed(&daemon));
+    done(&daemon, "schedules/DR-A/book", json!({ "patient": "3", "start": slots[3] }));
+    // Who waits is called by the token, on a display that names nobody.
+    done(&daemon, "schedules/DR-A/walk-in", json!({ "patient": "1", "category": "antenatal" }));
+    let display = |daemon: &Daemon| daemon.raw("GET", "/schedules/DR-A/display", None, "").2;
+    assert!(display(&daemon).contains("1 antenatal") && display(&daemon).contains("Nobody was called yet"));
+    refused(&daemon, "schedules/DR-A/call-next", json!({ "category": "other" }), "nobody_waits");
+    done(&daemon, "schedules/DR-A/call-next", json!({ "category": "antenatal" }));
+    assert!(display(&daemon).contains("<strong>1</strong>") && !display(&daemon).contains("Doe"));
+    done(&daemon, "schedules/DR-A/open", json!({ "sessions": [{ "from": at(600), "until": at(660), "slot_minutes": 30, "link": "https://video.example/1" }] }));
+    done(&daemon, "schedules/DR-A/withdraw", json!({ "session": 2 }));
+}
+
+#[test]
+fn a_deposit_counts_against_the_bill_and_what_is_left_is_given_back() {
+    let site = Site::new();
+    let daemon = site.start();
+    register(&daemon, "1");
+    done(&daemon, "accounts/1/deposit", json!({ "amount": "500", "currency": "USD", "tender": "card" }));
+    assert_eq!(daemon.post("/api/v1/accounts/1/deposit", json!({ "amount": "500", "currency": "USD" })).0, 400, "how it is paid");
+    daemon.until("the deposit", |daemon| daemon.get("/api/v1/accounts/1")["balance"]["amount"] == "-500");
+    done(&daemon, "accounts/1/return-deposit", json!({ "number": 1, "reason": "went home" }));
+    refused(&daemon, "accounts/1/return-deposit", json!({ "number": 1, "reason": "went home" }), "nothing_left");
+    daemon.until("it was given back", |daemon| daemon.get("/api/v1/accounts/1")["deposits"][0]["returned"]["amount"] == "500");
+    assert_eq!(daemon.get("/api/v1/accounts/1")["balance"]["amount"], "0");
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::id::{patient_of, unescape};
 use super::resources::{House, Place, Version};
 use super::search::{Asked, WHOSE};
-use super::{Kind, clinical, resources, scheduling, subscription};
+use super::{Kind, clinical, listed, resources, scheduling, subscription};
 use crate::access::{Allowed, Who};
 use crate::api::audit;
 use crate::api::command::parse;
@@ -199,7 +199,8 @@ fn of_number(api: &Api, who: &Who, (kind, code): (Kind, Option<&Loinc>), mrn: &M
         Kind::Encounter => stays_of(api, mrn).iter().filter_map(|stay| encounter(api, stay)).map(|(resource, _)| resource).collect(),
         Kind::EpisodeOfCare => {
             let states: Vec<Encounter> = stays_of(api, mrn).iter().map(|stay| api.rows.get::<EncounterRow>("encounter", stay.as_str()).unwrap_or_default().encounter).collect();
-            resources::episode(&house(api), mrn, &states).into_iter().collect()
+            let programmes = api.rows.chart(mrn).programmes;
+            resources::episode(&house(api), mrn, &states).into_iter().chain(programmes.iter().map(|known| resources::programme(&house(api), mrn, known))).collect()
         }
         Kind::Provenance => authors(api, mrn)?,
         Kind::Observation => {
@@ -329,8 +330,15 @@ async fn audit_events(api: &Api, who: &Who, asked: &Asked) -> Result<Gathered, P
     Ok(Gathered::of(allowed, resources, numbers))
 }
 
-/// What belongs to no patient: the house, its places, people and devices.
+/// What belongs to no patient: the house, its places, people and devices, of the configuration and of the directory.
 fn of_house(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
+    let mut found = of_configuration(api, who, kind)?;
+    let entries = api.rows.directory().into_iter().filter(|(_, entry)| listed::kind_of(entry) == kind);
+    found.resources.extend(entries.map(|(id, entry)| listed::resource(&house(api), &id, &entry)));
+    Ok(found)
+}
+
+fn of_configuration(api: &Api, who: &Who, kind: Kind) -> Result<Gathered, Problem> {
     match kind {
         Kind::Practitioner | Kind::PractitionerRole => staff_of(api, who, kind),
         Kind::Organization => {
@@ -357,7 +365,8 @@ fn scheduled(api: &Api, who: &Who, kind: Kind, patients: &[Mrn]) -> Result<Gathe
     let found = match kind {
         Kind::Schedule => all().map(|(id, state)| scheduling::schedule(&house(api), &id, &state)).collect(),
         Kind::Slot => {
-            let of = |(id, state): (String, Schedule)| schedules::slots(&state, now, now.plus_seconds(SLOTS_SECONDS)).into_iter().map(move |slot| scheduling::slot(&id, &slot));
+            let of =
+                |(id, state): (String, Schedule)| schedules::slots(&state, (now, now.plus_seconds(SLOTS_SECONDS)), now).into_iter().map(move |slot| scheduling::slot(&id, &slot));
             all().flat_map(of).collect()
         }
         _ => {

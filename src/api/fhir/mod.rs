@@ -10,6 +10,7 @@ mod clinical;
 mod gather;
 mod handlers;
 mod id;
+mod listed;
 mod news;
 mod outcome;
 mod resources;
@@ -111,7 +112,7 @@ impl Kind {
 
     /// Whether it can be written. The others stand in the configuration, or are made by what happens.
     fn is_written(self) -> bool {
-        !matches!(self, Kind::Organization | Kind::Location | Kind::Device | Kind::EpisodeOfCare | Kind::AuditEvent | Kind::Provenance)
+        !matches!(self, Kind::AuditEvent | Kind::Provenance)
     }
 
     /// Whether it is a stream of its own, so that each search knows when it changed last.

@@ -37,7 +37,8 @@ pub(super) struct Criteria {
 fn streams(kind: Kind) -> &'static [StreamKind] {
     match kind {
         Kind::Patient | Kind::RelatedPerson | Kind::Coverage | Kind::AllergyIntolerance => &[StreamKind::Patient],
-        Kind::Encounter | Kind::EpisodeOfCare => &[StreamKind::Encounter],
+        Kind::Encounter => &[StreamKind::Encounter],
+        Kind::EpisodeOfCare => &[StreamKind::Encounter, StreamKind::Chart],
         Kind::Condition => &[StreamKind::Chart],
         Kind::Observation => &[StreamKind::Vitals, StreamKind::Specimen],
         Kind::Appointment => &[StreamKind::Schedule],
@@ -126,6 +127,10 @@ fn touched(kind: Kind, event: &Told, whose: impl Fn(&Told) -> Option<Mrn>) -> Ve
             EncounterId::of_visit(key.strip_prefix("enc_").unwrap_or(key)).map(|stay| one(whose(event), resources::encounter_id(&stay))).unwrap_or_default()
         }
         (Kind::EpisodeOfCare, StreamKind::Encounter, _) => whose(event).map(|mrn| one(Some(mrn.clone()), resources::care_id(&mrn))).unwrap_or_default(),
+        (Kind::EpisodeOfCare, StreamKind::Chart, "ProgrammeBegan" | "ProgrammeEnded") => {
+            let number = event.payload.pointer("/programme/number").or_else(|| event.payload.get("number")).and_then(Value::as_u64);
+            number.map(|number| one(of_key(), of_patient(key, &format!("e{number}")))).unwrap_or_default()
+        }
         (Kind::Condition, StreamKind::Chart, "ProblemRecorded" | "ProblemResolved" | "ProblemReopened" | "ProblemRefuted") => {
             one(of_key(), of_patient(key, &format!("p{}", number())))
         }

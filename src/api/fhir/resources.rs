@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::id::{escape, of_patient};
 use crate::domain::bed::{Bed, Use};
+use crate::domain::chart::{Programme, Run};
 use crate::domain::encounter::{Away, Class, Encounter, Ending, Stay};
 use crate::domain::patient::{Address, Coverage, Name, Patient, Sex};
 use crate::domain::staff::User;
@@ -252,6 +253,24 @@ pub(super) fn episode(house: &House, mrn: &Mrn, stays: &[Encounter]) -> Option<V
             "period": { "start": start.map(|at| at.to_string()), "end": end.map(|at| at.to_string()) },
         }))
     })
+}
+
+/// A programme of care over many stays; none of one that never was the patient's.
+pub(super) fn programme(house: &House, mrn: &Mrn, programme: &Programme) -> Value {
+    let (status, until) = match &programme.standing {
+        Run::Active => ("active", None),
+        Run::Finished { until } => ("finished", Some(until.to_string())),
+        Run::Refuted { .. } => ("entered-in-error", None),
+    };
+    full(json!({
+        "resourceType": "EpisodeOfCare",
+        "id": of_patient(mrn.as_str(), &format!("e{}", programme.number)),
+        "status": status,
+        "type": [{ "text": programme.name }],
+        "patient": of(mrn),
+        "managingOrganization": house.reference(),
+        "period": { "start": programme.from.to_string(), "end": until },
+    }))
 }
 
 /// Who made a version of a resource what it is; `what` is how its id ends.

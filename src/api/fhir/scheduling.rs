@@ -44,6 +44,7 @@ pub(super) fn slot(schedule: &str, slot: &Slot) -> Value {
 pub(super) fn appointment(booked: &Booked) -> Option<Value> {
     let known = &booked.appointment;
     let (status, why) = match &known.standing {
+        Standing::Held { .. } => ("pending", None),
         Standing::Booked => ("booked", None),
         Standing::Waiting { .. } => ("checked-in", None),
         Standing::Called { .. } => ("arrived", None),

@@ -8,7 +8,7 @@ use super::Kind;
 use super::gather::{self, Gathered};
 use super::id::{patient_of, unescape};
 use super::resources::{self, Version, meta};
-use super::{clinical, scheduling};
+use super::{clinical, listed, scheduling};
 use crate::access::Who;
 use crate::api::problem::Problem;
 use crate::api::schedules;
@@ -16,6 +16,7 @@ use crate::api::state::Api;
 use crate::domain::Folded;
 use crate::domain::bed::Bed;
 use crate::domain::chart::Chart;
+use crate::domain::directory::Listed;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
 use crate::domain::schedule::Schedule;
@@ -120,9 +121,13 @@ pub(super) async fn of(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gat
         Kind::Slot => {
             let schedule = before(".-")?;
             of_stream::<Schedule>(api, &schedule, Counting::Changes, |state, _| {
-                let all = schedules::slots(state, Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
+                let all = schedules::slots(state, (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX)), api.clock.now());
                 named(all.iter().map(|slot| scheduling::slot(&schedule, slot)).collect(), id)
             })?
+        }
+        Kind::Organization | Kind::Location | Kind::Device if unescape(id).is_some_and(|id| api.rows.listed(&id).is_some()) => {
+            let entry = unescape(id).unwrap_or_default();
+            of_stream::<Listed>(api, &entry, Counting::Changes, |state, _| state.entry.as_ref().map(|known| listed::resource(&house, &entry, known)))?
         }
         Kind::Location => match unescape(id).and_then(|bed| bed.parse::<BedId>().ok()) {
             Some(bed) => {
@@ -142,6 +147,12 @@ pub(super) async fn of(api: &Api, who: &Who, kind: Kind, id: &str) -> Result<Gat
             named(persons.flat_map(of_user).collect(), id)
         })?,
         Kind::Observation => now.resources.iter().flat_map(of_measurement).collect(),
+        Kind::EpisodeOfCare if !id.ends_with("-care") => {
+            let mrn = whose()?;
+            of_stream::<Chart>(api, mrn.as_str(), Counting::Changes, |chart, _| {
+                named(chart.programmes.iter().map(|known| resources::programme(&house, &mrn, known)).collect(), id)
+            })?
+        }
         Kind::EpisodeOfCare | Kind::Organization | Kind::Device | Kind::AuditEvent | Kind::Provenance | Kind::Subscription => {
             now.resources.iter().cloned().flat_map(once).collect()
         }

@@ -122,6 +122,7 @@ const CODES: &[(&str, &str, &str)] = &[
         "It ends by itself; `wardctl user unlock` ends it at once. When many are locked from one address, look who is behind it.",
     ),
     ("WD-0601", "The file of vital signs and their limits cannot be used.", "Mend what the message says; config/vitals.toml is the commented reference."),
+    ("WD-0603", "The file of forms cannot be used.", "Mend what the message says; config/forms.toml is the commented reference."),
     (
         "WD-0602",
         "A vital sign is beyond its limits, and nobody has taken the alert in time.",

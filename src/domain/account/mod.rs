@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rights::Permission;
 use super::{Aggregate, Context, Folded};
-use crate::kernel::{AccountId, Money, StreamKind, Timestamp};
+use crate::kernel::{AccountId, EncounterId, Money, StreamKind, Timestamp};
 
 mod billable;
 mod price_list;
@@ -29,6 +29,47 @@ pub struct Account {
     /// Causes whose charges were another patient's: they are charged here no more.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     given_up: BTreeSet<u64>,
+    /// Deposits by their numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    deposits: BTreeMap<u32, Deposit>,
+}
+
+/// How something is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tender {
+    /// Notes and coins.
+    Cash,
+    /// A card.
+    Card,
+    /// A cheque.
+    Cheque,
+    /// Money from a bank's account.
+    Transfer,
+}
+
+/// Money that was given before anything was owed: it counts against what is owed, and what is left is given back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deposit {
+    /// Its number in this account, from 1.
+    pub number: u32,
+    /// How much.
+    pub amount: Money,
+    /// How it was paid.
+    pub tender: Tender,
+    /// For which stay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encounter: Option<EncounterId>,
+    /// What was given back of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Money>,
+}
+
+impl Deposit {
+    /// What of it is still here.
+    fn left(&self) -> Option<Money> {
+        self.returned.map_or(Some(self.amount), |returned| self.amount.plus(returned.reversed()).ok())
+    }
 }
 
 /// What is charged for one event.
@@ -64,6 +105,22 @@ pub enum Command {
         /// How much.
         amount: Money,
     },
+    /// Takes money before anything is owed.
+    TakeDeposit {
+        /// How much.
+        amount: Money,
+        /// How it is paid.
+        tender: Tender,
+        /// For which stay.
+        encounter: Option<EncounterId>,
+    },
+    /// Gives back what is left of a deposit; what is owed stays.
+    ReturnDeposit {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
     /// Pays what is owed; nothing when nothing is.
     Settle,
     /// The charges of a stay are another patient's.
@@ -87,7 +144,7 @@ impl Command {
     pub fn needs(&self) -> Permission {
         match self {
             Command::Post(_) | Command::GiveUp { .. } | Command::TakeOver { .. } => Permission::Charge,
-            Command::Pay { .. } | Command::Settle => Permission::TakePayments,
+            Command::Pay { .. } | Command::Settle | Command::TakeDeposit { .. } | Command::ReturnDeposit { .. } => Permission::TakePayments,
         }
     }
 }
@@ -124,6 +181,24 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Money was given before anything was owed.
+    DepositTaken {
+        /// How much, and its number.
+        deposit: Deposit,
+        /// When.
+        at: Timestamp,
+    },
+    /// What was left of it was given back.
+    DepositReturned {
+        /// Which.
+        number: u32,
+        /// How much.
+        amount: Money,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
     /// A payment came in.
     PaymentReceived {
         /// How much.
@@ -143,6 +218,23 @@ pub enum Rejection {
     /// More than anybody pays.
     #[error("the amount cannot be: check the number")]
     NotPlausible,
+    /// There is no such deposit.
+    #[error("there is no deposit {number} in this account: check the number")]
+    UnknownDeposit {
+        /// Which.
+        number: u32,
+    },
+    /// Nothing is left of it.
+    #[error("nothing is left of deposit {number}: {owed}")]
+    NothingLeft {
+        /// Which.
+        number: u32,
+        /// Why.
+        owed: String,
+    },
+    /// A reason must say something.
+    #[error("reason is empty: say why it is given back")]
+    ReasonMissing,
     /// Nothing is owed.
     #[error("nothing is owed: the account is settled")]
     NothingOwed,
@@ -161,7 +253,26 @@ impl Account {
     pub fn balance(&self) -> Option<Money> {
         let owed = self.charges.values().filter_map(Charge::amount);
         let paid = self.paid.iter().map(|amount| amount.reversed());
-        owed.chain(paid).map(Some).reduce(|sum, next| sum?.plus(next?).ok()).flatten()
+        let deposits = self.deposits.values().filter_map(|deposit| deposit.left()).map(Money::reversed);
+        owed.chain(paid).chain(deposits).map(Some).reduce(|sum, next| sum?.plus(next?).ok()).flatten()
+    }
+}
+
+impl Account {
+    /// What of a deposit is not needed for what is owed; the rest has paid for it.
+    fn give_back(&self, number: u32, reason: &str, at: Timestamp) -> Result<Vec<Event>, Rejection> {
+        let deposit = self.deposits.get(&number).ok_or(Rejection::UnknownDeposit { number })?;
+        if deposit.returned.is_some() {
+            return Err(Rejection::NothingLeft { number, owed: "it was given back".to_owned() });
+        }
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(Rejection::ReasonMissing);
+        }
+        let credit = self.balance().map(Money::reversed).filter(|credit| credit.amount() > Decimal::ZERO);
+        let Some(credit) = credit else { return Err(Rejection::NothingLeft { number, owed: "all of it has paid what is owed".to_owned() }) };
+        let amount = if credit.amount() < deposit.amount.amount() { credit } else { deposit.amount };
+        Ok(vec![Event::DepositReturned { number, amount, reason: reason.chars().take(256).collect(), at }])
     }
 }
 
@@ -180,6 +291,12 @@ impl Folded for Account {
                 self.unpriced.insert(charge.cause, charge.clone());
             }
             Event::PaymentReceived { amount, .. } => self.paid.push(*amount),
+            Event::DepositTaken { deposit, .. } => drop(self.deposits.insert(deposit.number, deposit.clone())),
+            Event::DepositReturned { number, amount, .. } => {
+                if let Some(deposit) = self.deposits.get_mut(number) {
+                    deposit.returned = Some(*amount);
+                }
+            }
             Event::ChargesGivenUp { charges, .. } => {
                 for charge in charges {
                     self.charges.remove(&charge.cause);
@@ -201,6 +318,8 @@ impl Folded for Account {
         match event {
             Event::Charged { .. } => ("Charged", 1),
             Event::ChargeUnpriced { .. } => ("ChargeUnpriced", 1),
+            Event::DepositTaken { .. } => ("DepositTaken", 1),
+            Event::DepositReturned { .. } => ("DepositReturned", 1),
             Event::PaymentReceived { .. } => ("PaymentReceived", 1),
             Event::ChargesGivenUp { .. } => ("ChargesGivenUp", 1),
             Event::ChargesTakenOver { .. } => ("ChargesTakenOver", 1),
@@ -220,8 +339,17 @@ impl Aggregate for Account {
                 (None, false) => Ok(vec![Event::ChargeUnpriced { charge: charge.clone() }]),
                 (None, true) => Ok(vec![]),
             },
-            Command::Pay { amount } if amount.amount() <= Decimal::ZERO => Err(Rejection::NotPositive),
-            Command::Pay { amount } if amount.amount() > PAYMENT_MAX => Err(Rejection::NotPlausible),
+            Command::Pay { amount } | Command::TakeDeposit { amount, .. } if amount.amount() <= Decimal::ZERO => Err(Rejection::NotPositive),
+            Command::Pay { amount } | Command::TakeDeposit { amount, .. } if amount.amount() > PAYMENT_MAX => Err(Rejection::NotPlausible),
+            Command::TakeDeposit { amount, tender, encounter } => match self.balance() {
+                Some(balance) if balance.currency() != amount.currency() => Err(Rejection::OtherCurrency),
+                Some(_) | None => {
+                    let number = self.deposits.keys().next_back().map_or(1, |last| last + 1);
+                    let deposit = Deposit { number, amount: *amount, tender: *tender, encounter: encounter.clone(), returned: None };
+                    Ok(vec![Event::DepositTaken { deposit, at: context.now }])
+                }
+            },
+            Command::ReturnDeposit { number, reason } => self.give_back(*number, reason, context.now),
             Command::Pay { amount } => match self.balance() {
                 Some(balance) if balance.currency() != amount.currency() => Err(Rejection::OtherCurrency),
                 Some(_) | None => Ok(vec![Event::PaymentReceived { amount: *amount, at: context.now }]),
@@ -244,7 +372,12 @@ impl Aggregate for Account {
     fn held(event: &Event) -> Option<super::quarantine::Reason> {
         match event {
             Event::ChargeUnpriced { charge } => Some(super::quarantine::Reason::Unpriced { code: charge.code.clone() }),
-            Event::Charged { .. } | Event::PaymentReceived { .. } | Event::ChargesGivenUp { .. } | Event::ChargesTakenOver { .. } => None,
+            Event::Charged { .. }
+            | Event::PaymentReceived { .. }
+            | Event::DepositTaken { .. }
+            | Event::DepositReturned { .. }
+            | Event::ChargesGivenUp { .. }
+            | Event::ChargesTakenOver { .. } => None,
         }
     }
 }
@@ -301,6 +434,33 @@ mod tests {
         settled.apply(&events[0]);
         assert_eq!(when(&settled, &context(None), Command::Settle), Err("nothing_owed".into()));
         assert_eq!(settled.balance(), Some(money("0")));
+    }
+
+    #[test]
+    fn a_deposit_pays_what_is_owed_and_the_rest_is_given_back_once() {
+        let mut account = Account::default();
+        let done = |account: &mut Account, command: Command| when(account, &context(None), command).map(|events| events.iter().for_each(|event| account.apply(event)));
+        let take = |amount: &str| Command::TakeDeposit { amount: money(amount), tender: Tender::Card, encounter: None };
+        let give_back = |number: u32| Command::ReturnDeposit { number, reason: "went home".to_owned() };
+        assert_eq!(done(&mut account, take("0")), Err("not_positive".to_owned()));
+        done(&mut account, take("500")).unwrap();
+        assert_eq!(account.balance(), Some(money("-500")));
+        account.apply(&Event::Charged { charge: charge(1, "1", Some("300")) });
+        assert_eq!(done(&mut account, give_back(2)), Err("unknown_deposit".to_owned()));
+        assert_eq!(done(&mut account, Command::ReturnDeposit { number: 1, reason: " ".to_owned() }), Err("reason_missing".to_owned()));
+        done(&mut account, give_back(1)).unwrap();
+        assert_eq!(account.balance(), Some(money("0")), "200 were given back");
+        assert_eq!(done(&mut account, give_back(1)), Err("nothing_left".to_owned()));
+        assert_eq!(done(&mut account, Command::Settle), Err("nothing_owed".to_owned()));
+        // All of a deposit was needed: nothing is given back. Of two only what is too much.
+        done(&mut account, take("50")).unwrap();
+        account.apply(&Event::Charged { charge: charge(2, "1", Some("80")) });
+        assert_eq!(done(&mut account, give_back(2)), Err("nothing_left".to_owned()));
+        done(&mut account, take("100")).unwrap();
+        done(&mut account, give_back(3)).unwrap();
+        assert_eq!((account.balance(), account.deposits[&3].returned), (Some(money("0")), Some(money("70"))));
+        let other = Command::TakeDeposit { amount: Money::new(1.into(), "EUR".parse().unwrap()), tender: Tender::Cash, encounter: None };
+        assert_eq!(done(&mut account, other), Err("other_currency".to_owned()));
     }
 
     #[test]

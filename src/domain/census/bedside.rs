@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Change, Decision, Desk, Rejection, Scene, Stop, Whole};
 use crate::domain::bed::Use;
+use crate::domain::document::{self, Content};
 use crate::domain::patient::Person;
-use crate::domain::{chart, vitals};
+use crate::domain::{chart, task, vitals};
 use crate::kernel::{BedId, Date, EncounterId, Loinc, Mrn, Timestamp};
 
 /// Who was measured, by what a device or a person says.
@@ -32,12 +33,44 @@ impl std::fmt::Display for Measured {
 impl<S: Scene> Desk<'_, S> {
     pub(super) fn write_chart(&mut self, patient: &Mrn, command: &chart::Command) -> Decision<S::Failure> {
         let person = self.known(patient)?;
-        if let chart::Command::WriteNote { encounter, .. } | chart::Command::RecordProblem { encounter: Some(encounter), .. } = command {
+        let encounter = match command {
+            chart::Command::WriteNote { encounter, .. } => Some(encounter),
+            chart::Command::RecordProblem { encounter, .. } | chart::Command::Refer { encounter, .. } => encounter.as_ref(),
+            chart::Command::FilePaper(paper) => paper.encounter.as_ref(),
+            _ => None,
+        };
+        if let Some(encounter) = encounter {
             self.is_of(&person, patient, encounter)?;
         }
         let chart = self.scene.chart(patient).map_err(Stop::Failed)?;
-        let events = chart::decide(&chart, self.context, command).map_err(Rejection::from)?;
+        let is_dead = person.records.iter().any(|(_, record)| record.died.is_some());
+        let facts = chart::Facts { forms: &self.policy.forms, born: born(&person), is_dead };
+        let events = chart::decide(&chart, facts, self.context, command).map_err(Rejection::from)?;
         Ok(events.into_iter().map(|event| Change::Chart(patient.clone(), event)).collect())
+    }
+
+    /// The paper in the chart and its bytes beside it, in one batch.
+    pub(super) fn file_document(&mut self, patient: &Mrn, paper: &chart::Paper, content: &Content) -> Decision<S::Failure> {
+        let mut changes = self.write_chart(patient, &chart::Command::FilePaper(paper.clone()))?;
+        if self.scene.document(&paper.document).map_err(Stop::Failed)?.patient.is_none() && !changes.is_empty() {
+            let filed = document::Event::DocumentFiled { patient: patient.clone(), content: content.clone(), at: self.context.now };
+            changes.push(Change::Document(paper.document.clone(), filed));
+        }
+        Ok(changes)
+    }
+
+    /// Of whoever is here; what was done in an emergency may be told afterwards.
+    pub(super) fn task(&mut self, patient: &Mrn, command: &task::Command) -> Decision<S::Failure> {
+        let person = self.known(patient)?;
+        let last = || person.records.iter().find_map(|(mrn, record)| Some((mrn.clone(), record.last_stay.clone()?)));
+        let (mrn, encounter) = match person.stay() {
+            Some((mrn, encounter)) => (mrn.clone(), encounter.clone()),
+            None if matches!(command, task::Command::Acknowledge { .. }) => last().ok_or_else(|| Rejection::NotInHospital { patient: patient.clone() })?,
+            None => return Err(Rejection::NotInHospital { patient: patient.clone() }.into()),
+        };
+        let tasks = self.scene.tasks(&encounter).map_err(Stop::Failed)?;
+        let events = task::decide(&tasks, &mrn, self.context, command).map_err(Rejection::from)?;
+        Ok(events.into_iter().map(|event| Change::Task(encounter.clone(), event)).collect())
     }
 
     pub(super) fn measure(&mut self, whom: &Measured, command: &vitals::Command) -> Decision<S::Failure> {

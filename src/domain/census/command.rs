@@ -1,9 +1,10 @@
 //! What may be asked about people, stays and beds.
 
 use super::Measured;
-use crate::domain::encounter::{Class, Clearance};
+use crate::domain::document::Content;
+use crate::domain::encounter::{Class, Clearance, Guarantor};
 use crate::domain::patient::{Allergy, Person, Photo};
-use crate::domain::{chart, vitals};
+use crate::domain::{chart, task, vitals};
 use crate::kernel::{BedId, DeviceId, EncounterId, Mrn, Timestamp, WardId};
 
 /// A stay that begins, or is to.
@@ -365,6 +366,45 @@ pub enum Command {
         /// What.
         command: vitals::Command,
     },
+    /// About what is to be done during the stay that is open.
+    Task {
+        /// Whose.
+        patient: Mrn,
+        /// What.
+        command: task::Command,
+    },
+    /// Files a document.
+    FileDocument {
+        /// Whose.
+        patient: Mrn,
+        /// What it is; number, author and time are the rule's to give.
+        paper: chart::Paper,
+        /// Its bytes.
+        content: Content,
+    },
+    /// Says how urgent somebody is.
+    Triage {
+        /// Who.
+        patient: Mrn,
+        /// From 1 (at once) to 5.
+        level: u8,
+        /// What they come for.
+        complaint: String,
+    },
+    /// Somebody treats the patient from now on.
+    BeginTreatment {
+        /// Whom.
+        patient: Mrn,
+    },
+    /// Says who pays when the patient does not.
+    NameGuarantor {
+        /// Of whom.
+        patient: Mrn,
+        /// Of which stay; without one of the one that is open.
+        encounter: Option<EncounterId>,
+        /// Who.
+        guarantor: Guarantor,
+    },
 }
 
 /// What is asked in a few words, with numbers and without names.
@@ -416,6 +456,11 @@ impl std::fmt::Display for Command {
             Command::Isolate { bed, .. } => write!(f, "isolate {bed}"),
             Command::Chart { patient, .. } => write!(f, "chart of {patient}"),
             Command::Vitals { whom, command } => write!(f, "signs of {whom}{command}"),
+            Command::Task { patient, .. } => write!(f, "tasks of {patient}"),
+            Command::FileDocument { patient, .. } => write!(f, "document of {patient}"),
+            Command::Triage { patient, level, .. } => write!(f, "triage of {patient}: {level}"),
+            Command::BeginTreatment { patient } => write!(f, "{patient} is treated"),
+            Command::NameGuarantor { patient, .. } => write!(f, "guarantor of {patient}"),
         }
     }
 }
@@ -464,6 +509,11 @@ impl Command {
             | Command::Clear { .. }
             | Command::WithdrawDeath { .. }
             | Command::Chart { .. }
+            | Command::Task { .. }
+            | Command::FileDocument { .. }
+            | Command::Triage { .. }
+            | Command::BeginTreatment { .. }
+            | Command::NameGuarantor { .. }
             | Command::Vitals { whom: Measured::Patient(_), .. }
             | Command::RecordDeath { .. } => None,
         };

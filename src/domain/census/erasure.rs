@@ -4,6 +4,7 @@ use super::{Change, Decision, Desk, Rejection, Scene, Stop};
 use crate::domain::chart::{self, Chart};
 use crate::domain::encounter::{self, Encounter};
 use crate::domain::patient::{self, Patient};
+use crate::domain::task::{self, Tasks};
 use crate::domain::vitals::{self, Vitals};
 use crate::kernel::{EncounterId, Mrn, Principal};
 
@@ -36,6 +37,9 @@ impl<S: Scene> Desk<'_, S> {
             match self.encounter(encounter)? {
                 Encounter::Closed { stay, .. } if numbers.contains(&stay.patient) && !is_told => {
                     changes.push(Change::Encounter(encounter.clone(), encounter::Event::Erased { at }));
+                    if self.scene.tasks(encounter).map_err(Stop::Failed)? != Tasks::default() {
+                        changes.push(Change::Task(encounter.clone(), task::Event::Erased {}));
+                    }
                 }
                 Encounter::None | Encounter::Planned { .. } | Encounter::Open(_) | Encounter::Closed { .. } => {}
             }

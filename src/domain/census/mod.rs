@@ -12,6 +12,7 @@ mod erasure;
 mod identity;
 mod needs;
 mod reassign;
+mod reception;
 mod rejection;
 mod several;
 mod stays;
@@ -25,11 +26,13 @@ use std::sync::Arc;
 
 use super::Context;
 use super::bed::{self, Bed};
-use super::chart::{self, Chart};
+use super::chart::{self, Chart, Forms};
+use super::document::{self, Document};
 use super::encounter::{self, Clearance, Encounter};
 use super::patient::{self, Patient};
+use super::task::{self, Tasks};
 use super::vitals::{self, Vitals};
-use crate::kernel::{BedId, EncounterId, Mrn, Principal};
+use crate::kernel::{BedId, DocumentId, EncounterId, Mrn, Principal};
 
 /// Merges that lead from one number to the next, at most; there are no circles, so this is never met.
 const MERGES: usize = 1_000;
@@ -43,6 +46,10 @@ pub struct Policy {
     pub clearances: Vec<Clearance>,
     /// Vital signs and their limits.
     pub vitals: Arc<vitals::Catalogue>,
+    /// The forms of the house.
+    pub forms: Arc<Forms>,
+    /// Within how many minutes somebody of each level of triage is to be treated, from level 1 to 5.
+    pub seen_within_minutes: [u32; 5],
 }
 
 /// Where rules look things up. A thing without events is as its default says.
@@ -59,6 +66,10 @@ pub trait Scene {
     fn chart(&mut self, mrn: &Mrn) -> Result<Chart, Self::Failure>;
     /// What was measured of a number.
     fn vitals(&mut self, mrn: &Mrn) -> Result<Vitals, Self::Failure>;
+    /// What is to be done during a stay.
+    fn tasks(&mut self, encounter: &EncounterId) -> Result<Tasks, Self::Failure>;
+    /// Whose a document is.
+    fn document(&mut self, document: &DocumentId) -> Result<Document, Self::Failure>;
 }
 
 /// Why nothing happens.
@@ -89,6 +100,10 @@ pub enum Change {
     Chart(Mrn, chart::Event),
     /// To a patient's signs, fluids and alerts.
     Vitals(Mrn, vitals::Event),
+    /// To the tasks of a stay.
+    Task(EncounterId, task::Event),
+    /// To a document.
+    Document(DocumentId, document::Event),
 }
 
 type Decision<F> = Result<Vec<Change>, Stop<F>>;
@@ -156,6 +171,11 @@ impl<S: Scene> Desk<'_, S> {
             Command::Isolate { bed, reason } => desk.isolate(bed, reason.as_deref()),
             Command::Chart { patient, command } => desk.write_chart(patient, command),
             Command::Vitals { whom, command } => desk.measure(whom, command),
+            Command::Task { patient, command } => desk.task(patient, command),
+            Command::FileDocument { patient, paper, content } => desk.file_document(patient, paper, content),
+            Command::Triage { patient, level, complaint } => desk.triage(patient, *level, complaint),
+            Command::BeginTreatment { patient } => desk.begin_treatment(patient),
+            Command::NameGuarantor { patient, encounter, guarantor } => desk.name_guarantor(patient, encounter.as_ref(), guarantor),
         }
     }
 }

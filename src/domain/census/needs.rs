@@ -3,7 +3,7 @@
 use super::{Command, Measured};
 use crate::domain::encounter::Clearance;
 use crate::domain::rights::Permission;
-use crate::domain::{chart, vitals};
+use crate::domain::{chart, task, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn};
 
 /// Of whom or what a command is, for the question who may.
@@ -44,7 +44,19 @@ impl Command {
             Command::Restrict { .. } => Permission::RestrictPatient,
             Command::Erase { .. } => Permission::ErasePatient,
             Command::PrintWristband { .. } | Command::ConfirmWristband { .. } => Permission::PrintWristband,
-            Command::Plan { .. } | Command::CancelPlan { .. } | Command::Admit(_) | Command::CancelAdmission { .. } | Command::RemoveStay { .. } => Permission::Admit,
+            Command::Plan { .. }
+            | Command::CancelPlan { .. }
+            | Command::Admit(_)
+            | Command::CancelAdmission { .. }
+            | Command::RemoveStay { .. }
+            | Command::NameGuarantor { .. } => Permission::Admit,
+            Command::Triage { .. } | Command::BeginTreatment { .. } => Permission::Triage,
+            Command::FileDocument { .. } => Permission::FileDocuments,
+            Command::Task { command, .. } => match command {
+                task::Command::Plan(_) | task::Command::Stop { .. } => Permission::PlanTasks,
+                task::Command::Answer { .. } | task::Command::DoneInEmergency { .. } => Permission::DoTasks,
+                task::Command::Acknowledge { .. } => Permission::AcknowledgeTasks,
+            },
             Command::RequestTransfer { .. }
             | Command::AcceptTransfer { .. }
             | Command::CancelTransfer { .. }
@@ -76,6 +88,13 @@ impl Command {
                 chart::Command::WriteNote { .. } | chart::Command::AmendNote { .. } | chart::Command::SignNote { .. } | chart::Command::WithdrawNote { .. } => {
                     Permission::WriteNotes
                 }
+                chart::Command::BeginProgramme { .. } | chart::Command::FinishProgramme { .. } | chart::Command::RefuteProgramme { .. } => Permission::RecordProblems,
+                chart::Command::RecordImmunisation(_) | chart::Command::WithdrawImmunisation { .. } => Permission::Immunise,
+                chart::Command::RecordFamilyIllness(_) | chart::Command::WithdrawFamilyIllness { .. } => Permission::RecordFamily,
+                chart::Command::Refer { .. } | chart::Command::AnswerReferral { .. } | chart::Command::DeclineReferral { .. } | chart::Command::CancelReferral { .. } => {
+                    Permission::Refer
+                }
+                chart::Command::FilePaper(_) | chart::Command::WithdrawPaper { .. } => Permission::FileDocuments,
             },
             Command::Vitals { command, .. } => match command {
                 vitals::Command::Take { .. } | vitals::Command::WithdrawReading { .. } | vitals::Command::WithdrawFluid { .. } => Permission::RecordVitals,
@@ -134,6 +153,11 @@ impl Command {
             | Command::RecordDeath { patient, .. }
             | Command::WithdrawDeath { patient }
             | Command::Chart { patient, .. }
+            | Command::Task { patient, .. }
+            | Command::FileDocument { patient, .. }
+            | Command::Triage { patient, .. }
+            | Command::BeginTreatment { patient }
+            | Command::NameGuarantor { patient, .. }
             | Command::CancelDischarge { patient, .. } => About::Patient(patient),
         }
     }

@@ -5,9 +5,10 @@
 
 use super::{Change, Command, Decision, Desk, Rejection, Scene, Stop, Whole};
 use crate::domain::bed;
-use crate::domain::chart::{self, Standing};
+use crate::domain::chart::{self, Asked, Standing};
 use crate::domain::encounter::{Encounter, Ending, Event, Stay};
 use crate::domain::patient;
+use crate::domain::task;
 use crate::domain::vitals::{self, Fluid};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
@@ -125,6 +126,10 @@ impl<S: Scene> Desk<'_, S> {
         ];
         changes.extend(Self::allergies_go_along(moving, (since, until), at));
         changes.extend(self.chart_goes_along(moving)?);
+        let tasks: Vec<task::Task> = self.scene.tasks(encounter).map_err(Stop::Failed)?.tasks.into_values().collect();
+        if !tasks.is_empty() {
+            changes.push(Change::Task(encounter.clone(), task::Event::TasksReassigned { patient: moving.to.clone(), tasks }));
+        }
         changes.extend(self.signs_go_along(moving, (since, until), is_open)?);
         Ok(changes)
     }
@@ -163,14 +168,15 @@ impl<S: Scene> Desk<'_, S> {
         let reason = || format!("of {}, whose stay this was", moving.to);
         let there = self.scene.chart(moving.to).map_err(Stop::Failed)?;
         let (mut notes, mut problems) = (there.notes.last().map_or(0, |note| note.number), there.problems.last().map_or(0, |problem| problem.number));
+        let mut referrals = there.referrals.last().map_or(0, |referral| referral.number);
         let mut changes = Vec::new();
         for mrn in moving.giver.numbers() {
             let chart = self.scene.chart(&mrn).map_err(Stop::Failed)?;
             for note in chart.notes.iter().filter(|note| note.encounter == *moving.encounter && note.withdrawn.is_none()) {
                 let Some(newest) = note.versions.last() else { continue };
                 notes += 1;
-                let written =
-                    chart::Event::NoteWritten { number: notes, encounter: note.encounter.clone(), kind: note.kind, text: newest.text.clone(), by: note.by.clone(), at: newest.at };
+                let (encounter, text, form, by) = (note.encounter.clone(), newest.text.clone(), newest.form.clone().map(Box::new), note.by.clone());
+                let written = chart::Event::NoteWritten { number: notes, encounter, kind: note.kind, text, form, by, at: newest.at };
                 changes.push(Change::Chart(moving.to.clone(), written));
                 changes.push(Change::Chart(mrn.clone(), chart::Event::NoteWithdrawn { number: note.number, reason: reason(), at }));
             }
@@ -182,6 +188,12 @@ impl<S: Scene> Desk<'_, S> {
                     changes.push(Change::Chart(moving.to.clone(), known));
                 }
                 changes.push(Change::Chart(mrn.clone(), chart::Event::ProblemRefuted { number: problem.number, reason: reason(), at }));
+            }
+            for referral in chart.referrals.iter().filter(|referral| referral.encounter.as_ref() == Some(moving.encounter) && referral.standing == Asked::Open) {
+                referrals += 1;
+                let referral_there = chart::Referral { number: referrals, ..referral.clone() };
+                changes.push(Change::Chart(moving.to.clone(), chart::Event::ReferralMade { referral: Box::new(referral_there) }));
+                changes.push(Change::Chart(mrn.clone(), chart::Event::ReferralEnded { number: referral.number, standing: Asked::Cancelled { reason: reason() }, at }));
             }
         }
         Ok(changes)

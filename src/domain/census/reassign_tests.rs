@@ -31,7 +31,7 @@ fn a_stay_takes_along_what_counts() {
     let latex = Allergy { substance: "latex".to_owned(), category: Category::Environment, criticality: Criticality::High, reaction: String::new() };
     house.done(Command::RecordAllergy { patient: mrn("1"), allergy: latex });
     house.done(spo2(Measured::InBed(bed("1")), 70, 0));
-    let write = chart::Command::WriteNote { encounter: visit("V1"), kind: NoteKind::Nursing, text: "sleeps".to_owned() };
+    let write = chart::Command::WriteNote { encounter: visit("V1"), kind: NoteKind::Nursing, text: "sleeps".to_owned(), filling: None };
     house.done(Command::Chart { patient: mrn("1"), command: write });
     let problem = chart::Command::RecordProblem { code: "I10".parse().unwrap(), text: "hypertension".to_owned(), onset: None, encounter: Some(visit("V1")) };
     house.done(Command::Chart { patient: mrn("1"), command: problem });

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::encounter::Clearance;
-use crate::domain::{chart, vitals};
+use crate::domain::{chart, task, vitals};
 use crate::kernel::{BedId, EncounterId, Mrn, Timestamp};
 
 /// Why a command is refused.
@@ -32,6 +32,18 @@ pub enum Rejection {
     #[error("the registration of {patient} was changed in between: read it again, and then change it")]
     ChangedMeanwhile {
         /// Whose.
+        patient: Mrn,
+    },
+    /// There are five levels.
+    #[error("triage has the levels 1 (at once) to 5, and {level} is none")]
+    NoTriageLevel {
+        /// What was said.
+        level: u8,
+    },
+    /// Only who comes to the emergency department waits there.
+    #[error("{patient} is not in the emergency department: admit them with class emergency first")]
+    NotEmergency {
+        /// Who.
         patient: Mrn,
     },
     /// One of several things that were asked at once may not happen, so none did.
@@ -376,6 +388,10 @@ pub enum Rejection {
         most: usize,
     },
     /// About problems and notes.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Task(#[from] task::Rejection),
+    /// A rule of the chart says no.
     #[error(transparent)]
     #[serde(untagged)]
     Chart(#[from] chart::Rejection),

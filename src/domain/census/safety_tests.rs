@@ -148,7 +148,7 @@ fn a_stay_is_no_error_once_somebody_was_looked_after() {
     let cancel = Command::CancelAdmission { patient: mrn("1"), bed: None };
     house.done(admit("1", "1")).done(cancel.clone()).done(admit("1", "1"));
     let encounter = house.patients[&mrn("1")].stay.clone().unwrap();
-    let write = chart::Command::WriteNote { encounter, kind: chart::NoteKind::Progress, text: "x".to_owned() };
+    let write = chart::Command::WriteNote { encounter, kind: chart::NoteKind::Progress, text: "x".to_owned(), filling: None };
     house.done(Command::Chart { patient: mrn("1"), command: write }).refused(cancel.clone(), "was_a_stay").refused(discharge("1"), "not_cleared");
     // What another system says has happened, has happened.
     assert!(house.ask(&cancel, true).is_ok());

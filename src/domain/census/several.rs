@@ -5,10 +5,12 @@ use crate::domain::Context;
 use crate::domain::Folded;
 use crate::domain::bed::Bed;
 use crate::domain::chart::Chart;
+use crate::domain::document::Document;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
+use crate::domain::task::Tasks;
 use crate::domain::vitals::Vitals;
-use crate::kernel::{BedId, EncounterId, Mrn};
+use crate::kernel::{BedId, DocumentId, EncounterId, Mrn};
 
 /// Commands of one request at most.
 const COMMANDS: usize = 100;
@@ -75,6 +77,30 @@ impl<S: Scene> Scene for Ahead<'_, S> {
         for change in self.changes {
             if let Change::Vitals(of, event) = change
                 && of == mrn
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
+    }
+
+    fn tasks(&mut self, encounter: &EncounterId) -> Result<Tasks, S::Failure> {
+        let mut state = self.scene.tasks(encounter)?;
+        for change in self.changes {
+            if let Change::Task(of, event) = change
+                && of == encounter
+            {
+                state.apply(event);
+            }
+        }
+        Ok(state)
+    }
+
+    fn document(&mut self, document: &DocumentId) -> Result<Document, S::Failure> {
+        let mut state = self.scene.document(document)?;
+        for change in self.changes {
+            if let Change::Document(of, event) = change
+                && of == document
             {
                 state.apply(event);
             }

@@ -26,7 +26,7 @@ impl Open {
         Lying { patient: &self.stay.patient, numbers: &self.numbers, encounter: &self.encounter }
     }
 
-    fn change(&self, event: Event) -> Change {
+    pub(super) fn change(&self, event: Event) -> Change {
         Change::Encounter(self.encounter.clone(), event)
     }
 
@@ -60,7 +60,7 @@ impl<S: Scene> Desk<'_, S> {
     }
 
     /// The open stay of whoever has this number.
-    fn open(&mut self, patient: &Mrn) -> Result<Open, Stop<S::Failure>> {
+    pub(super) fn open(&mut self, patient: &Mrn) -> Result<Open, Stop<S::Failure>> {
         let person = self.person(patient)?;
         match self.find_open(&person)? {
             Some(open) => Ok(open),

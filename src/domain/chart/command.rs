@@ -1,14 +1,16 @@
-//! The rules of problems and notes.
+//! The rules of problems and notes; those of the other entries stand in `record.rs`.
 
 use serde::Serialize;
 
-use super::{Chart, Event, Meaning, Note, NoteKind, Problem, Signature, Standing};
+use super::form::{Filling, Forms, Unfit};
+use super::record;
+use super::{Chart, Event, Filled, Illness, Meaning, Note, NoteKind, Paper, Problem, Question, Signature, Standing, Vaccine};
 use crate::domain::Context;
 use crate::kernel::{Date, EncounterId, Icd10, Principal};
 
 /// Longest text of a note and of a problem, in characters.
 const NOTE_MAX: usize = 16_384;
-const TEXT_MAX: usize = 256;
+pub(super) const TEXT_MAX: usize = 256;
 /// Most entries of one kind and most versions of a note: what is more is an error of a program.
 const ENTRIES_MAX: usize = 10_000;
 const VERSIONS_MAX: usize = 50;
@@ -48,10 +50,12 @@ pub enum Command {
     WriteNote {
         /// About which stay.
         encounter: EncounterId,
-        /// What it is.
+        /// What it is; a form says it itself.
         kind: NoteKind,
-        /// The text.
+        /// The text; of a form what there is to say besides.
         text: String,
+        /// The form, where it is one.
+        filling: Option<Filling>,
     },
     /// Writes a newer version.
     AmendNote {
@@ -59,8 +63,10 @@ pub enum Command {
         number: u32,
         /// The version that the author has before them.
         version: usize,
-        /// The text.
+        /// The text; of a form what there is to say besides.
         text: String,
+        /// All answers, where the note is a form.
+        filling: Option<Filling>,
         /// Why.
         reason: String,
     },
@@ -80,6 +86,93 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// A vaccine was given, here or elsewhere.
+    RecordImmunisation(Vaccine),
+    /// It was not.
+    WithdrawImmunisation {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody of the family has or had an illness.
+    RecordFamilyIllness(Illness),
+    /// Nobody has.
+    WithdrawFamilyIllness {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Asks somebody else.
+    Refer {
+        /// What.
+        question: Question,
+        /// During which stay.
+        encounter: Option<EncounterId>,
+    },
+    /// They have answered.
+    AnswerReferral {
+        /// Which.
+        number: u32,
+        /// What.
+        answer: String,
+    },
+    /// They decline.
+    DeclineReferral {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Whoever asked needs it no more.
+    CancelReferral {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Takes the patient into a programme of care.
+    BeginProgramme {
+        /// What people call it.
+        name: String,
+        /// Since which day; today without one.
+        from: Option<Date>,
+    },
+    /// It is over.
+    FinishProgramme {
+        /// Which.
+        number: u32,
+        /// Since which day; today without one.
+        until: Option<Date>,
+    },
+    /// It never was theirs.
+    RefuteProgramme {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+    /// Files a document; number, author and time of the paper are the rule's to give.
+    FilePaper(Paper),
+    /// Says that a document does not count any more.
+    WithdrawPaper {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What the rules of a chart must know besides the chart.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The forms of the house.
+    pub forms: &'a Forms,
+    /// Since when the patient lives, where that is known.
+    pub born: Option<Date>,
+    /// Whether the patient has died.
+    pub is_dead: bool,
 }
 
 /// Why something may not be written.
@@ -165,6 +258,16 @@ pub enum Rejection {
         /// Which.
         number: u32,
     },
+    /// A form was asked for, or was not.
+    #[error("note {number} is {is}: amend it with {with}")]
+    OtherForm {
+        /// Which.
+        number: u32,
+        /// What it is.
+        is: String,
+        /// With what.
+        with: &'static str,
+    },
     /// Somebody else wrote it.
     #[error("note {number} is by {by}: write a note of your own, theirs stays as it is")]
     OtherAuthor {
@@ -173,9 +276,17 @@ pub enum Rejection {
         /// Who wrote it.
         by: String,
     },
+    /// A form cannot be filled so.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Unfit(#[from] Unfit),
+    /// An entry cannot be so.
+    #[error(transparent)]
+    #[serde(untagged)]
+    Entry(#[from] record::Rejection),
 }
 
-fn said(text: &str, field: &'static str, what: &'static str, most: usize) -> Result<String, Rejection> {
+pub(super) fn said(text: &str, field: &'static str, what: &'static str, most: usize) -> Result<String, Rejection> {
     let text = text.trim();
     match text.chars().count() {
         0 => Err(Rejection::Empty { field, what }),
@@ -184,7 +295,7 @@ fn said(text: &str, field: &'static str, what: &'static str, most: usize) -> Res
     }
 }
 
-fn next(last: Option<u32>, count: usize, what: &'static str) -> Result<u32, Rejection> {
+pub(super) fn next(last: Option<u32>, count: usize, what: &'static str) -> Result<u32, Rejection> {
     if count >= ENTRIES_MAX {
         return Err(Rejection::TooMuch { what, most: ENTRIES_MAX, way_out: "something writes into this chart by mistake, find it first" });
     }
@@ -208,7 +319,7 @@ fn own_note<'a>(chart: &'a Chart, number: u32, context: &Context) -> Result<&'a 
 }
 
 /// What happens when a command meets a chart.
-pub fn decide(chart: &Chart, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
+pub fn decide(chart: &Chart, facts: Facts<'_>, context: &Context, command: &Command) -> Result<Vec<Event>, Rejection> {
     let (at, by) = (context.now, context.principal.to_string());
     Ok(match command {
         Command::RecordProblem { code, text, onset, encounter } => {
@@ -239,11 +350,12 @@ pub fn decide(chart: &Chart, context: &Context, command: &Command) -> Result<Vec
                 vec![Event::ProblemRefuted { number: *number, reason: said(reason, "reason", "why the patient never had it", TEXT_MAX)?, at }]
             }
         },
-        Command::WriteNote { encounter, kind, text } => {
+        Command::WriteNote { encounter, kind, text, filling } => {
             let number = next(chart.notes.last().map(|last| last.number), chart.notes.len(), "the number of notes")?;
-            vec![Event::NoteWritten { number, encounter: encounter.clone(), kind: *kind, text: said(text, "text", "what there is to know", NOTE_MAX)?, by, at }]
+            let Written { text, form, kind } = written(facts, *kind, text, filling.as_ref())?;
+            vec![Event::NoteWritten { number, encounter: encounter.clone(), kind, text, form, by, at }]
         }
-        Command::AmendNote { number, version, text, reason } => {
+        Command::AmendNote { number, version, text, filling, reason } => {
             let note = own_note(chart, *number, context)?;
             if *version != note.versions.len() {
                 return Err(Rejection::NoteChanged { number: *number, newest: note.versions.len(), seen: *version });
@@ -251,15 +363,58 @@ pub fn decide(chart: &Chart, context: &Context, command: &Command) -> Result<Vec
             if note.versions.len() >= VERSIONS_MAX {
                 return Err(Rejection::TooMuch { what: "the number of versions", most: VERSIONS_MAX, way_out: "write a new note" });
             }
-            let text = said(text, "text", "what there is to know", NOTE_MAX)?;
-            vec![Event::NoteAmended { number: *number, text, reason: said(reason, "reason", "why it is changed", TEXT_MAX)?, at }]
+            is_of_its_form(note, filling.as_ref())?;
+            let Written { text, form, .. } = written(facts, note.kind, text, filling.as_ref())?;
+            vec![Event::NoteAmended { number: *number, text, form, reason: said(reason, "reason", "why it is changed", TEXT_MAX)?, at }]
         }
         Command::SignNote { number, version, meaning } => sign(chart, context, (*number, *version, *meaning))?,
         Command::WithdrawNote { number, reason } => {
             own_note(chart, *number, context)?;
             vec![Event::NoteWithdrawn { number: *number, reason: said(reason, "reason", "why it does not count any more", TEXT_MAX)?, at }]
         }
+        Command::RecordImmunisation(vaccine) => record::immunise(chart, facts.born, context, vaccine)?,
+        Command::WithdrawImmunisation { number, reason } => record::withdraw_immunisation(chart, context, *number, reason)?,
+        Command::RecordFamilyIllness(illness) => record::family_illness(chart, context, illness)?,
+        Command::WithdrawFamilyIllness { number, reason } => record::withdraw_family_illness(chart, context, *number, reason)?,
+        Command::Refer { question, encounter } => record::refer(chart, context, question, encounter.as_ref())?,
+        Command::AnswerReferral { number, answer } => record::answer(chart, context, *number, answer)?,
+        Command::DeclineReferral { number, reason } => record::decline(chart, context, *number, reason)?,
+        Command::CancelReferral { number, reason } => record::cancel(chart, context, *number, reason)?,
+        Command::BeginProgramme { name, from } => record::begin_programme(chart, context, name, *from)?,
+        Command::FinishProgramme { number, until } => record::finish_programme(chart, context, *number, *until)?,
+        Command::RefuteProgramme { number, reason } => record::refute_programme(chart, context, *number, reason)?,
+        Command::FilePaper(paper) => record::file(chart, context, paper)?,
+        Command::WithdrawPaper { number, reason } => record::withdraw_paper(chart, context, *number, reason)?,
     })
+}
+
+/// What a note says.
+struct Written {
+    text: String,
+    form: Option<Box<Filled>>,
+    kind: NoteKind,
+}
+
+fn written(facts: Facts<'_>, kind: NoteKind, text: &str, filling: Option<&Filling>) -> Result<Written, Rejection> {
+    let (text, form, kind) = match filling {
+        None => (text.to_owned(), None, kind),
+        Some(filling) => {
+            let (filled, text, kind) = facts.forms.fill(filling, text, facts.is_dead)?;
+            (text, Some(Box::new(filled)), kind)
+        }
+    };
+    Ok(Written { text: said(&text, "text", "what there is to know", NOTE_MAX)?, form, kind })
+}
+
+/// A note stays of the form that it was written on: else what it says changes its meaning.
+fn is_of_its_form(note: &Note, filling: Option<&Filling>) -> Result<(), Rejection> {
+    let form = note.versions.last().and_then(|version| version.form.as_ref()).map(|filled| filled.form.as_str());
+    match (form, filling.map(|filling| filling.form.as_str())) {
+        (None, None) => Ok(()),
+        (Some(form), Some(asked)) if form == asked => Ok(()),
+        (Some(form), _) => Err(Rejection::OtherForm { number: note.number, is: format!("the form {form}"), with: "all answers of that form" }),
+        (None, Some(_)) => Err(Rejection::OtherForm { number: note.number, is: "no form".to_owned(), with: "a text" }),
+    }
 }
 
 /// Whoever signs has said who they are twice: by the session that they act in, and by what only they know, just now (21 CFR 11.200).

@@ -1,13 +1,20 @@
-//! A patient's problems and notes. A note is never overwritten: each change is a version beside those before it.
+//! A patient's problems, notes, immunisations, illnesses of the family, referrals and documents. A note is never overwritten: each change
+//! is a version beside those before it.
 //!
 //! **Invariant**: whoever amends a note has seen its newest version; two at once are not mixed.
 
 mod command;
+mod entries;
+mod form;
+mod record;
 mod signature;
 
 use serde::{Deserialize, Serialize};
 
-pub use command::{Command, Rejection, decide};
+pub use command::{Command, Facts, Rejection, decide};
+pub use entries::{Asked, FamilyIllness, Illness, Immunisation, Paper, Programme, Question, Referral, Relation, Run, Urgency, Vaccine};
+pub use form::{Answer, Filled, Filling, Form, FormDue, Forms, Unfit};
+pub use record::Rejection as EntryRejection;
 pub use signature::{Meaning, Signature};
 
 use super::{Folded, of_patient};
@@ -86,6 +93,9 @@ pub struct Version {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// The form that the text says, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<Filled>,
 }
 
 /// A note.
@@ -116,6 +126,21 @@ pub struct Chart {
     pub problems: Vec<Problem>,
     /// Notes in the order in which they were written.
     pub notes: Vec<Note>,
+    /// Immunisations in the order in which they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub immunisations: Vec<Immunisation>,
+    /// Illnesses of the family in the order in which they were recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub family: Vec<FamilyIllness>,
+    /// Referrals in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub referrals: Vec<Referral>,
+    /// Documents in the order in which they were filed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<Paper>,
+    /// Programmes of care in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub programmes: Vec<Programme>,
 }
 
 /// What may have happened to a chart.
@@ -180,6 +205,9 @@ pub enum Event {
         kind: NoteKind,
         /// The text.
         text: String,
+        /// The form that the text says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        form: Option<Box<Filled>>,
         /// Who wrote it.
         by: String,
         /// When.
@@ -191,6 +219,9 @@ pub enum Event {
         number: u32,
         /// The text.
         text: String,
+        /// The form that the text says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        form: Option<Box<Filled>>,
         /// Why.
         reason: String,
         /// When.
@@ -206,6 +237,78 @@ pub enum Event {
     },
     /// A note does not count any more; it stays readable.
     NoteWithdrawn {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// A vaccine was given, here or elsewhere.
+    ImmunisationRecorded {
+        /// What, and its number.
+        immunisation: Box<Immunisation>,
+    },
+    /// It was not.
+    ImmunisationWithdrawn {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody of the family has or had an illness.
+    FamilyIllnessRecorded {
+        /// What, and its number.
+        illness: Box<FamilyIllness>,
+    },
+    /// Nobody has.
+    FamilyIllnessWithdrawn {
+        /// Which.
+        number: u32,
+        /// Why.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody else is asked.
+    ReferralMade {
+        /// What, and its number.
+        referral: Box<Referral>,
+    },
+    /// They have answered, declined, or need not any more.
+    ReferralEnded {
+        /// Which.
+        number: u32,
+        /// How.
+        #[serde(flatten)]
+        standing: Asked,
+        /// When.
+        at: Timestamp,
+    },
+    /// The patient is in a programme of care.
+    ProgrammeBegan {
+        /// Which, and its number.
+        programme: Box<Programme>,
+    },
+    /// It is over, or never was theirs.
+    ProgrammeEnded {
+        /// Which.
+        number: u32,
+        /// How.
+        #[serde(flatten)]
+        standing: Run,
+        /// When.
+        at: Timestamp,
+    },
+    /// A document was filed.
+    PaperFiled {
+        /// Which, and its number.
+        paper: Box<Paper>,
+    },
+    /// It does not count any more; it stays readable.
+    PaperWithdrawn {
         /// Which.
         number: u32,
         /// Why.
@@ -256,12 +359,12 @@ impl Folded for Chart {
             Event::ProblemResolved { number, at } => self.stand(*number, Standing::Resolved { since: *at }),
             Event::ProblemReopened { number, .. } => self.stand(*number, Standing::Active),
             Event::ProblemRefuted { number, reason, at } => self.stand(*number, Standing::Refuted { reason: reason.clone(), since: *at }),
-            Event::NoteWritten { number, encounter, kind, text, by, at } => self.notes.push(Note {
+            Event::NoteWritten { number, encounter, kind, text, form, by, at } => self.notes.push(Note {
                 number: *number,
                 encounter: encounter.clone(),
                 kind: *kind,
                 by: by.clone(),
-                versions: vec![Version { text: text.clone(), reason: String::new(), at: *at }],
+                versions: vec![Version { text: text.clone(), reason: String::new(), at: *at, form: form.as_deref().cloned() }],
                 withdrawn: None,
                 signatures: Vec::new(),
             }),
@@ -269,10 +372,31 @@ impl Folded for Chart {
                 let holds = signature.is_of(note);
                 note.signatures.push(Signature { holds, ..signature.clone() });
             }),
-            Event::NoteAmended { number, text, reason, at } => {
-                self.change(*number, |note| note.versions.push(Version { text: text.clone(), reason: reason.clone(), at: *at }));
+            Event::NoteAmended { number, text, form, reason, at } => {
+                let version = Version { text: text.clone(), reason: reason.clone(), at: *at, form: form.as_deref().cloned() };
+                self.change(*number, |note| note.versions.push(version.clone()));
             }
             Event::NoteWithdrawn { number, reason, .. } => self.change(*number, |note| note.withdrawn = Some(reason.clone())),
+            Event::ImmunisationRecorded { immunisation } => self.immunisations.push((**immunisation).clone()),
+            Event::ImmunisationWithdrawn { number, reason, .. } => {
+                self.immunisations.iter_mut().filter(|known| known.number == *number).for_each(|known| known.withdrawn = Some(reason.clone()));
+            }
+            Event::FamilyIllnessRecorded { illness } => self.family.push((**illness).clone()),
+            Event::FamilyIllnessWithdrawn { number, reason, .. } => {
+                self.family.iter_mut().filter(|known| known.number == *number).for_each(|known| known.withdrawn = Some(reason.clone()));
+            }
+            Event::ReferralMade { referral } => self.referrals.push((**referral).clone()),
+            Event::ReferralEnded { number, standing, .. } => {
+                self.referrals.iter_mut().filter(|known| known.number == *number).for_each(|known| known.standing = standing.clone());
+            }
+            Event::ProgrammeBegan { programme } => self.programmes.push((**programme).clone()),
+            Event::ProgrammeEnded { number, standing, .. } => {
+                self.programmes.iter_mut().filter(|known| known.number == *number).for_each(|known| known.standing = standing.clone());
+            }
+            Event::PaperFiled { paper } => self.documents.push((**paper).clone()),
+            Event::PaperWithdrawn { number, reason, .. } => {
+                self.documents.iter_mut().filter(|known| known.number == *number).for_each(|known| known.withdrawn = Some(reason.clone()));
+            }
         }
     }
 
@@ -287,6 +411,16 @@ impl Folded for Chart {
             Event::NoteAmended { .. } => ("NoteAmended", 1),
             Event::NoteSigned { .. } => ("NoteSigned", 1),
             Event::NoteWithdrawn { .. } => ("NoteWithdrawn", 1),
+            Event::ImmunisationRecorded { .. } => ("ImmunisationRecorded", 1),
+            Event::ImmunisationWithdrawn { .. } => ("ImmunisationWithdrawn", 1),
+            Event::FamilyIllnessRecorded { .. } => ("FamilyIllnessRecorded", 1),
+            Event::FamilyIllnessWithdrawn { .. } => ("FamilyIllnessWithdrawn", 1),
+            Event::ReferralMade { .. } => ("ReferralMade", 1),
+            Event::ReferralEnded { .. } => ("ReferralEnded", 1),
+            Event::ProgrammeBegan { .. } => ("ProgrammeBegan", 1),
+            Event::ProgrammeEnded { .. } => ("ProgrammeEnded", 1),
+            Event::PaperFiled { .. } => ("PaperFiled", 1),
+            Event::PaperWithdrawn { .. } => ("PaperWithdrawn", 1),
         }
     }
 

@@ -74,6 +74,36 @@ pub struct Away {
     pub since: Timestamp,
 }
 
+/// How urgent somebody in the emergency department is, from 1 (at once) to 5, as the nurse at the door sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triage {
+    /// The level, 1 to 5 (Australasian Triage Scale, Manchester, ESI: all have five).
+    pub level: u8,
+    /// What they come for.
+    pub complaint: String,
+    /// Who says so.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Who pays when the patient does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Guarantor {
+    /// A person, an insurer, an employer.
+    pub name: String,
+    /// What they are to the patient: `insurer`, `employer`, `mother`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub relation: String,
+    /// How they are reached.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub phone: String,
+    /// The number of their policy or of their letter of guarantee.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reference: String,
+}
+
 /// A stay that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stay {
@@ -111,6 +141,15 @@ pub struct Stay {
     /// As of when another system's word is: what it wrote down before does not count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<Timestamp>,
+    /// How urgent they were when somebody looked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub triage: Option<Triage>,
+    /// Who has begun to treat them, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub treated: Option<(String, Timestamp)>,
+    /// Who pays when the patient does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guarantor: Option<Guarantor>,
 }
 
 /// The state of an encounter.
@@ -293,6 +332,26 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody saw how urgent the patient is.
+    Triaged {
+        /// How urgent.
+        #[serde(flatten)]
+        triage: Triage,
+    },
+    /// Somebody has begun to treat the patient.
+    TreatmentBegan {
+        /// Who.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody pays when the patient does not.
+    GuarantorNamed {
+        /// Who.
+        guarantor: Guarantor,
+        /// When.
+        at: Timestamp,
+    },
     /// When the patient is expected to leave.
     EndExpected {
         /// When they are.
@@ -313,6 +372,15 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+}
+
+impl Stay {
+    /// Until when somebody in the emergency department is to be treated, by the minutes of each level. It counts from the arrival, not from when
+    /// somebody looked: who is looked at late has waited as long. Who was not looked at is as urgent as level 2, since nobody knows better.
+    pub fn treated_by(&self, minutes: &[u32; 5]) -> Timestamp {
+        let level = self.triage.as_ref().map_or(2, |triage| triage.level.clamp(1, 5));
+        self.admitted.plus_seconds(i64::from(minutes[usize::from(level) - 1]) * 60)
+    }
 }
 
 impl Encounter {
@@ -369,6 +437,9 @@ impl Folded for Encounter {
                     away: None,
                     ward: ward.clone(),
                     as_of: None,
+                    triage: None,
+                    treated: None,
+                    guarantor: None,
                 });
             }
             Event::AccountChanged { account, .. } => match self {
@@ -405,6 +476,12 @@ impl Folded for Encounter {
             Event::Cleared { clearance, .. } => self.change(|stay| {
                 stay.cleared.insert(*clearance);
             }),
+            Event::Triaged { triage } => self.change(|stay| stay.triage = Some(triage.clone())),
+            Event::TreatmentBegan { by, at } => self.change(|stay| stay.treated = Some((by.clone(), *at))),
+            Event::GuarantorNamed { guarantor, .. } => match self {
+                Encounter::Open(stay) | Encounter::Closed { stay, .. } => stay.guarantor = Some(guarantor.clone()),
+                Encounter::None | Encounter::Planned { .. } => {}
+            },
             Event::EndExpected { expected } => self.change(|stay| stay.expected_end = Some(*expected)),
             Event::Ended { ending, at } => {
                 if let Encounter::Open(stay) = self {
@@ -438,6 +515,9 @@ impl Folded for Encounter {
             Event::LeaveBegan { .. } => ("LeaveBegan", 1),
             Event::LeaveEnded { .. } => ("LeaveEnded", 1),
             Event::Cleared { .. } => ("Cleared", 1),
+            Event::Triaged { .. } => ("Triaged", 1),
+            Event::TreatmentBegan { .. } => ("TreatmentBegan", 1),
+            Event::GuarantorNamed { .. } => ("GuarantorNamed", 1),
             Event::EndExpected { .. } => ("EndExpected", 1),
             Event::Ended { .. } => ("Ended", 1),
             Event::EndCancelled { .. } => ("EndCancelled", 1),

@@ -51,6 +51,20 @@ permissions! {
     RecordProblems = "chart.record-problems",
     /// Write notes, and change one's own.
     WriteNotes = "chart.write-notes",
+    /// Record immunisations, and withdraw them.
+    Immunise = "chart.record-immunisations",
+    /// Record illnesses of the family, and withdraw them.
+    RecordFamily = "chart.record-family",
+    /// Ask others by a referral, and answer as who was asked.
+    Refer = "chart.refer",
+    /// File documents, and withdraw them.
+    FileDocuments = "chart.file-documents",
+    /// Plan what nurses do, and stop it.
+    PlanTasks = "task.plan",
+    /// Say what was done, and what was not.
+    DoTasks = "task.do",
+    /// Stand for what was done in an emergency.
+    AcknowledgeTasks = "task.acknowledge",
     /// Record vital signs, intake and output.
     RecordVitals = "vitals.record",
     /// Give a patient limits of their own.
@@ -59,6 +73,8 @@ permissions! {
     TakeAlerts = "vitals.take-alerts",
     /// Plan a stay, admit, and take either back.
     Admit = "stay.admit",
+    /// Say how urgent somebody is, and who treats them.
+    Triage = "stay.triage",
     /// Transfer, move, swap, leave of absence, expected end.
     Transfer = "stay.transfer",
     /// Agree to a discharge as physician.
@@ -131,6 +147,10 @@ permissions! {
     ResolveQuarantine = "quarantine.resolve",
     /// Read metrics.
     ViewMetrics = "ops.metrics",
+    /// See reports of the census, lengths of stay and turnover.
+    ViewReports = "report.view",
+    /// Keep the directory of organisations, places and equipment.
+    ManageDirectory = "directory.manage",
     /// See users.
     ViewUsers = "user.view",
     /// Add users, give them roles, badges and tokens, lock them out.

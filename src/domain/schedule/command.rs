@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Appointment, Closure, Event, Of, Schedule, Session, Standing};
+use super::{Appointment, Closure, Event, Of, Payment, Schedule, Session, Standing};
 use crate::domain::{Aggregate, Context};
-use crate::kernel::{EncounterId, Mrn, Timestamp, WardId};
+use crate::kernel::{EncounterId, Money, Mrn, Timestamp, WardId};
 
 /// Sessions and closures that a schedule holds at a time, and the longest session.
 const SESSIONS_MAX: usize = 1_000;
@@ -14,6 +14,11 @@ const SESSION_SECONDS_MAX: i64 = 24 * 3_600;
 const LATE_SECONDS: i64 = 15 * 60;
 /// Somebody may arrive so long before a session begins.
 const EARLY_SECONDS: i64 = 4 * 3_600;
+/// A slot is held for a day at most.
+const HELD_SECONDS_MAX: i64 = 24 * 3_600;
+/// Longest address of a video call, and of the name of a queue.
+const LINK_MAX: usize = 512;
+const CATEGORY_MAX: usize = 64;
 
 /// A session that is to be opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +39,9 @@ pub struct Opening {
     /// How many may come without an appointment.
     #[serde(default)]
     pub walk_ins: u32,
+    /// Where its appointments take place when that is not here: the `https` address of a video call.
+    #[serde(default)]
+    pub link: Option<String>,
 }
 
 fn one() -> u32 {
@@ -54,6 +62,43 @@ pub enum Command {
     },
     /// Opens sessions; all or none.
     Open(Vec<Opening>),
+    /// A session was an error.
+    Withdraw {
+        /// Which.
+        session: u32,
+    },
+    /// Keeps a slot until somebody confirms or pays.
+    Hold {
+        /// Who.
+        patient: Mrn,
+        /// The beginning of the slot.
+        start: Timestamp,
+        /// What for.
+        reason: String,
+        /// Until when.
+        until: Timestamp,
+        /// What is to be paid.
+        fee: Option<Money>,
+    },
+    /// Somebody confirms, or has paid.
+    Confirm {
+        /// Which.
+        number: u32,
+        /// What was paid.
+        payment: Option<Payment>,
+    },
+    /// Nobody has confirmed in time.
+    Lapse {
+        /// Which.
+        number: u32,
+    },
+    /// What was paid was given back.
+    Refund {
+        /// Which.
+        number: u32,
+        /// The number under which.
+        reference: String,
+    },
     /// Nothing can be had for a time.
     Close(Closure),
     /// A closure does not hold any more.
@@ -106,6 +151,8 @@ pub enum Command {
         number: u32,
         /// The visit.
         encounter: EncounterId,
+        /// Which queue they wait in; empty where there is one.
+        category: String,
     },
     /// Somebody came without an appointment.
     WalkIn {
@@ -115,9 +162,14 @@ pub enum Command {
         reason: String,
         /// The visit.
         encounter: EncounterId,
+        /// Which queue they wait in; empty where there is one.
+        category: String,
     },
     /// Calls the next one of the session that is on.
-    CallNext,
+    CallNext {
+        /// Of which queue; without one of any.
+        category: Option<String>,
+    },
     /// The visit is over.
     Fulfil {
         /// Which.
@@ -235,6 +287,40 @@ pub enum Rejection {
         /// How many are taken.
         walk_ins: u32,
     },
+    /// There is no such session.
+    #[error("there is no session {session} in this schedule: check the number")]
+    UnknownSession {
+        /// Which.
+        session: u32,
+    },
+    /// Somebody is booked into it.
+    #[error("{booked} are booked into session {session}: move or cancel them first, or close that time")]
+    SessionBooked {
+        /// Which.
+        session: u32,
+        /// How many.
+        booked: usize,
+    },
+    /// A slot cannot be held so.
+    #[error("{why}")]
+    InvalidHold {
+        /// What is wrong, and the way out.
+        why: &'static str,
+    },
+    /// A payment is of another one.
+    #[error("this payment is of appointment {number} already: each is of one")]
+    ReferenceUsed {
+        /// Which.
+        number: u32,
+    },
+    /// Not what is to be paid.
+    #[error("appointment {number} costs {fee}: confirm it with a payment of that, with its reference")]
+    OtherAmount {
+        /// Which.
+        number: u32,
+        /// What is to be paid.
+        fee: String,
+    },
     /// Nobody waits.
     #[error("nobody waits to be called")]
     NobodyWaits,
@@ -243,6 +329,7 @@ pub enum Rejection {
 impl Standing {
     fn word(&self) -> &'static str {
         match self {
+            Standing::Held { .. } => "held",
             Standing::Booked => "booked",
             Standing::Waiting { .. } => "waiting",
             Standing::Called { .. } => "called",
@@ -262,7 +349,7 @@ impl Schedule {
         let mut sessions: Vec<Session> = self.sessions.values().cloned().collect();
         let mut events = Vec::new();
         for (opening, number) in openings.iter().zip(self.session_count + 1..) {
-            let Opening { from, until, slot_minutes, places, overbooking, walk_ins } = *opening;
+            let Opening { from, until, slot_minutes, places, overbooking, walk_ins, ref link } = *opening;
             let seconds = until.seconds_since(from);
             if !(5..=480).contains(&slot_minutes) || !(1..=50).contains(&places) || overbooking > 20 || walk_ins > 500 {
                 return wrong("a slot has 5 to 480 minutes and 1 to 50 places; at most 20 are overbooked, and 500 come without an appointment");
@@ -273,7 +360,10 @@ impl Schedule {
             if let Some(other) = sessions.iter().find(|other| other.from < until && from < other.until) {
                 return Err(Rejection::SessionsOverlap { number: other.number, from: other.from, until: other.until });
             }
-            let session = Session { number, from, until, slot_minutes, places, overbooking, walk_ins, tokens: 0 };
+            if link.as_ref().is_some_and(|link| !link.starts_with("https://") || link.len() > LINK_MAX || link.chars().any(|c| c.is_whitespace() || c.is_control())) {
+                return wrong("link is the https:// address of a video call, without blanks, 512 characters at most");
+            }
+            let session = Session { number, from, until, slot_minutes, places, overbooking, walk_ins, tokens: 0, link: link.clone() };
             sessions.push(session.clone());
             events.push(Event::SessionOpened { session, at });
         }
@@ -290,8 +380,8 @@ impl Schedule {
         if let Some(Closure { from, until, reason }) = self.closure_at(start, end) {
             return Err(Rejection::Closed { from: *from, until: *until, reason: reason.clone() });
         }
-        let own = number.and_then(|number| self.appointments.get(&number)).is_some_and(|known| known.start == Some(start));
-        let taken = u32::try_from(self.taken(start)).unwrap_or(u32::MAX) - u32::from(own);
+        let own = number.and_then(|number| self.appointments.get(&number)).is_some_and(|known| known.start == Some(start) && known.standing.is_taking_a_place(now));
+        let taken = u32::try_from(self.taken(start, now)).unwrap_or(u32::MAX) - u32::from(own);
         let is_over = taken >= session.places;
         let all = session.places + if may_overbook { session.overbooking } else { 0 };
         if taken >= all {
@@ -299,6 +389,37 @@ impl Schedule {
             return Err(Rejection::SlotFull { start, places: session.places, overbooking: if may_overbook { 0 } else { left } });
         }
         Ok((session, is_over))
+    }
+
+    fn not_twice(&self, patient: &Mrn, start: Timestamp, now: Timestamp) -> Result<(), Rejection> {
+        let twice = self.appointments.values().find(|known| known.patient == *patient && known.start == Some(start) && known.standing.is_taking_a_place(now));
+        twice.map_or(Ok(()), |known| Err(Rejection::BookedAlready { patient: patient.clone(), number: known.number }))
+    }
+
+    /// Once, however often a provider of payments calls back; what comes too late gets the slot only while nobody else has it.
+    fn confirm(&self, number: u32, payment: Option<&Payment>, at: Timestamp) -> Result<Vec<Event>, Rejection> {
+        let known = self.appointment(number)?;
+        let reference = payment.map(|payment| payment.reference.trim()).filter(|reference| !reference.is_empty());
+        let is_same = |known: &Appointment| known.paid.as_ref().map(|paid| paid.reference.as_str()) == reference;
+        let (fee, start) = match &known.standing {
+            Standing::Held { fee, .. } => (*fee, known.start),
+            Standing::Booked if is_same(known) => return Ok(vec![]),
+            other => return Err(Rejection::NotSo { number, is: other.word(), way_out: "only one that is held is confirmed: give back what was paid, or book anew" }),
+        };
+        if let Some(other) = reference.and_then(|reference| self.appointments.values().find(|other| other.paid.as_ref().is_some_and(|paid| paid.reference == reference))) {
+            return Err(Rejection::ReferenceUsed { number: other.number });
+        }
+        match (fee, payment) {
+            (Some(fee), Some(payment)) if payment.amount == fee && reference.is_some() => {}
+            (None, None) => {}
+            (Some(fee), _) => return Err(Rejection::OtherAmount { number, fee: fee.to_string() }),
+            (None, Some(_)) => return Err(Rejection::OtherAmount { number, fee: "nothing".to_owned() }),
+        }
+        if let Some(start) = start {
+            self.slot(start, (false, Some(number), at))?;
+        }
+        let payment = payment.map(|payment| Payment { reference: payment.reference.trim().to_owned(), amount: payment.amount });
+        Ok(vec![Event::AppointmentConfirmed { number, payment, at }])
     }
 
     fn appointment(&self, number: u32) -> Result<&Appointment, Rejection> {
@@ -318,6 +439,11 @@ impl Schedule {
         let is_on = |session: &&Session| session.from.plus_seconds(-EARLY_SECONDS) <= now && now < session.until;
         self.sessions.values().filter(is_on).min_by_key(|session| session.from).ok_or(Rejection::NoSession)
     }
+}
+
+/// The name of a queue, as it is compared.
+fn queue(category: &str) -> String {
+    category.trim().to_lowercase().chars().take(CATEGORY_MAX).collect()
 }
 
 fn said(text: &str, field: &'static str, what: &'static str) -> Result<String, Rejection> {
@@ -343,6 +469,44 @@ impl Aggregate for Schedule {
                 None => vec![Event::ScheduleMade { name: said(name, "name", "what people call it")?, of: *of, ward: ward.clone(), at }],
             },
             Command::Open(openings) => self.open(openings, at)?,
+            Command::Withdraw { session } => {
+                let known = self.sessions.get(session).ok_or(Rejection::UnknownSession { session: *session })?;
+                let booked = self.appointments.values().filter(|booked| booked.session == *session && booked.standing.is_taking_a_place(at)).count();
+                match booked {
+                    0 if at < known.until => vec![Event::SessionWithdrawn { session: *session, at }],
+                    0 => return Err(Rejection::InvalidSession { why: format!("session {session} is over: what has been is not withdrawn") }),
+                    booked => return Err(Rejection::SessionBooked { session: *session, booked }),
+                }
+            }
+            Command::Hold { patient, start, reason, until, fee } => {
+                self.not_twice(patient, *start, at)?;
+                if *until <= at || until.seconds_since(at) > HELD_SECONDS_MAX {
+                    return Err(Rejection::InvalidHold { why: "a slot is held for a day at most: until comes soon" });
+                }
+                if fee.is_some_and(|fee| fee.amount() <= rust_decimal::Decimal::ZERO) {
+                    return Err(Rejection::InvalidHold { why: "a fee is above zero: leave it out where nothing is paid" });
+                }
+                let (session, _) = self.slot(*start, (false, None, at))?;
+                let (number, reason) = (self.appointment_count + 1, reason.trim().chars().take(256).collect());
+                let held = Event::AppointmentHeld { number, patient: patient.clone(), session: session.number, start: *start, until: (*until).min(*start), fee: *fee, at };
+                noted(number, patient, reason).into_iter().chain([held]).collect()
+            }
+            Command::Confirm { number, payment } => self.confirm(*number, payment.as_ref(), at)?,
+            Command::Lapse { number } => match &self.appointment(*number)?.standing {
+                Standing::Held { until, .. } if *until <= at => vec![Event::AppointmentLapsed { number: *number, at }],
+                _ => vec![],
+            },
+            Command::Refund { number, reference } => {
+                let (known, reference) = (self.appointment(*number)?, said(reference, "reference", "the number under which it was given back")?);
+                match (known.refund_due(), &known.refunded) {
+                    (Some(_), _) => vec![Event::PaymentRefunded { number: *number, reference, at }],
+                    (None, Some(done)) if *done == reference => vec![],
+                    (None, Some(_)) => return Err(Rejection::NotSo { number: *number, is: "refunded", way_out: "it is given back once" }),
+                    (None, None) => {
+                        return Err(Rejection::NotSo { number: *number, is: known.standing.word(), way_out: "only what was paid for one that is cancelled is given back" });
+                    }
+                }
+            }
             Command::Close(closure) => {
                 let reason = said(&closure.reason, "reason", "why nothing can be had")?;
                 if closure.until <= closure.from || self.closures.len() >= CLOSURES_MAX {
@@ -358,10 +522,7 @@ impl Aggregate for Schedule {
             }
             Command::Reopen { from } => self.closures.iter().any(|closure| closure.from == *from).then_some(Event::Reopened { from: *from, at }).into_iter().collect(),
             Command::Book { patient, start, reason, may_overbook } => {
-                let twice = self.appointments.values().find(|known| known.patient == *patient && known.start == Some(*start) && known.standing.is_taking_a_place());
-                if let Some(known) = twice {
-                    return Err(Rejection::BookedAlready { patient: patient.clone(), number: known.number });
-                }
+                self.not_twice(patient, *start, at)?;
                 let (session, is_overbooked) = self.slot(*start, (*may_overbook, None, at))?;
                 let (number, reason) = (self.appointment_count + 1, reason.trim().chars().take(256).collect());
                 let booked = Event::AppointmentBooked { number, patient: patient.clone(), session: session.number, start: *start, reason: String::new(), is_overbooked, at };
@@ -378,7 +539,7 @@ impl Aggregate for Schedule {
             },
             Command::Cancel { number, reason } => match &self.appointment(*number)?.standing {
                 Standing::Cancelled { .. } => vec![],
-                Standing::Booked => {
+                Standing::Booked | Standing::Held { .. } => {
                     let why = said(reason, "reason", "why it does not take place")?;
                     let cancelled = Event::AppointmentCancelled { number: *number, reason: String::new(), at };
                     noted(*number, &self.appointment(*number)?.patient, why).into_iter().chain([cancelled]).collect()
@@ -392,12 +553,12 @@ impl Aggregate for Schedule {
                     _ => vec![Event::PatientMissed { number: *number, at }],
                 }
             }
-            Command::Arrive { number, encounter } => {
+            Command::Arrive { number, encounter, category } => {
                 let known = self.booked(*number, "only somebody who is expected arrives; who comes after all is booked anew")?;
                 let token = self.sessions.get(&known.session).map_or(1, |session| session.tokens + 1);
-                vec![Event::PatientArrived { number: *number, token, encounter: encounter.clone(), at }]
+                vec![Event::PatientArrived { number: *number, token, encounter: encounter.clone(), category: queue(category), at }]
             }
-            Command::WalkIn { patient, reason, encounter } => {
+            Command::WalkIn { patient, reason, encounter, category } => {
                 let session = self.session_on(at)?;
                 if let Some(Closure { from, until, reason }) = self.closure_at(at, at.plus_seconds(1)) {
                     return Err(Rejection::Closed { from: *from, until: *until, reason: reason.clone() });
@@ -409,12 +570,14 @@ impl Aggregate for Schedule {
                 let (number, token) = (self.appointment_count + 1, session.tokens + 1);
                 let reason = reason.trim().chars().take(256).collect();
                 let (encounter, session) = (encounter.clone(), session.number);
-                let taken = Event::WalkInTaken { number, patient: patient.clone(), session, token, encounter, reason: String::new(), at };
+                let taken = Event::WalkInTaken { number, patient: patient.clone(), session, token, encounter, reason: String::new(), category: queue(category), at };
                 noted(number, patient, reason).into_iter().chain([taken]).collect()
             }
-            Command::CallNext => {
-                // Who waits since an earlier session is called first.
-                let next = self.sessions.keys().find_map(|session| self.waiting(*session).first().map(|known| (known.number, known.standing.clone())));
+            Command::CallNext { category } => {
+                // Who waits since an earlier session is called first; without a queue's name whoever waits in any.
+                let queue = category.as_deref().map(queue);
+                let is_meant = |known: &&&Appointment| queue.as_ref().is_none_or(|queue| known.category == *queue);
+                let next = self.sessions.keys().find_map(|session| self.waiting(*session).iter().find(is_meant).map(|known| (known.number, known.standing.clone())));
                 match next {
                     Some((number, Standing::Waiting { token, .. })) => vec![Event::TokenCalled { number, token, at }],
                     _ => return Err(Rejection::NobodyWaits),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use command::{Command, Opening, Rejection};
 
 use super::Folded;
-use crate::kernel::{EncounterId, Mrn, Sealing, StreamKind, Timestamp, WardId};
+use crate::kernel::{EncounterId, Money, Mrn, Sealing, StreamKind, Timestamp, WardId};
 
 /// What is over for so long is not kept in memory; it stands in the log.
 const KEPT_SECONDS: i64 = 7 * 24 * 3_600;
@@ -48,6 +48,9 @@ pub struct Session {
     pub walk_ins: u32,
     /// Tokens that were given.
     pub tokens: u32,
+    /// Where its appointments take place when that is not here: the address of a video call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 impl Session {
@@ -85,10 +88,28 @@ impl Closure {
     }
 }
 
+/// What was paid for an appointment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Payment {
+    /// The number of whoever took it: of a card's provider, of a receipt.
+    pub reference: String,
+    /// How much.
+    pub amount: Money,
+}
+
 /// How an appointment stands (FHIR Appointment.status).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "status")]
 pub enum Standing {
+    /// The slot is kept until somebody confirms or pays.
+    Held {
+        /// Until when.
+        until: Timestamp,
+        /// What is to be paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fee: Option<Money>,
+    },
     /// The patient is expected.
     Booked,
     /// The patient is here and waits.
@@ -117,9 +138,13 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Whether it takes a place in its slot.
-    pub fn is_taking_a_place(&self) -> bool {
-        !matches!(self, Standing::Cancelled { .. } | Standing::NoShow)
+    /// Whether it takes a place in its slot: what is held takes one until its time is over.
+    pub fn is_taking_a_place(&self, now: Timestamp) -> bool {
+        match self {
+            Standing::Cancelled { .. } | Standing::NoShow => false,
+            Standing::Held { until, .. } => now < *until,
+            Standing::Booked | Standing::Waiting { .. } | Standing::Called { .. } | Standing::Fulfilled => true,
+        }
     }
 }
 
@@ -147,9 +172,31 @@ pub struct Appointment {
     /// How often it got another time.
     #[serde(default, skip_serializing_if = "is_never")]
     pub moves: u32,
+    /// What was paid for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid: Option<Payment>,
+    /// The number under which that was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunded: Option<String>,
+    /// Which queue the patient waits in, where a session has several.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub category: String,
     /// How it stands.
     #[serde(flatten)]
     pub standing: Standing,
+}
+
+impl Appointment {
+    /// One that somebody has asked for.
+    fn new(number: u32, patient: &Mrn, (session, start): (u32, Option<Timestamp>), reason: String, standing: Standing) -> Self {
+        let (needs_rebooking, reminded, moves, paid, refunded) = (false, None, 0, None, None);
+        Self { number, patient: patient.clone(), session, start, reason, needs_rebooking, reminded, moves, paid, refunded, category: String::new(), standing }
+    }
+
+    /// What was paid and must be given back, since it does not take place.
+    pub fn refund_due(&self) -> Option<&Payment> {
+        self.paid.as_ref().filter(|_| matches!(self.standing, Standing::Cancelled { .. }) && self.refunded.is_none())
+    }
 }
 
 fn is_never(times: &u32) -> bool {
@@ -201,6 +248,57 @@ pub enum Event {
     SessionOpened {
         /// Which.
         session: Session,
+        /// When.
+        at: Timestamp,
+    },
+    /// A session was an error: nobody was booked into it.
+    SessionWithdrawn {
+        /// Which.
+        session: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// A slot is kept until somebody confirms or pays.
+    AppointmentHeld {
+        /// Its number.
+        number: u32,
+        /// Who.
+        patient: Mrn,
+        /// In which session.
+        session: u32,
+        /// The slot.
+        start: Timestamp,
+        /// Until when.
+        until: Timestamp,
+        /// What is to be paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fee: Option<Money>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody has confirmed, or paid.
+    AppointmentConfirmed {
+        /// Which.
+        number: u32,
+        /// What was paid.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        payment: Option<Payment>,
+        /// When.
+        at: Timestamp,
+    },
+    /// Nobody has confirmed in time.
+    AppointmentLapsed {
+        /// Which.
+        number: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// What was paid was given back.
+    PaymentRefunded {
+        /// Which appointment.
+        number: u32,
+        /// The number under which it was given back.
+        reference: String,
         /// When.
         at: Timestamp,
     },
@@ -297,6 +395,9 @@ pub enum Event {
         token: u32,
         /// The visit.
         encounter: EncounterId,
+        /// Which queue they wait in.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        category: String,
         /// When.
         at: Timestamp,
     },
@@ -315,6 +416,9 @@ pub enum Event {
         /// What for, as earlier versions wrote it.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reason: String,
+        /// Which queue they wait in.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        category: String,
         /// When.
         at: Timestamp,
     },
@@ -381,8 +485,28 @@ impl Schedule {
     }
 
     /// How many have a place in a slot.
-    pub fn taken(&self, start: Timestamp) -> usize {
-        self.appointments.values().filter(|appointment| appointment.start == Some(start) && appointment.standing.is_taking_a_place()).count()
+    pub fn taken(&self, start: Timestamp, now: Timestamp) -> usize {
+        self.appointments.values().filter(|appointment| appointment.start == Some(start) && appointment.standing.is_taking_a_place(now)).count()
+    }
+
+    /// What was held and nobody has confirmed in time.
+    pub fn lapsed(&self, now: Timestamp) -> impl Iterator<Item = u32> + '_ {
+        let is_over = move |known: &&Appointment| matches!(known.standing, Standing::Held { until, .. } if until <= now);
+        self.appointments.values().filter(is_over).map(|known| known.number)
+    }
+
+    /// The tokens that were called last, the newest first.
+    pub fn called(&self) -> Vec<u32> {
+        let mut found: Vec<(u32, u32)> = self
+            .appointments
+            .values()
+            .filter_map(|known| match known.standing {
+                Standing::Called { token, .. } => Some((known.session, token)),
+                _ => None,
+            })
+            .collect();
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        found.into_iter().map(|(_, token)| token).collect()
     }
 
     /// Who waits in a session, in the order in which they are called.
@@ -426,20 +550,21 @@ impl Folded for Schedule {
             Event::AppointmentBooked { number, patient, session, start, reason, at, .. } => {
                 self.forget(*at);
                 self.appointment_count = *number;
-                let (patient, reason) = (patient.clone(), self.reason(*number, reason));
-                let appointment = Appointment {
-                    number: *number,
-                    patient,
-                    session: *session,
-                    start: Some(*start),
-                    reason,
-                    needs_rebooking: false,
-                    reminded: None,
-                    moves: 0,
-                    standing: Standing::Booked,
-                };
-                self.appointments.insert(*number, appointment);
+                let reason = self.reason(*number, reason);
+                self.appointments.insert(*number, Appointment::new(*number, patient, (*session, Some(*start)), reason, Standing::Booked));
             }
+            Event::SessionWithdrawn { session, .. } => drop(self.sessions.remove(session)),
+            Event::AppointmentHeld { number, patient, session, start, until, fee, at } => {
+                self.forget(*at);
+                self.appointment_count = *number;
+                let (reason, standing) = (self.reason(*number, ""), Standing::Held { until: *until, fee: *fee });
+                self.appointments.insert(*number, Appointment::new(*number, patient, (*session, Some(*start)), reason, standing));
+            }
+            Event::AppointmentConfirmed { number, payment, .. } => self.change(*number, |known| (known.standing, known.paid) = (Standing::Booked, payment.clone())),
+            Event::AppointmentLapsed { number, .. } => {
+                self.change(*number, |known| known.standing = Standing::Cancelled { why: "not confirmed in time".to_owned() });
+            }
+            Event::PaymentRefunded { number, reference, .. } => self.change(*number, |known| known.refunded = Some(reference.clone())),
             Event::AppointmentMoved { number, session, start, .. } => {
                 self.change(*number, |known| {
                     (known.session, known.start, known.needs_rebooking, known.reminded) = (*session, Some(*start), false, None);
@@ -454,17 +579,20 @@ impl Folded for Schedule {
             Event::ReasonNoted { number, reason, .. } => self.noted = Some((*number, reason.clone())),
             Event::Erased {} => {}
             Event::PatientMissed { number, .. } => self.change(*number, |known| known.standing = Standing::NoShow),
-            Event::PatientArrived { number, token, encounter, .. } => {
+            Event::PatientArrived { number, token, encounter, category, .. } => {
                 let session = self.appointments.get(number).map(|appointment| appointment.session);
-                self.change(*number, |known| known.standing = Standing::Waiting { token: *token, encounter: encounter.clone() });
+                self.change(*number, |known| {
+                    known.standing = Standing::Waiting { token: *token, encounter: encounter.clone() };
+                    known.category.clone_from(category);
+                });
                 session.into_iter().for_each(|session| self.token_given(session, *token));
             }
-            Event::WalkInTaken { number, patient, session, token, encounter, reason, .. } => {
+            Event::WalkInTaken { number, patient, session, token, encounter, reason, category, .. } => {
                 self.appointment_count = *number;
                 let standing = Standing::Waiting { token: *token, encounter: encounter.clone() };
-                let (patient, reason) = (patient.clone(), self.reason(*number, reason));
-                self.appointments
-                    .insert(*number, Appointment { number: *number, patient, session: *session, start: None, reason, needs_rebooking: false, reminded: None, moves: 0, standing });
+                let reason = self.reason(*number, reason);
+                let appointment = Appointment { category: category.clone(), ..Appointment::new(*number, patient, (*session, None), reason, standing) };
+                self.appointments.insert(*number, appointment);
                 self.token_given(*session, *token);
             }
             Event::TokenCalled { number, .. } => self.change(*number, |known| {
@@ -480,6 +608,11 @@ impl Folded for Schedule {
         match event {
             Event::ScheduleMade { .. } => ("ScheduleMade", 1),
             Event::SessionOpened { .. } => ("SessionOpened", 1),
+            Event::SessionWithdrawn { .. } => ("SessionWithdrawn", 1),
+            Event::AppointmentHeld { .. } => ("AppointmentHeld", 1),
+            Event::AppointmentConfirmed { .. } => ("AppointmentConfirmed", 1),
+            Event::AppointmentLapsed { .. } => ("AppointmentLapsed", 1),
+            Event::PaymentRefunded { .. } => ("PaymentRefunded", 1),
             Event::Closed { .. } => ("Closed", 1),
             Event::Reopened { .. } => ("Reopened", 1),
             Event::ReasonNoted { .. } => ("ReasonNoted", 1),

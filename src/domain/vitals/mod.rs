@@ -6,6 +6,7 @@
 mod catalogue;
 mod command;
 mod fluid;
+pub mod growth;
 
 use std::collections::BTreeMap;
 

@@ -200,7 +200,14 @@ fn of_stay(encounter: EncounterId, event: &encounter::Event) -> Option<Happening
         Event::Ended { ending: Ending::Cancelled, .. } => "A11",
         Event::EndCancelled { .. } => "A13",
         // How far a discharge is inside the house, what was erased, and what another system has said of its own books.
-        Event::Cleared { .. } | Event::Erased { .. } | Event::Heard { .. } | Event::AccountChanged { .. } | Event::RemovedElsewhere { .. } => return None,
+        Event::Cleared { .. }
+        | Event::Triaged { .. }
+        | Event::TreatmentBegan { .. }
+        | Event::GuarantorNamed { .. }
+        | Event::Erased { .. }
+        | Event::Heard { .. }
+        | Event::AccountChanged { .. }
+        | Event::RemovedElsewhere { .. } => return None,
     };
     Some(Happening::Stay(encounter, event))
 }
@@ -225,12 +232,17 @@ fn of_bed(bed: BedId, event: &bed::Event) -> Option<Happening> {
 fn of_schedule(schedule: ScheduleId, event: &schedule::Event) -> Option<Happening> {
     use schedule::Event;
     let (number, event) = match event {
-        Event::AppointmentBooked { number, .. } | Event::WalkInTaken { number, .. } => (*number, "S12"),
+        Event::AppointmentBooked { number, .. } | Event::WalkInTaken { number, .. } | Event::AppointmentConfirmed { number, .. } => (*number, "S12"),
         Event::AppointmentMoved { number, .. } => (*number, "S13"),
         Event::PatientArrived { number, .. } | Event::AppointmentFulfilled { number, .. } => (*number, "S14"),
         Event::AppointmentCancelled { number, .. } => (*number, "S15"),
         Event::PatientMissed { number, .. } => (*number, "S26"),
-        Event::ReasonNoted { .. }
+        // What is only held is nobody's appointment yet; that it was not confirmed is nobody's loss.
+        Event::AppointmentHeld { .. }
+        | Event::AppointmentLapsed { .. }
+        | Event::PaymentRefunded { .. }
+        | Event::SessionWithdrawn { .. }
+        | Event::ReasonNoted { .. }
         | Event::Erased {}
         | Event::PatientReminded { .. }
         | Event::ScheduleMade { .. }

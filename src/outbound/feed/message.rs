@@ -447,6 +447,7 @@ fn sch(id: &ScheduleId, schedule: &Schedule, number: u32, envelope: &Envelope<'_
     let times = [appointment.start, end].map(|time| time.map(Timestamp::hl7).unwrap_or_default());
     let [start, end] = times;
     let status = match &appointment.standing {
+        Standing::Held { .. } => "Pending",
         Standing::Booked => "Booked",
         Standing::Waiting { .. } | Standing::Called { .. } => "Started",
         Standing::Fulfilled => "Complete",

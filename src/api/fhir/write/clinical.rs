@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::element::Element;
 use crate::api::problem::Problem;
 use crate::domain::census::{Command, Measured};
-use crate::domain::chart::{self, Problem as Finding, Standing};
+use crate::domain::chart::{self, Problem as Finding, Programme, Run, Standing};
 use crate::domain::patient::{Allergy, Category, Criticality};
 use crate::domain::vitals::{self, Reading};
 use crate::kernel::{Icd10, Mrn, Timestamp};
@@ -174,6 +174,57 @@ impl Sent {
             (Standing::Active, false, Some("resolved" | "remission" | "inactive")) => chart::Command::ResolveProblem { number },
             (Standing::Resolved { .. }, false, Some("active" | "recurrence" | "relapse")) => chart::Command::ReopenProblem { number },
             _ => return Err(wrong("Condition.clinicalStatus", "active, resolved, or refuted by verificationStatus")),
+        };
+        Ok(Some(Command::Chart { patient, command }))
+    }
+}
+
+/// A programme of care as it is sent.
+pub(super) struct SentProgramme {
+    pub(super) patient: String,
+    name: String,
+    status: String,
+    from: Option<crate::kernel::Date>,
+    until: Option<crate::kernel::Date>,
+}
+
+/// Reads an EpisodeOfCare.
+pub(super) fn episode(value: &Value, is_lenient: bool) -> Result<SentProgramme, Problem> {
+    let sent = Element::resource(value, is_lenient)?;
+    let patient = whose(&sent, "patient")?.to_owned();
+    let name = sent.only("type")?.map(|concept| concept.spoken().map(|words| words.map(str::to_owned))).transpose()?.flatten();
+    let name = name.ok_or_else(|| sent.wrong("type", "is missing: what people call the programme, as text"))?;
+    let status = sent.needed("status")?.to_owned();
+    let (mut from, mut until) = (None, None);
+    if let Some(period) = sent.object("period")? {
+        (from, until) = (period.date("start")?, period.date("end")?);
+        period.end()?;
+    }
+    sent.passed(&["managingOrganization"]);
+    sent.end()?;
+    Ok(SentProgramme { patient, name, status, from, until })
+}
+
+impl SentProgramme {
+    /// The patient is in it from now on.
+    pub(super) fn create(self, patient: Mrn) -> Result<Command, Problem> {
+        match self.status.as_str() {
+            "active" => Ok(Command::Chart { patient, command: chart::Command::BeginProgramme { name: self.name, from: self.from } }),
+            other => Err(wrong("EpisodeOfCare.status", &format!("a programme begins as active, not as {other}"))),
+        }
+    }
+
+    /// How one that is known stands now; which it is and since when does not change.
+    pub(super) fn update(self, patient: Mrn, known: &Programme) -> Result<Option<Command>, Problem> {
+        if self.name != known.name || self.from.is_some_and(|from| from != known.from) {
+            return Err(wrong("EpisodeOfCare.type", "a programme stays what it is and since when: say entered-in-error, and begin another"));
+        }
+        let number = known.number;
+        let command = match (&known.standing, self.status.as_str()) {
+            (Run::Active, "active") | (Run::Refuted { .. }, "entered-in-error") => return Ok(None),
+            (Run::Active | Run::Finished { .. }, "finished") => chart::Command::FinishProgramme { number, until: self.until },
+            (Run::Active | Run::Finished { .. }, "entered-in-error") => chart::Command::RefuteProgramme { number, reason: "entered in error".to_owned() },
+            (_, other) => return Err(wrong("EpisodeOfCare.status", &format!("{other:?} does not follow: active, finished, or entered-in-error"))),
         };
         Ok(Some(Command::Chart { patient, command }))
     }

@@ -249,7 +249,7 @@ async fn open_slot(api: &Api, who: &Who, key: Identity, value: &Value, is_lenien
         return Err(unprocessable("Slot.status", "Slot.status: a slot begins as free".to_owned()));
     }
     let minutes = u32::try_from(end.seconds_since(start) / 60).unwrap_or(u32::MAX);
-    let opening = Opening { from: start, until: end, slot_minutes: minutes, places: 1, overbooking: 0, walk_ins: 0 };
+    let opening = Opening { from: start, until: end, slot_minutes: minutes, places: 1, overbooking: 0, walk_ins: 0, link: None };
     let refused = at_schedule(api, who, key, &schedule, ("open", ScheduleAction::open(opening))).await?;
     Ok(match refused {
         None => Ok(scheduling::slot_id(schedule.as_str(), start)),

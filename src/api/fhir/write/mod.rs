@@ -7,6 +7,7 @@ mod bundle;
 mod clinical;
 mod element;
 mod house;
+mod listed;
 mod person;
 mod plan;
 mod subscription;
@@ -195,6 +196,10 @@ fn id_of(made: &Made, told: &mut Vec<Told>) -> Option<String> {
             let told = take("ProblemRecorded", StreamId::new(StreamKind::Chart, mrn.as_str()))?;
             Some(of_patient(mrn.as_str(), &format!("p{}", told.payload["number"])))
         }
+        Made::Programme(mrn) => {
+            let told = take("ProgrammeBegan", StreamId::new(StreamKind::Chart, mrn.as_str()))?;
+            Some(of_patient(mrn.as_str(), &format!("e{}", told.payload["programme"]["number"])))
+        }
         Made::Signs(mrn) => {
             let told = take("VitalsTaken", StreamId::new(StreamKind::Vitals, mrn.as_str()))?;
             Some(of_patient(mrn.as_str(), &format!("v{}-0", told.sequence)))
@@ -206,6 +211,7 @@ fn id_of(made: &Made, told: &mut Vec<Told>) -> Option<String> {
 fn made_by(told: &Told) -> Option<String> {
     let place = match told.kind.as_str() {
         "ProblemRecorded" => format!("p{}", told.payload["number"]),
+        "ProgrammeBegan" => format!("e{}", told.payload["programme"]["number"]),
         "VitalsTaken" => format!("v{}-0", told.sequence),
         _ => return None,
     };
@@ -261,6 +267,9 @@ async fn create_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
     if house::is_of_house(kind) {
         return house::create(api, who, key, (kind, value), wishes.is_lenient).await;
     }
+    if listed::is_listed(kind) {
+        return listed::create(api, who, key, (kind, value), wishes.is_lenient).await;
+    }
     if kind == Kind::Subscription {
         return subscription::create(api, who, key, value, wishes.is_lenient).await;
     }
@@ -278,11 +287,14 @@ async fn update_one(api: &Api, who: &Who, key: Identity, wishes: &Wishes, (kind,
     if value.get("id").and_then(Value::as_str).is_some_and(|sent| sent != id) {
         return Err(Problem::bad(format!("the path says {id}, and the resource another id")).at("id"));
     }
-    if wishes.version.is_some() && (house::is_of_house(kind) || kind == Kind::Subscription) {
+    if wishes.version.is_some() && (house::is_of_house(kind) || listed::is_listed(kind) || kind == Kind::Subscription) {
         return Err(Problem::bad(format!("a {} has no versions here: leave If-Match out", kind.name())));
     }
     if house::is_of_house(kind) {
         return house::update(api, who, key, (kind, id, value), wishes.is_lenient).await;
+    }
+    if listed::is_listed(kind) {
+        return listed::update(api, who, key, (kind, id, value), wishes.is_lenient).await;
     }
     if kind == Kind::Subscription {
         return subscription::update(api, who, key, (id, value), wishes.is_lenient).await;

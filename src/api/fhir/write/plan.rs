@@ -32,6 +32,8 @@ pub(super) enum Made {
     Known(String),
     /// By the number that the problem gets.
     Problem(Mrn),
+    /// By the number that the programme gets.
+    Programme(Mrn),
     /// By the event that the measurement becomes.
     Signs(Mrn),
 }
@@ -157,6 +159,13 @@ impl<'a> Planner<'a> {
                 self.about(&mrn, "Condition.subject", &command).await?;
                 self.planned(kind, vec![command], Made::Problem(mrn), true).await
             }
+            Kind::EpisodeOfCare => {
+                let sent = clinical::episode(value, self.is_lenient)?;
+                let mrn = number(&sent.patient, "EpisodeOfCare.patient")?;
+                let command = sent.create(mrn.clone())?;
+                self.about(&mrn, "EpisodeOfCare.patient", &command).await?;
+                self.planned(kind, vec![command], Made::Programme(mrn), true).await
+            }
             Kind::Observation => {
                 if value["status"] == "entered-in-error" {
                     return Err(unprocessable("Observation.status", "what was an error is one that is known: send it by PUT under its id"));
@@ -232,6 +241,19 @@ impl<'a> Planner<'a> {
                 no_version(kind, version)?;
                 let chart = self.api.rows.chart(&mrn);
                 let known = place(id, 'p').and_then(|number| chart.problems.iter().find(|known| known.number as usize == number)).ok_or_else(missing)?;
+                let commands: Vec<Command> = sent.update(mrn.clone(), known)?.into_iter().collect();
+                self.planned(kind, commands, made, false).await
+            }
+            Kind::EpisodeOfCare => {
+                let mrn = of_patient()?;
+                let sent = clinical::episode(value, self.is_lenient)?;
+                self.may(Permission::ViewPatient, &mrn).await?;
+                same_patient(kind, &sent.patient, &mrn)?;
+                no_version(kind, version)?;
+                let chart = self.api.rows.chart(&mrn);
+                let is_made = || unprocessable("EpisodeOfCare.id", "this episode is made of the patient's stays: admit, transfer and discharge them");
+                let number = place(id, 'e').ok_or_else(is_made)?;
+                let known = chart.programmes.iter().find(|known| known.number as usize == number).ok_or_else(missing)?;
                 let commands: Vec<Command> = sent.update(mrn.clone(), known)?.into_iter().collect();
                 self.planned(kind, commands, made, false).await
             }
@@ -427,7 +449,7 @@ fn allergy_id(command: &Command) -> Made {
 fn not_written(kind: Kind) -> Problem {
     let instead = match kind {
         Kind::Practitioner | Kind::PractitionerRole => "users and their roles are written one by one, not in a transaction",
-        Kind::Organization | Kind::Location | Kind::Device => "it stands in the configuration (wardd.toml)",
+        Kind::Organization | Kind::Location | Kind::Device => "entries of the directory are written one by one, not in a transaction",
         Kind::Schedule | Kind::Slot => "schedules and slots are written one by one, not in a transaction",
         Kind::Appointment => "appointments are written one by one, not in a transaction: their schedule decides alone",
         Kind::Subscription => "subscriptions are asked for one by one, not in a transaction",
