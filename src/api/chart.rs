@@ -165,7 +165,8 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn):
     let signs = &api.hospital.layout().policy.vitals.signs;
     let bare = signs.iter().filter(|sign| !view.limits.contains_key(&sign.code) && sign.limits_for(born, until.date()).is_none());
     view.without_limits = bare.map(|sign| sign.code.clone()).collect();
-    let stay = records.iter().find_map(|(_, record)| record.stay.clone());
+    // What is due is due now.
+    let stay = records.iter().find_map(|(_, record)| record.stay.clone()).filter(|_| instant.0.is_none());
     if let Some((encounter, stay)) = stay.and_then(|encounter| api.rows.open_stay(&mrn).map(|stay| (encounter, stay))) {
         view.forms_due = api.hospital.layout().policy.forms.due(charts.iter(), &encounter, (stay.class, stay.admitted));
     }

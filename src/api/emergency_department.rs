@@ -7,7 +7,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
 
-use super::forms::moment;
+use super::forms::{moment, spoken};
 use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
@@ -106,7 +106,7 @@ struct Line {
 fn line(api: &Api, waiting: &Waiting) -> Line {
     let name = api.rows.person_now(&waiting.mrn).into_iter().find_map(|(_, record)| record.person).map(|person| person.name.printed()).unwrap_or_default();
     let state = match &waiting.treated {
-        Some((by, since)) => format!("treated by {by} since {}", moment(*since)),
+        Some((by, since)) => format!("treated by {} since {}", spoken(by), moment(*since)),
         None if waiting.is_overdue => "waits too long".to_owned(),
         None => "waits".to_owned(),
     };

@@ -40,6 +40,11 @@ struct Paper {
     made: String,
 }
 
+/// Somebody as people call them: `person:nina` is nina.
+pub(super) fn spoken(by: &str) -> &str {
+    by.strip_prefix("person:").unwrap_or(by)
+}
+
 /// A time as it is written on paper: to the minute, in UTC.
 pub(super) fn moment(at: Timestamp) -> String {
     at.to_string().get(..16).unwrap_or_default().replace('T', " ")
@@ -53,7 +58,7 @@ fn signatures(note: &Note) -> Vec<String> {
             Meaning::Approver => "Approver",
         };
         let holds = if signature.holds { "" } else { " (DOES NOT HOLD: the text is another one)" };
-        format!("{meaning}: {} signed version {} on {} UTC{holds}", signature.by, signature.version, moment(signature.at))
+        format!("{meaning}: {} signed version {} on {} UTC{holds}", spoken(&signature.by), signature.version, moment(signature.at))
     };
     note.signatures.iter().map(of).collect()
 }
@@ -81,7 +86,7 @@ pub(super) async fn print(State(api): State<Api>, Asking(who): Asking, Path((mrn
         mrn,
         born: person.birth_date.map(|born| born.to_string()).unwrap_or_default(),
         encounter: note.encounter.to_string(),
-        by: note.by.clone(),
+        by: spoken(&note.by).to_owned(),
         at: moment(newest.at),
         version: note.versions.len(),
         withdrawn: note.withdrawn.clone(),

@@ -144,7 +144,8 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
         None => calendar.as_deref(),
     };
     // A page that shows the newest by itself is no use of a session.
-    match api.gate.who(token, !path.ends_with("/events")) {
+    let is_by_itself = path.ends_with("/events") || path == "/emergency" || path.ends_with("/display");
+    match api.gate.who(token, !is_by_itself) {
         Ok(who) if who.scopes.is_some() && !path.starts_with("/fhir/") => {
             let text = "this token has scopes of FHIR and is good for /fhir/R4 alone: use another for this";
             Problem::new(StatusCode::FORBIDDEN, "fhir_only", text).into_response()

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
-use super::forms::moment;
+use super::forms::{moment, spoken};
 use super::guard::Asking;
 use super::patients::needed;
 use super::problem::Problem;
@@ -170,8 +170,8 @@ fn state(standing: Standing) -> &'static str {
 fn line(api: &Api, found: &WardTask) -> Line {
     let name = api.rows.person_now(&found.mrn).into_iter().find_map(|(_, record)| record.person).map(|person| person.name.printed()).unwrap_or_default();
     let said = found.due.said.as_ref().map(|said| match &said.outcome {
-        task::Outcome::Done { note } => format!("done by {} {note}", said.by),
-        task::Outcome::NotDone { reason } => format!("not done, says {}: {reason}", said.by),
+        task::Outcome::Done { note } => format!("done by {} {note}", spoken(&said.by)),
+        task::Outcome::NotDone { reason } => format!("not done, says {}: {reason}", spoken(&said.by)),
     });
     Line {
         time: moment(found.due.time),
@@ -189,7 +189,7 @@ pub(super) async fn page(State(api): State<Api>, Asking(who): Asking, Path(ward)
     let found = of_shift(&api, &who, &ward, wanted).await?;
     super::patients::knows_people(&api).await?;
     let unacknowledged = found.unacknowledged.iter().map(|(bed, mrn, task)| {
-        format!("{bed} {mrn}: {} (done by {} at {} on the word of {})", task.title, task.by, moment(task.at), task.on_word_of.as_deref().unwrap_or_default())
+        format!("{bed} {mrn}: {} (done by {} at {} on the word of {})", task.title, spoken(&task.by), moment(task.at), task.on_word_of.as_deref().unwrap_or_default())
     });
     let lines = found.due.iter().map(|due| line(&api, due)).collect();
     let page = Page { house: api.name.to_string(), ward, made: moment(api.clock.now()), lines, unacknowledged: unacknowledged.collect() };

@@ -488,7 +488,8 @@ impl Aggregate for Schedule {
                 }
                 let (session, _) = self.slot(*start, (false, None, at))?;
                 let (number, reason) = (self.appointment_count + 1, reason.trim().chars().take(256).collect());
-                let held = Event::AppointmentHeld { number, patient: patient.clone(), session: session.number, start: *start, until: (*until).min(*start), fee: *fee, at };
+                let held =
+                    Event::AppointmentHeld { number, patient: patient.clone(), session: session.number, start: *start, until: (*until).min(session.end_of(*start)), fee: *fee, at };
                 noted(number, patient, reason).into_iter().chain([held]).collect()
             }
             Command::Confirm { number, payment } => self.confirm(*number, payment.as_ref(), at)?,
@@ -539,7 +540,12 @@ impl Aggregate for Schedule {
             },
             Command::Cancel { number, reason } => match &self.appointment(*number)?.standing {
                 Standing::Cancelled { .. } => vec![],
-                Standing::Booked | Standing::Held { .. } => {
+                // Nobody was told of it yet, so nobody is told that it does not take place.
+                Standing::Held { .. } => {
+                    let why = said(reason, "reason", "why it does not take place")?;
+                    noted(*number, &self.appointment(*number)?.patient, why).into_iter().chain([Event::AppointmentLapsed { number: *number, at }]).collect()
+                }
+                Standing::Booked => {
                     let why = said(reason, "reason", "why it does not take place")?;
                     let cancelled = Event::AppointmentCancelled { number: *number, reason: String::new(), at };
                     noted(*number, &self.appointment(*number)?.patient, why).into_iter().chain([cancelled]).collect()

@@ -286,7 +286,7 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
-    /// Nobody has confirmed in time.
+    /// Nobody has confirmed in time, or somebody has cancelled it before.
     AppointmentLapsed {
         /// Which.
         number: u32,
@@ -562,7 +562,8 @@ impl Folded for Schedule {
             }
             Event::AppointmentConfirmed { number, payment, .. } => self.change(*number, |known| (known.standing, known.paid) = (Standing::Booked, payment.clone())),
             Event::AppointmentLapsed { number, .. } => {
-                self.change(*number, |known| known.standing = Standing::Cancelled { why: "not confirmed in time".to_owned() });
+                let why = self.reason(*number, "not confirmed in time");
+                self.change(*number, |known| known.standing = Standing::Cancelled { why });
             }
             Event::PaymentRefunded { number, reference, .. } => self.change(*number, |known| known.refunded = Some(reference.clone())),
             Event::AppointmentMoved { number, session, start, .. } => {

@@ -287,6 +287,12 @@ fn a_slot_is_held_until_its_time_is_over_and_paid_once() {
     for wrong in [hold("4", 100, 0, None), hold("4", 100, 25 * 60, None), hold("4", 100, 15, Some("0"))] {
         refused(&schedule, 1, wrong, "invalid_hold");
     }
+    // Cancelled before anybody was told of it, it lapses with the reason that somebody gave.
+    let mut given_up = schedule.clone();
+    done(&mut given_up, 16, hold("9", 100, 30, None));
+    let events = done(&mut given_up, 16, Command::Cancel { number: 4, reason: "changed their mind".to_owned() });
+    assert!(matches!(&events[..], [Event::ReasonNoted { .. }, Event::AppointmentLapsed { number: 4, .. }]), "{events:?}");
+    assert_eq!(given_up.appointments[&4].standing, Standing::Cancelled { why: "changed their mind".to_owned() });
     // Without a fee it is confirmed, and nothing is paid.
     done(&mut schedule, 17, hold("4", 100, 30, None));
     refused(&schedule, 17, paid(4, "P-4", "20"), "other_amount");

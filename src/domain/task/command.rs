@@ -211,7 +211,20 @@ pub fn decide(tasks: &Tasks, patient: &Mrn, context: &Context, command: &Command
             }
             let (title, when) = (words(&plan.title, "title", "what is to be done")?, sound(plan.when, at)?);
             let (mandatory, grace_minutes) = (plan.mandatory, plan.grace_minutes);
-            let task = Task { number: number()?, title, when, mandatory, grace_minutes, by, at, on_word_of: None, acknowledged: None, stopped: None, times: BTreeMap::new() };
+            let task = Task {
+                number: number()?,
+                title,
+                when,
+                mandatory,
+                grace_minutes,
+                by,
+                at,
+                on_word_of: None,
+                acknowledged: None,
+                stopped: None,
+                settled: None,
+                times: BTreeMap::new(),
+            };
             vec![planned(task)]
         }
         Command::Stop { number, reason } => match tasks.tasks.get(number).ok_or(Rejection::UnknownTask { number: *number })?.stopped {
@@ -235,7 +248,8 @@ pub fn decide(tasks: &Tasks, patient: &Mrn, context: &Context, command: &Command
             let on_word_of = Some(words(on_word_of, "on_word_of", "who asked for it")?);
             let said = Said { outcome: Outcome::Done { note: note.trim().chars().take(TEXT_MAX).collect() }, by: by.clone(), at };
             let when = When::Once { at };
-            let task = Task { number, title, when, mandatory: false, grace_minutes: 0, by, at, on_word_of, acknowledged: None, stopped: None, times: BTreeMap::new() };
+            let task =
+                Task { number, title, when, mandatory: false, grace_minutes: 0, by, at, on_word_of, acknowledged: None, stopped: None, settled: None, times: BTreeMap::new() };
             vec![planned(task), Event::TaskAnswered { number, time: at, said }]
         }
         Command::Acknowledge { number } => {

@@ -73,7 +73,8 @@ impl Task {
         time.plus_seconds(i64::from(self.grace_minutes) * 60)
     }
 
-    /// Its times from one moment until another, and how each stands now. What must be done and was not is among them however old.
+    /// Its times from one moment until another, and how each stands now. What must be done and was not is among them however old, until
+    /// somebody has answered a later time: nobody makes up for what is done again and again.
     fn due(&self, (from, until): (Timestamp, Timestamp), now: Timestamp) -> Vec<Due> {
         let since = if self.mandatory { from.min(self.at) } else { from };
         let until = self.stopped.as_ref().map_or(until, |(at, _)| until.min(*at));
@@ -88,10 +89,14 @@ impl Task {
             };
             Due { number: self.number, title: self.title.clone(), time, late: self.late(time), mandatory: self.mandatory, standing, said }
         };
-        let mut found: Vec<Due> = self.when.times(since, until).into_iter().map(view).collect();
+        let is_settled = |time: &Timestamp| self.settled.is_some_and(|settled| *time <= settled) && !self.times.contains_key(time);
+        let mut found: Vec<Due> = self.when.times(since, until).into_iter().filter(|time| !is_settled(time)).map(view).collect();
         // Of what is overdue again and again the last time counts: nobody turns a patient six times at once.
-        let last = found.iter().filter(|due| due.standing == Standing::Overdue).map(|due| due.time).max();
+        let answered = self.times.keys().next_back().copied().max(self.settled);
+        let last = found.iter().filter(|due| due.standing == Standing::Overdue && Some(due.time) > answered).map(|due| due.time).max();
         found.retain(|due| due.time >= from || Some(due.time) == last);
+        // An earlier one of the shift was missed then.
+        found.iter_mut().filter(|due| due.standing == Standing::Overdue && Some(due.time) != last).for_each(|due| due.standing = Standing::Missed);
         found.extend(self.times.iter().filter(|(time, _)| matches!(self.when, When::AsNeeded) && (from..=until).contains(*time)).map(|(time, _)| view(*time)));
         found
     }

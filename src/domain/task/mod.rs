@@ -98,6 +98,9 @@ pub struct Task {
     /// Since when and why it is not to be done any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<(Timestamp, String)>,
+    /// The last time of which is known what came of it, and is not kept here any more: what was to be done until then is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Timestamp>,
     /// What came of its times, the newest of them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub times: BTreeMap<Timestamp, Said>,
@@ -184,7 +187,11 @@ impl Folded for Tasks {
             Event::TaskStopped { number, reason, at } => self.change(*number, |task| task.stopped = Some((*at, reason.clone()))),
             Event::TaskAnswered { number, time, said } => self.change(*number, |task| {
                 task.times.insert(*time, said.clone());
-                task.times.retain(|time, _| said.at.seconds_since(*time) < KEPT_SECONDS);
+                // By when it was said: what was overdue for long is answered too.
+                let is_old = |known: &Said| said.at.seconds_since(known.at) >= KEPT_SECONDS;
+                let old = task.times.iter().filter(|(_, known)| is_old(known)).map(|(time, _)| *time).max();
+                task.settled = task.settled.max(old);
+                task.times.retain(|_, known| !is_old(known));
             }),
             Event::TaskAcknowledged { number, by, at } => self.change(*number, |task| task.acknowledged = Some((by.clone(), *at))),
             Event::TasksReassigned { patient, tasks } => {

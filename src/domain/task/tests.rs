@@ -46,7 +46,8 @@ fn what_is_due_follows_from_the_plan_and_the_clock() {
     assert_eq!(list(&mandatory, "22:00", "23:00", "21:50"), [pair("20:00", Standing::Overdue), pair("22:00", Standing::Planned)]);
     let skip = Command::Answer { number: 1, time: Some(at("20:00")), outcome: Outcome::NotDone { reason: "in theatre".to_owned() } };
     let skipped = [mandatory.clone(), ask(&mandatory, &later("21:50"), &skip).unwrap()].concat();
-    assert_eq!(list(&skipped, "20:00", "22:00", "21:50"), [pair("18:00", Standing::Overdue), pair("22:00", Standing::Planned), pair("20:00", Standing::Answered)]);
+    assert_eq!(list(&skipped, "20:00", "22:00", "21:50"), [pair("22:00", Standing::Planned), pair("20:00", Standing::Answered)], "nobody makes up for 18:00");
+    assert_eq!(list(&mandatory, "17:00", "21:00", "21:50"), [pair("20:00", Standing::Overdue), pair("18:00", Standing::Missed)]);
     // What was stopped is not due any more.
     let stop = Command::Stop { number: 1, reason: "walks about".to_owned() };
     let stopped = [planned.clone(), ask(&planned, &later("13:00"), &stop).unwrap()].concat();
@@ -114,4 +115,30 @@ fn what_cannot_be_done_is_not_planned() {
     let last = plan(When::Every { minutes: 60, from: now(), until: Some(at("13:30")) });
     let planned = ask(&[], &nurse, &last).unwrap();
     assert_eq!(list(&planned, "12:00", "23:00", "12:00").len(), 2, "12:00 and 13:00");
+}
+
+/// Found in review: what had been answered days ago was forgotten, and then overdue again.
+#[test]
+fn what_was_answered_is_settled_for_good() {
+    let day = |days: i64, time: &str| at(time).plus_seconds(days * 24 * 3_600);
+    let on = |days: i64, time: &str| Context { now: day(days, time), ..context(None) };
+    let once = Command::Plan(Plan { title: "x".to_owned(), when: When::Once { at: at("14:00") }, mandatory: true, grace_minutes: 0 });
+    let mut events = [ask(&[], &context(None), &once).unwrap(), ask(&[], &context(None), &turn(60, "12:00", true)).unwrap()].concat();
+    if let Event::TaskPlanned { task, .. } = &mut events[1] {
+        task.number = 2;
+    }
+    let overdue = |events: &[Event], days: i64| {
+        let due = given::<Tasks>(events).due((day(days, "09:00"), day(days, "11:00")), day(days, "10:40"));
+        due.into_iter().filter(|due| due.standing == Standing::Overdue).map(|due| (due.number, due.time)).collect::<Vec<_>>()
+    };
+    assert_eq!(overdue(&events, 6), [(1, at("14:00")), (2, day(6, "10:00"))], "however old");
+    // Answered after six days; two weeks later it is settled still, though nobody keeps what was said.
+    events.extend(ask(&events, &on(6, "10:40"), &done(Some("14:00"))).unwrap());
+    let again = |number| Command::Answer { number, time: None, outcome: Outcome::Done { note: String::new() } };
+    for days in [6, 7, 12, 20] {
+        events.extend(ask(&events, &on(days, "10:40"), &again(2)).unwrap());
+        assert_eq!(overdue(&events, days), [], "on day {days}");
+    }
+    assert_eq!(given::<Tasks>(&events).tasks[&2].times.len(), 1);
+    assert_eq!(overdue(&events, 21), [(2, day(21, "10:00"))]);
 }
