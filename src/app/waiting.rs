@@ -10,7 +10,7 @@ use crate::actor::{Hospital, Origin};
 use crate::domain::encounter::Encounter;
 use crate::domain::schedule::Command;
 use crate::journal::Log;
-use crate::kernel::{Clock, CommandId, Principal, ScheduleId, Timestamp};
+use crate::kernel::{Clock, CommandId, Principal, Timestamp};
 use crate::projection::{EncounterRow, Rows};
 use crate::telemetry;
 
@@ -36,9 +36,8 @@ pub(super) async fn watch(hospital: Arc<Hospital>, (rows, log): (Arc<Rows>, Arc<
 
 /// A slot that nobody has confirmed is anybody's again.
 async fn lapse(hospital: &Hospital, rows: &Rows, now: Timestamp) {
-    for (name, schedule) in rows.schedules() {
-        let Ok(id) = name.parse::<ScheduleId>() else { continue };
-        for number in schedule.lapsed(now) {
+    for id in rows.with_held_slots() {
+        for number in rows.schedule(&id).lapsed(now) {
             // The same step has the same identity, so that it is taken once; what cannot be stored now is tried at the next look.
             let digest = Sha256::digest(format!("lapse {id} {number}"));
             let command = CommandId::from_bytes(digest.first_chunk().copied().unwrap_or_default());

@@ -108,6 +108,10 @@ impl Occupancy {
         self.since <= moment && self.left.is_none_or(|(at, _)| at > moment)
     }
 
+    fn meets(&self, (from, until): (Timestamp, Timestamp)) -> bool {
+        self.since <= until && self.left.is_none_or(|(at, _)| at >= from)
+    }
+
     /// The part of it that lies in a time, in seconds.
     fn seconds_within(&self, (from, until): (Timestamp, Timestamp)) -> i64 {
         let end = self.left.map_or(until, |(at, _)| at.min(until));
@@ -153,7 +157,8 @@ pub fn report(
         let mut census = WardCensus { beds: beds.len(), ..WardCensus::default() };
         let mut stays: Vec<Decimal> = Vec::new();
         let mut seconds = 0;
-        for known in occupancies.iter().filter(|known| known.bed.ward() == ward.as_str()) {
+        let here: Vec<&Occupancy> = occupancies.iter().filter(|known| known.bed.ward() == ward.as_str() && known.meets(window)).collect();
+        for known in &here {
             seconds += known.seconds_within(window);
             census.at_start += usize::from(known.lies_at(from));
             census.at_end += usize::from(known.lies_at(until));
@@ -181,8 +186,8 @@ pub fn report(
             }
         }
         measure(&mut census, (seconds, window), stays);
-        let here = |moment: Timestamp| occupancies.iter().filter(|known| known.bed.ward() == ward.as_str() && known.lies_at(moment)).count();
-        census.midnights = midnights(window).into_iter().map(|(date, moment)| (date.to_string(), here(moment))).collect();
+        let lying = |moment: Timestamp| here.iter().filter(|known| known.lies_at(moment)).count();
+        census.midnights = midnights(window).into_iter().map(|(date, moment)| (date.to_string(), lying(moment))).collect();
         wards.insert(ward.clone(), census);
     }
     wards

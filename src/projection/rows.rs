@@ -15,7 +15,7 @@ use crate::domain::encounter::Encounter;
 use crate::domain::patient::{Patient, Person};
 use crate::domain::specimen::{Priority, ResultLine, Stage};
 use crate::journal::views::{self, Change, Views, ViewsError};
-use crate::kernel::{DeviceId, EncounterId, Money, Mrn, Timestamp};
+use crate::kernel::{DeviceId, EncounterId, Money, Mrn, ScheduleId, Timestamp};
 
 use super::open_items::OpenItems;
 use super::people::{People, Search};
@@ -29,6 +29,8 @@ const RECENT_SPECIMENS: usize = 100;
 const ALERTING: &str = "alerting/open";
 /// The row of the stays that are open in the emergency department.
 const IN_EMERGENCY: &str = "emergency/open";
+/// The row of the schedules in which slots are held.
+const HOLDING: &str = "holding/open";
 /// The row that says in which form rows are kept, and the form of this release: raise it when a row's name or content changes.
 const FORMAT: &str = "projection/form";
 const FORM: &[u8] = b"9";
@@ -173,6 +175,8 @@ struct Cache {
     alerting: BTreeSet<Mrn>,
     /// Stays that are open in the emergency department.
     in_emergency: BTreeSet<EncounterId>,
+    /// Schedules in which slots are held.
+    holding: BTreeSet<ScheduleId>,
     /// Patients by what people know of them.
     people: People,
     /// A row could not be read: what was made of its absence is wrong, and nothing is written until all is read anew.
@@ -255,6 +259,8 @@ impl Rows {
         cache.alerting = alerting.filter(|_| applied > 0).unwrap_or_default();
         let in_emergency = views.get(IN_EMERGENCY)?.and_then(|row| serde_json::from_slice(&row).ok());
         cache.in_emergency = in_emergency.filter(|_| applied > 0).unwrap_or_default();
+        let holding = views.get(HOLDING)?.and_then(|row| serde_json::from_slice(&row).ok());
+        cache.holding = holding.filter(|_| applied > 0).unwrap_or_default();
         Ok(cache)
     }
 
@@ -400,6 +406,20 @@ impl Rows {
         self.cache.read().unwrap_or_else(PoisonError::into_inner).in_emergency.clone()
     }
 
+    /// Notes whether slots of a schedule are held.
+    pub(super) fn holding(&self, schedule: &ScheduleId, is_holding: bool) {
+        let mut cache = self.cache.write().unwrap_or_else(PoisonError::into_inner);
+        match is_holding {
+            true => drop(cache.holding.insert(schedule.clone())),
+            false => drop(cache.holding.remove(schedule)),
+        }
+    }
+
+    /// The schedules in which slots are held.
+    pub fn with_held_slots(&self) -> BTreeSet<ScheduleId> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner).holding.clone()
+    }
+
     /// An event holds something.
     pub(super) fn item_held(&self, held_at: u64) {
         self.cache.write().unwrap_or_else(PoisonError::into_inner).open_items.open(held_at);
@@ -435,6 +455,7 @@ impl Rows {
             last.extend(serde_json::to_vec(&cache.recent).ok().map(|row| Change::Put(RECENT.to_owned(), row)));
             last.extend(serde_json::to_vec(&cache.alerting).ok().map(|row| Change::Put(ALERTING.to_owned(), row)));
             last.extend(serde_json::to_vec(&cache.in_emergency).ok().map(|row| Change::Put(IN_EMERGENCY.to_owned(), row)));
+            last.extend(serde_json::to_vec(&cache.holding).ok().map(|row| Change::Put(HOLDING.to_owned(), row)));
             last.push(views::advance(CONSUMER, cache.applied));
             (cache.writing.clone(), last)
         };
