@@ -12,11 +12,12 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
+use super::size;
 use super::state::Api;
 use crate::access::{Act, Allowed, Who};
 use crate::actor::{Origin, Outcome};
 use crate::domain::rights::Subject;
-use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, StreamKind, limits};
+use crate::kernel::{CommandId, EncounterId, Invalid, Principal, StreamId, StreamKind};
 
 const KEY: &str = "idempotency-key";
 
@@ -88,13 +89,13 @@ pub(super) async fn fingerprint(mut request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let most = if parts.uri.path().ends_with("/documents") { limits::DOCUMENT_BODY_BYTES } else { limits::HTTP_BODY_BYTES };
+    let most = size::most(parts.uri.path());
     match axum::body::to_bytes(body, most).await {
         Ok(bytes) => {
             parts.extensions.insert(Fingerprint(first_half(&Sha256::digest(&bytes))));
             next.run(Request::from_parts(parts, bytes.into())).await
         }
-        Err(_) => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid", format!("the body is larger than {most} bytes, or was cut")).into_response(),
+        Err(_) => size::too_large(most, "is larger, or was cut").into_response(),
     }
 }
 

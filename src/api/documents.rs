@@ -27,7 +27,7 @@ pub(super) struct Filing {
 }
 
 /// Files a document: the body is a PDF, JPEG or PNG of 4 MiB at most. What was filed is listed in the chart (`documents`).
-#[utoipa::path(post, path = "/api/v1/patients/{mrn}/documents", params(("title" = String, Query, description = "what people call it"), ("encounter" = Option<String>, Query, description = "about which stay")), request_body(content = String, content_type = "application/pdf"), responses((status = 200), (status = 422, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/patients/{mrn}/documents", params(("title" = String, Query, description = "what people call it"), ("encounter" = Option<String>, Query, description = "about which stay")), request_body(content = String, content_type = "application/octet-stream", description = "a PDF, JPEG or PNG, told by its first bytes"), responses((status = 200), (status = 422, body = Problem)))]
 pub(super) async fn file(
     State(api): State<Api>,
     Asking(who): Asking,

@@ -41,6 +41,7 @@ mod router;
 mod schedules;
 mod server;
 mod session;
+mod size;
 mod state;
 mod tasks;
 mod users;

@@ -113,6 +113,7 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(|| async { Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "this path takes another method: /api/v1/openapi.json says which") })
         .layer(middleware::from_fn_with_state(api.clone(), guard::guard))
         .layer(middleware::from_fn(fhir::as_outcome))
+        .layer(middleware::from_fn(super::size::sized))
         .layer(middleware::from_fn(super::problem::as_page))
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES))
         .with_state(api)
