@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tokio_stream::Stream;
 
 use super::beds;
-use super::chart;
+use super::chart_view;
 use super::guard::Asking;
 use super::live::{self, Render, Rendered};
 use super::page::age;
@@ -59,6 +59,8 @@ struct Line {
     cleaned_by: Option<String>,
     state: &'static str,
     patient: String,
+    /// The patient's page, for whoever may look into the record.
+    page: Option<Mrn>,
     since: String,
     expected: String,
     /// Where they are, when that is not their bed.
@@ -103,7 +105,7 @@ fn waiting(api: &Api, who: &Who, patient: &Mrn, (now, is_private): (Timestamp, b
         }
     }
     let unusable = signs.iter().flat_map(|(_, signs)| signs.unusable.keys()).filter(|_| !is_private);
-    calling.extend(unusable.map(|code| Calling { words: format!("{} not usable", chart::sign_name(api, code)), is_waiting: true, taken_by: None }));
+    calling.extend(unusable.map(|code| Calling { words: format!("{} not usable", chart_view::sign_name(api, code)), is_waiting: true, taken_by: None }));
     calling
 }
 
@@ -120,7 +122,7 @@ fn words(api: &Api, alert: &Alert, now: Timestamp) -> String {
         None => format!(", for {}{level}", age(now, Some(alert.raised))),
         Some((by, at)) => format!(": {} goes, for {}", by.split_once(':').map_or(by.as_str(), |(_, name)| name), age(now, Some(*at))),
     };
-    format!("{} {} {}{limits}{since}", chart::sign_name(api, &alert.code), alert.value, alert.unit)
+    format!("{} {} {}{limits}{since}", chart_view::sign_name(api, &alert.code), alert.value, alert.unit)
 }
 
 /// Who lies there, and what they must not be given by any means, as whoever may look into the record sees it.
@@ -153,6 +155,7 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
     let stay = patient.filter(|_| state == "occupied").and_then(|patient| api.rows.open_stay(patient));
     let end = stay.as_ref().and_then(|stay| stay.expected_end);
     let mut allergies = String::new();
+    let page = patient.filter(|patient| !is_private && who.rights.may(Permission::ViewPatient, &api.gate.patient(patient)).is_ok()).cloned();
     let name = match patient {
         None => String::new(),
         Some(_) if is_private => "●●●●".to_owned(),
@@ -160,8 +163,9 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
         Some(patient) => {
             shown.insert(patient.clone());
             let (name, known) = known_as(api, who, patient);
-            allergies = known;
-            name
+            // Whoever stays with a patient is no patient: nothing of the record is at this bed.
+            allergies = if state == "companion" { String::new() } else { known };
+            if state == "companion" { format!("with {name}") } else { name }
         }
     };
     let alerts = patient.filter(|_| state == "occupied").map(|patient| waiting(api, who, patient, (now, is_private || name == "restricted"))).unwrap_or_default();
@@ -173,6 +177,7 @@ fn line(api: &Api, who: &Who, bed: &BedId, (now, is_private): (Timestamp, bool),
         bed: bed.as_str().split_once(':').map_or(bed.as_str(), |(_, place)| place).to_owned(),
         state,
         patient: name,
+        page,
         alerts,
         since: since.map(|since| age(now, Some(since))).unwrap_or_default(),
         expected: end.map(|end| end.date().to_string()).unwrap_or_default(),

@@ -47,6 +47,7 @@ pub(super) fn words(used: &Use) -> (&'static str, Option<&Mrn>, Option<crate::ke
         Use::Free => ("free", None, None, None),
         Use::Reserved { patient, since } => ("reserved", Some(patient), Some(*since), None),
         Use::Occupied { patient, since } => ("occupied", Some(patient), Some(*since), None),
+        Use::Companion { patient, since } => ("companion", Some(patient), Some(*since), None),
         Use::Cleaning { since } => ("cleaning", None, Some(*since), None),
         Use::Blocked { reason, since, .. } => ("blocked", None, Some(*since), Some(reason)),
     }

@@ -3,11 +3,12 @@
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use icalendar::{Calendar, Component, Event, EventLike, EventStatus};
 
 use super::command::parse;
 use super::guard::Asking;
+use super::paper::Show;
 use super::problem::Problem;
 use super::schedules::place;
 use super::state::Api;
@@ -96,9 +97,7 @@ pub(super) async fn display(State(api): State<Api>, Asking(who): Asking, Path(id
     };
     let waiting = schedule.sessions.keys().flat_map(|session| schedule.waiting(*session)).filter_map(token).take(SHOWN).collect();
     let display = Display { name: schedule.name.clone(), called: schedule.called().into_iter().take(SHOWN / 3).collect(), waiting };
-    let html = display.render().map_err(|error| Problem::unreadable(&error))?;
-    let policy = "default-src 'self'; style-src 'self'; frame-ancestors 'none'";
-    Ok(([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response())
+    display.page()
 }
 
 #[cfg(test)]

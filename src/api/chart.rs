@@ -5,172 +5,35 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::at::Instant;
+use super::chart_view::{self, AlertView, bed_of, sign_name};
 use super::command::{Body, Key, parse};
 use super::guard::Asking;
-use super::patients::{gone, needed, seen};
+use super::patients::needed;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::Act;
 use crate::actor::Outcome;
 use crate::domain::census::{Command, Measured};
-use crate::domain::chart::{
-    self, Chart, FamilyIllness, Filling, FormDue, Illness, Immunisation, Meaning, Note, NoteKind, Paper, Problem as Finding, Programme, Question, Referral, Vaccine,
-};
+use crate::domain::chart::{self, Filling, Illness, Meaning, NoteKind, Question, Vaccine};
 use crate::domain::disclosure::Record;
 use crate::domain::rights::{Permission, Subject};
-use crate::domain::vitals::{self, Alert, Amount, Balance, Fluid, Latest, Limits, Reading, Vitals};
+use crate::domain::vitals::{self, Amount, Limits, Reading};
 use crate::kernel::{Date, EncounterId, Icd10, Loinc, Mrn, StreamId, StreamKind, Timestamp};
 use crate::projection::Measurement;
 
 /// Measurements of one answer.
 const MEASUREMENTS: usize = 100;
-/// What the balance of fluids is made of.
-const DAY_SECONDS: i64 = 24 * 3_600;
-
-/// An entry, and the number that it is written under.
-#[derive(Debug, Serialize)]
-struct Under<T> {
-    under: Mrn,
-    #[serde(flatten)]
-    entry: T,
-}
-
-/// An alert as the API shows it.
-#[derive(Debug, Serialize)]
-struct AlertView {
-    patient: Mrn,
-    number: u32,
-    /// What people call the sign.
-    sign: String,
-    /// The bed that the patient lies in.
-    bed: Option<String>,
-    #[serde(flatten)]
-    alert: Alert,
-}
-
-/// A person's chart: what is written under all their numbers.
-#[derive(Debug, Serialize)]
-struct ChartView {
-    mrn: Mrn,
-    problems: Vec<Under<Finding>>,
-    notes: Vec<Under<Note>>,
-    immunisations: Vec<Under<Immunisation>>,
-    family: Vec<Under<FamilyIllness>>,
-    referrals: Vec<Under<Referral>>,
-    documents: Vec<Under<Paper>>,
-    programmes: Vec<Under<Programme>>,
-    /// Forms that the open stay must have and has not.
-    forms_due: Vec<FormDue>,
-    /// The newest value of each sign.
-    vitals: BTreeMap<Loinc, Under<Latest>>,
-    /// Limits of this patient's own.
-    limits: BTreeMap<Loinc, Limits>,
-    /// Signs without any limit for this patient: nobody is called for them.
-    without_limits: Vec<Loinc>,
-    /// What a device sent last of a sign and cannot be used, and why: nobody is called for it.
-    unusable: BTreeMap<Loinc, String>,
-    alerts: Vec<AlertView>,
-    fluids: Vec<Under<Fluid>>,
-    /// The balance of the last 24 hours, in mL.
-    balance: Balance,
-}
-
-pub(super) fn sign_name(api: &Api, code: &Loinc) -> String {
-    api.hospital.layout().policy.vitals.sign(code).map_or_else(|| code.to_string(), |sign| sign.name.clone())
-}
-
-/// Where somebody lies now, as people write it: the bed of the stay that is open, and no other that they come to or have left.
-fn bed_of(api: &Api, mrn: &Mrn) -> Option<String> {
-    api.rows.open_stay(mrn)?.bed.map(|bed| bed.to_string())
-}
-
-fn alerts<'a>(api: &'a Api, mrn: &'a Mrn, vitals: &'a Vitals) -> impl Iterator<Item = AlertView> + 'a {
-    let view =
-        |(number, alert): (&u32, &Alert)| AlertView { patient: mrn.clone(), number: *number, sign: sign_name(api, &alert.code), bed: bed_of(api, mrn), alert: alert.clone() };
-    vitals.alerts.iter().map(view)
-}
-
-fn under<T>(number: &Mrn, entries: Vec<T>) -> impl Iterator<Item = Under<T>> {
-    entries.into_iter().map(|entry| Under { under: number.clone(), entry })
-}
 
 /// A person's chart, now or as it was at an instant (`?at=`).
 #[utoipa::path(get, path = "/api/v1/patients/{mrn}/chart", params(("at" = Option<String>, Query, description = "an instant, RFC 3339 in UTC")), responses((status = 200), (status = 404, body = Problem)))]
 pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(mrn): Path<String>, instant: Instant) -> Result<Response, Problem> {
     let mrn: Mrn = parse(&mrn)?;
-    let allowed = api.may_patient(&who, Permission::ViewPatient, &mrn).await?;
-    gone(&api, &mrn)?;
-    // Who was one person then may be two now: each of them is asked for.
-    let records = seen(&api, instant).person(&mrn)?;
-    for (number, _) in &records {
-        api.may_patient(&who, Permission::ViewPatient, number).await?;
-    }
-    if records.iter().all(|(_, record)| *record == Default::default()) {
-        return Err(Problem::missing("patient", mrn.as_str()));
-    }
-    let until = instant.0.unwrap_or_else(|| api.clock.now());
-    let mut view = ChartView {
-        mrn: records[0].0.clone(),
-        problems: Vec::new(),
-        notes: Vec::new(),
-        immunisations: Vec::new(),
-        family: Vec::new(),
-        referrals: Vec::new(),
-        documents: Vec::new(),
-        programmes: Vec::new(),
-        forms_due: Vec::new(),
-        vitals: BTreeMap::new(),
-        limits: BTreeMap::new(),
-        without_limits: Vec::new(),
-        unusable: BTreeMap::new(),
-        alerts: Vec::new(),
-        fluids: Vec::new(),
-        balance: Balance::default(),
-    };
-    let mut charts: Vec<Chart> = Vec::new();
-    for (number, _) in &records {
-        let (chart, vitals) = match instant.0 {
-            None => (api.rows.chart(number), api.rows.vitals(number)),
-            Some(instant) => {
-                let chart = api.history.at(number.as_str(), instant).map_err(|error| Problem::unreadable(&error))?;
-                (chart, api.history.at::<Vitals>(number.as_str(), instant).map_err(|error| Problem::unreadable(&error))?)
-            }
-        };
-        charts.push(chart.clone());
-        view.problems.extend(under(number, chart.problems));
-        view.notes.extend(under(number, chart.notes));
-        view.immunisations.extend(under(number, chart.immunisations));
-        view.family.extend(under(number, chart.family));
-        view.referrals.extend(under(number, chart.referrals));
-        view.documents.extend(under(number, chart.documents));
-        view.programmes.extend(under(number, chart.programmes));
-        view.alerts.extend(alerts(&api, number, &vitals));
-        // As the rules take them: those of the number that comes first.
-        for (code, limits) in vitals.limits {
-            view.limits.entry(code).or_insert(limits);
-        }
-        view.unusable.extend(vitals.unusable);
-        view.fluids.extend(vitals.fluids.into_iter().map(|entry| Under { under: number.clone(), entry }));
-        for (code, latest) in vitals.latest {
-            if view.vitals.get(&code).is_none_or(|known| known.entry.measured < latest.measured) {
-                view.vitals.insert(code, Under { under: number.clone(), entry: latest });
-            }
-        }
-    }
-    let born = records.iter().find_map(|(_, record)| record.person.as_ref()?.birth_date);
-    let signs = &api.hospital.layout().policy.vitals.signs;
-    let bare = signs.iter().filter(|sign| !view.limits.contains_key(&sign.code) && sign.limits_for(born, until.date()).is_none());
-    view.without_limits = bare.map(|sign| sign.code.clone()).collect();
-    // What is due is due now.
-    let stay = records.iter().find_map(|(_, record)| record.stay.clone()).filter(|_| instant.0.is_none());
-    if let Some((encounter, stay)) = stay.and_then(|encounter| api.rows.open_stay(&mrn).map(|stay| (encounter, stay))) {
-        view.forms_due = api.hospital.layout().policy.forms.due(charts.iter(), &encounter, (stay.class, stay.admitted));
-    }
-    view.balance = Balance::since(view.fluids.iter().map(|fluid| &fluid.entry), until.plus_seconds(-DAY_SECONDS));
+    let (allowed, records) = chart_view::records(&api, &who, (&mrn, instant)).await?;
+    let view = chart_view::gather(&api, &records, instant)?;
     api.shown(&allowed, Record::Chart, None, records.into_iter().map(|(number, _)| number).collect()).await?;
     Ok(Json(view).into_response())
 }

@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::forms::{moment, spoken};
 use super::guard::Asking;
+use super::paper::Show;
 use super::problem::Problem;
 use super::state::Api;
 use crate::access::Who;
@@ -94,6 +94,7 @@ struct Page {
 }
 
 struct Line {
+    mrn: Mrn,
     level: String,
     patient: String,
     complaint: String,
@@ -111,6 +112,7 @@ fn line(api: &Api, waiting: &Waiting) -> Line {
         None => "waits".to_owned(),
     };
     Line {
+        mrn: waiting.mrn.clone(),
         level: waiting.triage.as_ref().map_or_else(|| "not looked at".to_owned(), |triage| triage.level.to_string()),
         patient: format!("{name} {}", waiting.mrn),
         complaint: waiting.triage.as_ref().map(|triage| triage.complaint.clone()).unwrap_or_default(),
@@ -126,9 +128,7 @@ pub(super) async fn page(State(api): State<Api>, Asking(who): Asking) -> Result<
     let found = shown(&api, &who).await?;
     super::patients::knows_people(&api).await?;
     let page = Page { house: api.name.to_string(), made: moment(api.clock.now()), lines: found.iter().map(|waiting| line(&api, waiting)).collect() };
-    let html = page.render().map_err(|error| Problem::unreadable(&error))?;
-    let policy = "default-src 'self'; style-src 'self'; frame-ancestors 'none'";
-    Ok(([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response())
+    page.page()
 }
 
 #[cfg(test)]

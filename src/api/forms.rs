@@ -3,23 +3,60 @@
 use askama::Template;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 
+use super::at::Instant;
+use super::chart_view;
 use super::command::parse;
 use super::guard::Asking;
+use super::paper::Show;
 use super::problem::Problem;
 use super::state::Api;
-use crate::domain::chart::{Meaning, Note};
+use crate::domain::chart::{Answer, Field, Form, Meaning, Note};
 use crate::domain::disclosure::Record;
 use crate::domain::rights::Permission;
-use crate::kernel::{Mrn, Timestamp};
+use crate::kernel::{EncounterId, Mrn, Timestamp};
 
 /// The forms that notes may be written on: checklists, scores and templates, with their fields.
 #[utoipa::path(get, path = "/api/v1/forms", responses((status = 200)))]
 pub(super) async fn list(State(api): State<Api>, Asking(who): Asking) -> Result<Response, Problem> {
     api.may(&who, Permission::WriteNotes)?;
     Ok(Json(&*api.hospital.layout().policy.forms).into_response())
+}
+
+/// A form to be filled.
+#[derive(Template)]
+#[template(path = "form.html")]
+struct Blank<'a> {
+    form: &'a Form,
+    name: String,
+    mrn: Mrn,
+    born: String,
+    /// The stay that it is about: the one that is open when the page is.
+    encounter: EncounterId,
+    is_open_house: bool,
+}
+
+impl Blank<'_> {
+    fn name_of(&self, field: &Field) -> String {
+        format!("answers.{}", field.id)
+    }
+}
+
+/// A page to fill a form of the house for a patient; it is written by `write-note`.
+pub(super) async fn blank(State(api): State<Api>, Asking(who): Asking, Path((mrn, form)): Path<(String, String)>) -> Result<Response, Problem> {
+    let mrn: Mrn = parse(&mrn)?;
+    api.may_patient(&who, Permission::WriteNotes, &mrn).await?;
+    let (_, records) = chart_view::records(&api, &who, (&mrn, Instant(None))).await?;
+    let layout = api.hospital.layout();
+    let form = layout.policy.forms.forms.iter().find(|known| known.id == form).ok_or_else(|| Problem::missing("form", &form))?;
+    let stay = records.iter().find_map(|(_, record)| record.stay.clone()).or_else(|| records.iter().find_map(|(_, record)| record.last_stay.clone()));
+    let text = "a form is about a stay, and this patient has had none: admit them first";
+    let encounter = stay.ok_or_else(|| Problem::new(StatusCode::CONFLICT, "no_stay", text.to_owned()))?;
+    let person = records.iter().find_map(|(_, record)| record.person.clone()).unwrap_or_default();
+    let born = person.birth_date.map(|born| born.to_string()).unwrap_or_default();
+    Blank { form, name: person.name.printed(), mrn, born, encounter, is_open_house: who.user.is_none() }.page()
 }
 
 #[derive(Template)]
@@ -94,7 +131,5 @@ pub(super) async fn print(State(api): State<Api>, Asking(who): Asking, Path((mrn
         signatures: signatures(note),
         made: moment(api.clock.now()),
     };
-    let html = paper.render().map_err(|error| Problem::unreadable(&error))?;
-    let policy = "default-src 'self'; style-src 'self'; frame-ancestors 'none'";
-    Ok(([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response())
+    paper.page()
 }

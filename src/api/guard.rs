@@ -128,6 +128,11 @@ fn is_from_our_page(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether a person looks at it, with a browser.
+fn wants_page(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("text/html"))
+}
+
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let (method, path) = (request.method().as_str(), request.uri().path());
     let is_open = OPEN.contains(&(method, path));
@@ -155,7 +160,9 @@ pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Ne
             next.run(request).await
         }
         Err(_) if is_open => next.run(request).await,
-        Err(_) if is_page && ["/", "/beds", "/emergency", "/password", "/second-factor"].contains(&request.uri().path()) => Redirect::to("/login").into_response(),
+        Err(_) if is_page && !path.starts_with("/fhir/") && (["/", "/beds", "/emergency", "/password", "/second-factor"].contains(&path) || wants_page(request.headers())) => {
+            Redirect::to("/login").into_response()
+        }
         Err(refused) => Problem::refused_access(&refused).into_response(),
     }
 }

@@ -7,7 +7,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::{
-    audit, beds, cabinets, calendar, chart, devices, directory, documents, emergencies, emergency_department, forms, growth, housekeeping, lab, ledger, patients, photos,
+    audit, beds, cabinets, calendar, ccd, chart, devices, directory, documents, emergencies, emergency_department, forms, growth, housekeeping, lab, ledger, patients, photos,
     quarantine, reports, schedules, session, tasks, users, wristbands,
 };
 
@@ -52,6 +52,7 @@ use super::{
         chart::open_alerts,
         forms::list,
         growth::show,
+        ccd::show,
         documents::file,
         documents::show,
         tasks::of_patient,
@@ -124,6 +125,8 @@ const ACTIONS: &[(&str, &[&str])] = &[
             "arrive",
             "begin-leave",
             "end-leave",
+            "lodge-companion",
+            "companion-leaves",
             "expect-end",
             "triage",
             "begin-treatment",

@@ -252,7 +252,12 @@ pub(super) async fn style() -> Response {
     ([(header::CONTENT_TYPE, "text/css")], include_str!("assets/style.css")).into_response()
 }
 
-/// The page's script.
+/// The board's script.
 pub(super) async fn script() -> Response {
     ([(header::CONTENT_TYPE, "text/javascript")], include_str!("assets/board.js")).into_response()
+}
+
+/// The script that sends forms.
+pub(super) async fn asking() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript")], include_str!("assets/ask.js")).into_response()
 }

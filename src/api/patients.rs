@@ -32,11 +32,11 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A person as the API shows them: all numbers together.
 #[derive(Debug, Serialize)]
-struct PersonView {
+pub(super) struct PersonView {
     /// The number to use.
-    mrn: Mrn,
+    pub(super) mrn: Mrn,
     /// As registered under it, completed by what only a merged number knows.
-    person: Option<Person>,
+    pub(super) person: Option<Person>,
     /// Numbers that were merged into it.
     merged: Vec<Mrn>,
     /// What must not be given, of all numbers; `not_asked`, `none_known`, or the list.
@@ -144,12 +144,12 @@ pub(super) fn now(api: &Api) -> Seen<'_> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wanted {
-    name: String,
-    born: String,
-    phone: String,
-    number: String,
+    pub(super) name: String,
+    pub(super) born: String,
+    pub(super) phone: String,
+    pub(super) number: String,
     /// What a scanner read from a wristband, or another code with the number.
-    scan: String,
+    pub(super) scan: String,
     limit: Option<usize>,
 }
 
@@ -157,12 +157,17 @@ pub(super) struct Wanted {
 /// was replaced the answer is 409.
 #[utoipa::path(get, path = "/api/v1/patients", params(("name" = Option<String>, Query), ("born" = Option<String>, Query), ("phone" = Option<String>, Query), ("number" = Option<String>, Query), ("scan" = Option<String>, Query), ("limit" = Option<usize>, Query)), responses((status = 200), (status = 400, body = Problem)))]
 pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>) -> Result<Response, Problem> {
-    let allowed = api.may(&who, Permission::FindPatients)?;
     let Query(wanted) = wanted.map_err(|error| Problem::bad(error.body_text()))?;
+    Ok(Json(found(&api, &who, &wanted).await?).into_response())
+}
+
+/// Whom somebody finds who knows this of them, as far as they may see them.
+pub(super) async fn found(api: &Api, who: &Who, wanted: &Wanted) -> Result<Vec<Found>, Problem> {
+    let allowed = api.may(who, Permission::FindPatients)?;
     let born = if wanted.born.is_empty() { None } else { Some(parse(&wanted.born)?) };
-    knows_people(&api).await?;
-    let scanned = if wanted.scan.is_empty() { None } else { Some(wristbands::whose(&api, &wanted.scan)?) };
-    let search = Search { name: wanted.name, born, phone: wanted.phone, number: wanted.number };
+    knows_people(api).await?;
+    let scanned = if wanted.scan.is_empty() { None } else { Some(wristbands::whose(api, &wanted.scan)?) };
+    let search = Search { name: wanted.name.clone(), born, phone: wanted.phone.clone(), number: wanted.number.clone() };
     if search.is_empty() && scanned.is_none() {
         return Err(Problem::bad("say what is known of the patient: name, born, phone or number, or scan the wristband"));
     }
@@ -174,7 +179,7 @@ pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Re
     };
     for mrn in numbers {
         // A merged number leads to the person, and the person is shown once.
-        if let Some(view) = now(&api).view(&mrn)?.filter(|view| !found.iter().any(|known| known.mrn == view.mrn)) {
+        if let Some(view) = now(api).view(&mrn)?.filter(|view| !found.iter().any(|known| known.mrn == view.mrn)) {
             found.push(view);
         }
     }
@@ -183,13 +188,13 @@ pub(super) async fn find(State(api): State<Api>, Asking(who): Asking, wanted: Re
         found.retain(|view| view.restricted.is_none() || who.rights.may(Permission::ViewPatient, &api.gate.patient(&view.mrn)).is_ok());
     }
     api.shown_list(&allowed, Record::Search, found.iter().flat_map(PersonView::numbers).cloned().collect()).await?;
-    Ok(Json(found.into_iter().map(|view| within_rights(&api, &who, view)).collect::<Vec<_>>()).into_response())
+    Ok(found.into_iter().map(|view| within_rights(api, who, view)).collect())
 }
 
 /// What somebody who searches may see of whom they find: all of their own patients, who it is of others, of the restricted the number.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum Found {
+pub(super) enum Found {
     /// All.
     Whole(Box<PersonView>),
     /// Who it is.
@@ -474,6 +479,9 @@ pub(super) struct PatientAction {
     /// Who pays when the patient does not, to `name-guarantor`: name, and relation, phone, reference.
     #[schema(value_type = Option<Object>)]
     guarantor: Option<Guarantor>,
+    /// Who stays with the patient in a bed of their own (`bed`), to `lodge-companion`: name, and relation, such as mother or guardian.
+    #[schema(value_type = Option<Object>)]
+    companion: Option<Staying>,
     /// `clinical`, `nursing`, `pharmacy` or `billing`, to `clear`.
     #[schema(value_type = Option<String>)]
     clearance: Option<Clearance>,
@@ -487,6 +495,14 @@ pub(super) struct PatientAction {
 
 pub(super) fn needed<T: Clone>(field: &Option<T>, name: &str) -> Result<T, Problem> {
     field.clone().ok_or_else(|| Problem::bad(format!("field {name} is needed for this")))
+}
+
+/// Who stays with a patient.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Staying {
+    name: String,
+    relation: String,
 }
 
 impl PatientAction {
@@ -528,6 +544,11 @@ impl PatientAction {
             "arrive" => Command::Arrive { patient, place: self.place.clone() },
             "begin-leave" => Command::BeginLeave { patient },
             "end-leave" => Command::EndLeave { patient },
+            "lodge-companion" => {
+                let companion = needed(&self.companion, "companion")?;
+                Command::Lodge { patient, bed: needed(&self.bed, "bed")?, name: companion.name, relation: companion.relation }
+            }
+            "companion-leaves" => Command::CompanionLeaves { patient },
             "triage" => Command::Triage { patient, level: needed(&self.level, "level")?, complaint: self.text.clone().unwrap_or_default() },
             "begin-treatment" => Command::BeginTreatment { patient },
             "name-guarantor" => Command::NameGuarantor { patient, encounter: self.encounter.clone(), guarantor: needed(&self.guarantor, "guarantor")? },

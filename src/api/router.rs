@@ -11,8 +11,8 @@ use super::guard::Asking;
 use super::problem::Problem;
 use super::state::Api;
 use super::{
-    audit, bed_board, beds, cabinets, calendar, chart, command, devices, directory, documents, emergencies, emergency_department, fhir, forms, growth, guard, housekeeping, lab,
-    ledger, login, openapi, own, page, patients, photos, provider, quarantine, reports, schedules, session, tasks, users, ward_sheet, wristbands,
+    audit, bed_board, beds, cabinets, calendar, ccd, chart, command, devices, directory, documents, emergencies, emergency_department, fhir, forms, growth, guard, housekeeping,
+    lab, ledger, login, openapi, own, page, patient_page, patients, photos, provider, quarantine, reports, schedules, session, tasks, users, ward_sheet, wristbands,
 };
 use crate::domain::rights::Permission;
 use crate::kernel::limits;
@@ -41,6 +41,7 @@ pub fn router(api: Api) -> Router {
         .route("/patients/{mrn}/vitals", get(chart::measurements))
         .route("/patients/{mrn}/chart/{action}", post(chart::act))
         .route("/patients/{mrn}/growth", get(growth::show))
+        .route("/patients/{mrn}/ccd.xml", get(ccd::show))
         .route("/patients/{mrn}/documents", post(documents::file).layer(DefaultBodyLimit::max(limits::DOCUMENT_BODY_BYTES)))
         .route("/patients/{mrn}/documents/{number}", get(documents::show))
         .route("/patients/{mrn}/tasks", get(tasks::of_patient))
@@ -102,10 +103,14 @@ pub fn router(api: Api) -> Router {
         .route("/wards/{ward}/tasks", get(tasks::page))
         .route("/emergency", get(emergency_department::page))
         .route("/schedules/{schedule}/display", get(calendar::display))
+        .route("/patients", get(patient_page::ask).post(patient_page::find))
+        .route("/patients/{mrn}", get(patient_page::show))
         .route("/patients/{mrn}/notes/{number}", get(forms::print))
+        .route("/patients/{mrn}/forms/{form}", get(forms::blank))
         .route("/beds/events", get(bed_board::events))
         .route("/style.css", get(page::style))
         .route("/board.js", get(page::script))
+        .route("/ask.js", get(page::asking))
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))

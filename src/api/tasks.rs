@@ -3,14 +3,14 @@
 use askama::Template;
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::command::{Body, Key, parse};
 use super::forms::{moment, spoken};
 use super::guard::Asking;
+use super::paper::Show;
 use super::patients::needed;
 use super::problem::Problem;
 use super::state::Api;
@@ -144,17 +144,86 @@ struct Page {
     made: String,
     lines: Vec<Line>,
     unacknowledged: Vec<String>,
+    is_open_house: bool,
 }
 
-struct Line {
-    time: String,
-    bed: String,
-    patient: String,
-    title: String,
-    state: &'static str,
+/// A time of a task on a page, with what is needed to answer it there.
+pub(super) struct Line {
+    pub(super) mrn: Mrn,
+    pub(super) number: u32,
+    /// Its time; none of what is done when it is needed.
+    pub(super) time: Option<Timestamp>,
+    pub(super) bed: String,
+    pub(super) patient: String,
+    pub(super) title: String,
+    pub(super) state: &'static str,
     /// Whether somebody must do it or say why not.
-    mandatory: bool,
-    said: String,
+    pub(super) mandatory: bool,
+    pub(super) said: String,
+}
+
+impl Line {
+    fn new(mrn: &Mrn, due: &Due) -> Self {
+        let said = due.said.as_ref().map(|said| match &said.outcome {
+            task::Outcome::Done { note } => format!("done by {} {note}", spoken(&said.by)),
+            task::Outcome::NotDone { reason } => format!("not done, says {}: {reason}", spoken(&said.by)),
+        });
+        Self {
+            mrn: mrn.clone(),
+            number: due.number,
+            time: Some(due.time),
+            bed: String::new(),
+            patient: String::new(),
+            title: due.title.clone(),
+            state: state(due.standing),
+            mandatory: due.mandatory,
+            said: said.unwrap_or_default(),
+        }
+    }
+
+    /// When, as people read it.
+    pub(super) fn moment(&self) -> String {
+        self.time.map(moment).unwrap_or_default()
+    }
+
+    /// Whether somebody may still say what came of it.
+    pub(super) fn is_open(&self) -> bool {
+        self.state != "answered"
+    }
+
+    /// How it looks.
+    pub(super) fn tag(&self) -> &'static str {
+        match self.state {
+            "overdue" | "missed" => "alert",
+            "due" => "ordered",
+            _ => "silent",
+        }
+    }
+}
+
+/// What is to be done for a patient on their page, and what was done in an emergency: its number, and what it was.
+pub(super) fn of_page(api: &Api, mrn: &Mrn, now: Timestamp) -> (Vec<Line>, Vec<(u32, String)>) {
+    let Some(encounter) = open_stay(api, mrn) else { return (Vec::new(), Vec::new()) };
+    let tasks = api.rows.tasks(&encounter);
+    let from = now.plus_seconds(-SHIFT_SECONDS / 4);
+    let mut lines: Vec<Line> = tasks.due((from, from.plus_seconds(SHIFT_SECONDS)), now).iter().map(|due| Line::new(mrn, due)).collect();
+    let when_needed = tasks.tasks.values().filter(|task| task.when == task::When::AsNeeded && task.stopped.is_none() && task.on_word_of.is_none());
+    lines.extend(when_needed.map(|task| Line {
+        mrn: mrn.clone(),
+        number: task.number,
+        time: None,
+        bed: String::new(),
+        patient: String::new(),
+        title: task.title.clone(),
+        state: "when needed",
+        mandatory: false,
+        said: String::new(),
+    }));
+    let unacknowledged = tasks.unacknowledged().map(|task| {
+        let word = task.on_word_of.as_deref().unwrap_or_default();
+        (task.number, format!("{} (done by {} at {} on the word of {word})", task.title, spoken(&task.by), moment(task.at)))
+    });
+    (lines, unacknowledged.collect())
 }
 
 fn state(standing: Standing) -> &'static str {
@@ -169,18 +238,10 @@ fn state(standing: Standing) -> &'static str {
 
 fn line(api: &Api, found: &WardTask) -> Line {
     let name = api.rows.person_now(&found.mrn).into_iter().find_map(|(_, record)| record.person).map(|person| person.name.printed()).unwrap_or_default();
-    let said = found.due.said.as_ref().map(|said| match &said.outcome {
-        task::Outcome::Done { note } => format!("done by {} {note}", spoken(&said.by)),
-        task::Outcome::NotDone { reason } => format!("not done, says {}: {reason}", spoken(&said.by)),
-    });
     Line {
-        time: moment(found.due.time),
         bed: found.bed.as_str().split_once(':').map_or(found.bed.as_str(), |(_, place)| place).to_owned(),
         patient: format!("{name} {}", found.mrn),
-        title: found.due.title.clone(),
-        state: state(found.due.standing),
-        mandatory: found.due.mandatory,
-        said: said.unwrap_or_default(),
+        ..Line::new(&found.mrn, &found.due)
     }
 }
 
@@ -192,10 +253,8 @@ pub(super) async fn page(State(api): State<Api>, Asking(who): Asking, Path(ward)
         format!("{bed} {mrn}: {} (done by {} at {} on the word of {})", task.title, spoken(&task.by), moment(task.at), task.on_word_of.as_deref().unwrap_or_default())
     });
     let lines = found.due.iter().map(|due| line(&api, due)).collect();
-    let page = Page { house: api.name.to_string(), ward, made: moment(api.clock.now()), lines, unacknowledged: unacknowledged.collect() };
-    let html = page.render().map_err(|error| Problem::unreadable(&error))?;
-    let policy = "default-src 'self'; style-src 'self'; frame-ancestors 'none'";
-    Ok(([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response())
+    let page = Page { house: api.name.to_string(), ward, made: moment(api.clock.now()), lines, unacknowledged: unacknowledged.collect(), is_open_house: who.user.is_none() };
+    page.page()
 }
 
 /// What is needed for what is done.

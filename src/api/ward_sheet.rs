@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 
-use super::chart::sign_name;
+use super::chart_view::sign_name;
 use super::guard::Asking;
+use super::paper::Show;
 use super::patients;
 use super::problem::Problem;
 use super::state::Api;
@@ -51,12 +51,12 @@ struct Lying {
     alerts: Vec<String>,
 }
 
-struct Allergic {
-    words: String,
-    is_dangerous: bool,
+pub(super) struct Allergic {
+    pub(super) words: String,
+    pub(super) is_dangerous: bool,
 }
 
-fn allergies(records: &[(Mrn, Patient)]) -> Vec<Allergic> {
+pub(super) fn allergies(records: &[(Mrn, Patient)]) -> Vec<Allergic> {
     let calm = |words: &str| vec![Allergic { words: words.to_owned(), is_dangerous: false }];
     match records.iter().map(|(_, record)| record.allergies.clone()).reduce(Allergies::with) {
         Some(Allergies::Known(known)) => known
@@ -141,7 +141,5 @@ pub(super) async fn show(State(api): State<Api>, Asking(who): Asking, Path(ward)
     let beds: Vec<Line> = beds.map(|bed| line(&api, &who, bed, &mut shown)).collect();
     api.shown_list(&allowed, Record::Beds, shown).await?;
     let sheet = Sheet { house: api.name.to_string(), ward, made: moment(api.clock.now()), beds };
-    let html = sheet.render().map_err(|error| Problem::unreadable(&error))?;
-    let policy = "default-src 'self'; style-src 'self'; frame-ancestors 'none'";
-    Ok(([(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")], Html(html)).into_response())
+    sheet.page()
 }

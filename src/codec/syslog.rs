@@ -52,7 +52,7 @@ impl AuditMessage {
     /// The kind of event (DICOM PS3.16, CID 400) and what is done (C, R, U, E).
     fn kind(&self) -> (&'static str, &'static str, &'static str) {
         match self.what.as_str() {
-            "RecordShown" | "LookRefused" => ("110110", "Patient Record", "R"),
+            "RecordShown" | "LookRefused" | "LookTold" => ("110110", "Patient Record", "R"),
             "SignedIn" | "SignedOut" | "SignInFailed" | "StrangerRefused" => ("110114", "User Authentication", "E"),
             "GlassBroken" | "GlassReviewed" => ("110113", "Security Alert", "E"),
             _ if self.of.starts_with("hospital/") => ("110113", "Security Alert", "U"),

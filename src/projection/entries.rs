@@ -34,7 +34,9 @@ pub struct Entry {
 fn entry(meta: &Meta, stored: &StoredEvent) -> Entry {
     let stream = &stored.event.stream;
     let is_staff = stream.kind() == StreamKind::Hospital && stream.key() == staff::STREAM;
-    let is_told = is_staff || matches!(stream.kind(), StreamKind::Access | StreamKind::User);
+    // What another system told of its own looks is of the audit too.
+    let is_look = stored.event.kind == "LookTold";
+    let is_told = is_staff || is_look || matches!(stream.kind(), StreamKind::Access | StreamKind::User);
     Entry {
         sequence: stored.sequence,
         at: meta.recorded,

@@ -219,6 +219,15 @@ impl History {
         Ok(self.log.read_stream(stream, 1, usize::MAX)?.iter().map(author).collect())
     }
 
+    /// The events of one type of a stream, the oldest first.
+    pub fn of_kind(&self, stream: &StreamId, kind: &str) -> Result<Vec<Told>, JournalError> {
+        let told = |stored: &StoredEvent| {
+            let payload = serde_json::from_str(stored.event.payload.get()).map_err(|error| JournalError::Unreadable(format!("event {}: {error}", stored.sequence)))?;
+            Ok(Told { sequence: stored.sequence, stream: stream.clone(), kind: kind.to_owned(), payload })
+        };
+        self.log.read_stream(stream, 1, usize::MAX)?.iter().filter(|(_, stored)| stored.event.kind == kind).map(|(_, stored)| told(stored)).collect()
+    }
+
     /// The events of a batch, by one of them.
     pub fn told_at(&self, sequence: u64) -> Result<Vec<Told>, JournalError> {
         let batches = self.log.read_all(sequence, 1)?;

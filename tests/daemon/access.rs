@@ -154,6 +154,10 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("/api/v1/patients/77/chart", "patient.view"),
         ("/api/v1/patients/77/vitals", "patient.view"),
         ("/api/v1/patients/77/growth", "patient.view"),
+        ("/api/v1/patients/77/ccd.xml", "patient.view"),
+        ("/patients/77", "patient.view"),
+        ("/patients/77/forms/braden", "chart.write-notes"),
+        ("/patients", "patient.find"),
         ("/api/v1/patients/77/tasks", "patient.view"),
         ("/api/v1/patients/77/documents/1", "patient.view"),
         ("/patients/77/notes/1", "patient.view"),
@@ -188,7 +192,7 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         all.push(("GET", path.to_owned(), None, permission));
     }
     // What fits every action of its kind, so that only the rights decide.
-    let of_patient = json!({ "person": {}, "with": "78", "allergy": { "substance": "x", "category": "food" }, "substance": "x", "reason": "r", "bed": "ICU:1:A", "encounter": "enc_7", "class": "inpatient", "mother": "78", "expected": "2027-01-01T00:00:00Z", "clearance": "clinical", "place": "X-ray", "level": 2, "text": "x", "guarantor": { "name": "x" } });
+    let of_patient = json!({ "person": {}, "with": "78", "allergy": { "substance": "x", "category": "food" }, "substance": "x", "reason": "r", "bed": "ICU:1:A", "encounter": "enc_7", "class": "inpatient", "mother": "78", "expected": "2027-01-01T00:00:00Z", "clearance": "clinical", "place": "X-ray", "level": 2, "text": "x", "guarantor": { "name": "x" }, "companion": { "name": "x", "relation": "mother" } });
     for (action, permission) in [
         ("update", "patient.register"),
         ("merge", "patient.merge"),
@@ -215,6 +219,8 @@ fn operations() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("change-class", "stay.transfer"),
         ("begin-leave", "stay.transfer"),
         ("end-leave", "stay.transfer"),
+        ("lodge-companion", "stay.transfer"),
+        ("companion-leaves", "stay.transfer"),
         ("expect-end", "stay.transfer"),
         ("triage", "stay.triage"),
         ("begin-treatment", "stay.triage"),
@@ -420,7 +426,7 @@ fn template(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
         ["", "api", "v1", kind, _] if !matches!(*kind, "me" | "reports") => format!("/api/v1/{kind}/{{}}"),
-        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments" | "photo" | "growth" | "documents" | "tasks")] => {
+        ["", "api", "v1", "patients", _, part @ ("chart" | "vitals" | "print-wristband" | "appointments" | "photo" | "growth" | "ccd.xml" | "documents" | "tasks")] => {
             format!("/api/v1/patients/{{}}/{part}")
         }
         ["", "api", "v1", "patients", _, part @ ("chart" | "documents" | "tasks"), _] => format!("/api/v1/patients/{{}}/{part}/{{}}"),

@@ -16,6 +16,7 @@ mod lab;
 mod load;
 mod monitoring;
 mod operator;
+mod pages;
 mod patients;
 mod peers;
 mod provider;

@@ -14,8 +14,9 @@ const DATE: &str = "2026-11-23";
 
 fn resource(kind: Kind) -> Value {
     let mut interactions = vec![json!({ "code": "read" }), json!({ "code": "search-type" })];
-    if kind.is_written() {
-        interactions.extend([json!({ "code": "create" }), json!({ "code": "update" })]);
+    interactions.push(json!({ "code": "create" }));
+    if kind.is_updated() {
+        interactions.push(json!({ "code": "update" }));
     }
     interactions.extend([json!({ "code": "vread" }), json!({ "code": "history-instance" })]);
     let compare = |compare: Compare| match compare {
@@ -36,8 +37,8 @@ fn resource(kind: Kind) -> Value {
         "versioning": "versioned",
         "readHistory": true,
         "updateCreate": kind == Kind::Patient,
-        "conditionalCreate": kind.is_written(),
-        "conditionalUpdate": kind.is_written(),
+        "conditionalCreate": true,
+        "conditionalUpdate": kind.is_updated(),
         "conditionalDelete": "not-supported",
         "searchParam": common.chain(search).collect::<Value>(),
     });

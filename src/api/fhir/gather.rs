@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::id::{patient_of, unescape};
 use super::resources::{House, Place, Version};
 use super::search::{Asked, WHOSE};
-use super::{Kind, clinical, listed, resources, scheduling, subscription};
+use super::{Kind, clinical, listed, resources, scheduling, subscription, told};
 use crate::access::{Allowed, Who};
 use crate::api::audit;
 use crate::api::command::parse;
@@ -15,6 +15,7 @@ use crate::api::patients::{gone, knows_people, now};
 use crate::api::problem::Problem;
 use crate::api::schedules;
 use crate::api::state::Api;
+use crate::domain::chart::Origin;
 use crate::domain::encounter::Encounter;
 use crate::domain::patient::Patient;
 use crate::domain::rights::{Interaction, Permission, Subject};
@@ -129,7 +130,7 @@ fn signs(api: &Api, mrn: &Mrn, code: Option<&Loinc>) -> Result<Vec<Value>, Probl
                         let sign = clinical::Sign {
                             at: (measurement.sequence, place),
                             reading,
-                            name: crate::api::chart::sign_name(api, &reading.code),
+                            name: crate::api::chart_view::sign_name(api, &reading.code),
                             measured: at,
                             recorded: measurement.recorded,
                             source: of_event("source").as_str().unwrap_or_default().to_owned(),
@@ -178,12 +179,17 @@ fn authors(api: &Api, mrn: &Mrn) -> Result<Vec<Value>, Problem> {
     let house = house(api);
     let of = |kind: StreamKind, key: &str, target: &str, what: &str| -> Result<Vec<Value>, Problem> {
         let known = api.history.authors(&StreamId::new(kind, key)).map_err(|error| Problem::unreadable(&error))?;
-        Ok(known.iter().map(|author| resources::provenance(&house, mrn, (target, what), author)).collect())
+        Ok(known.iter().map(|author| resources::provenance(&house, mrn, (target, what), author)).collect::<Vec<_>>())
     };
     let mut found = of(StreamKind::Patient, mrn.as_str(), &format!("Patient/{}", super::id::escape(mrn.as_str())), "")?;
     for stay in stays_of(api, mrn) {
         let id = resources::encounter_id(&stay);
         found.extend(of(StreamKind::Encounter, stay.as_str(), &format!("Encounter/{id}"), &id)?);
+    }
+    // And what other systems told of it.
+    for event in api.history.of_kind(&StreamId::new(StreamKind::Chart, mrn.as_str()), "OriginTold").map_err(|error| Problem::unreadable(&error))? {
+        let origin: Option<Origin> = event.payload.get("origin").and_then(|origin| serde_json::from_value(origin.clone()).ok());
+        found.extend(origin.map(|origin| told::provenance(mrn, event.sequence, &origin)));
     }
     Ok(found)
 }

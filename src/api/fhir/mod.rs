@@ -17,6 +17,7 @@ mod resources;
 mod scheduling;
 mod search;
 mod subscription;
+mod told;
 mod versions;
 mod write;
 
@@ -110,8 +111,8 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether it can be written. The others stand in the configuration, or are made by what happens.
-    fn is_written(self) -> bool {
+    /// Whether what is known of it can be changed: what was told of who did what stays as it was told.
+    fn is_updated(self) -> bool {
         !matches!(self, Kind::AuditEvent | Kind::Provenance)
     }
 

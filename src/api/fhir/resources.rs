@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value, json};
 
 use super::id::{escape, of_patient};
+use super::told;
 use crate::domain::bed::{Bed, Use};
 use crate::domain::chart::{Programme, Run};
 use crate::domain::encounter::{Away, Class, Encounter, Ending, Stay};
@@ -404,7 +405,7 @@ pub(super) fn bed(house: &House, facility: &str, id: &BedId, bed: &Bed) -> Value
     let [ward, room, _] = id.parts();
     let (code, display) = match (&bed.used, &bed.isolation) {
         (Use::Occupied { .. }, Some(_)) => ("I", "Isolated"),
-        (Use::Occupied { .. }, None) => ("O", "Occupied"),
+        (Use::Occupied { .. }, None) | (Use::Companion { .. }, _) => ("O", "Occupied"),
         (Use::Free | Use::Reserved { .. }, _) => ("U", "Unoccupied"),
         (Use::Cleaning { .. }, _) => ("H", "Housekeeping"),
         (Use::Blocked { .. }, _) => ("C", "Closed"),
@@ -469,6 +470,11 @@ pub(super) fn device(house: &House, id: &str) -> Value {
 
 /// What somebody saw or did (DICOM PS3.15 A.5 and IHE ATNA by the standard's own mapping).
 pub(super) fn audit_event(house: &House, entry: &Entry, patients: &[Mrn]) -> Value {
+    // What another system told is given as it told it.
+    let look = entry.detail.as_ref().filter(|_| entry.what == "LookTold").and_then(|detail| serde_json::from_value(detail.get("look")?.clone()).ok());
+    if let (Some(look), Some(mrn)) = (look, entry.of.split_once('/').and_then(|(_, mrn)| mrn.parse().ok())) {
+        return told::audit_event(&mrn, entry.sequence, &look);
+    }
     let action = match entry.what.as_str() {
         "RecordShown" | "LookRefused" => "R",
         "SignedIn" | "SignedOut" | "SignInFailed" | "GlassBroken" => "E",

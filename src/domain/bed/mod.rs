@@ -28,6 +28,13 @@ pub enum Use {
         /// Since when.
         since: Timestamp,
     },
+    /// Whoever stays with a patient lies in it: a mother, a guardian. They are no patient.
+    Companion {
+        /// With whom.
+        patient: Mrn,
+        /// Since when.
+        since: Timestamp,
+    },
     /// Somebody has left it, and housekeeping has not been there yet.
     Cleaning {
         /// Since when.
@@ -108,6 +115,26 @@ pub enum Event {
         /// When that was known.
         at: Timestamp,
     },
+    /// Whoever stays with a patient lies in the bed.
+    CompanionAdmitted {
+        /// With whom.
+        patient: Mrn,
+        /// During which stay.
+        encounter: EncounterId,
+        /// Since when.
+        at: Timestamp,
+    },
+    /// They have left; the interval can be priced from `since` to `at`.
+    CompanionLeft {
+        /// With whom they stayed.
+        patient: Mrn,
+        /// During which stay.
+        encounter: EncounterId,
+        /// When they came.
+        since: Timestamp,
+        /// When they went.
+        at: Timestamp,
+    },
     /// It is kept for somebody.
     Reserved {
         /// For whom.
@@ -172,7 +199,7 @@ impl Bed {
     pub fn occupant(&self) -> Option<(&Mrn, Timestamp)> {
         match &self.used {
             Use::Occupied { patient, since } => Some((patient, *since)),
-            Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => None,
+            Use::Free | Use::Companion { .. } | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => None,
         }
     }
 }
@@ -186,10 +213,12 @@ impl Folded for Bed {
         match event {
             Event::PatientAdmitted { patient, at, .. } => self.used = Use::Occupied { patient: patient.clone(), since: *at },
             Event::OccupantNamed { patient, .. } => {
-                if let Use::Occupied { patient: known, .. } = &mut self.used {
+                if let Use::Occupied { patient: known, .. } | Use::Companion { patient: known, .. } = &mut self.used {
                     known.clone_from(patient);
                 }
             }
+            Event::CompanionAdmitted { patient, at, .. } => self.used = Use::Companion { patient: patient.clone(), since: *at },
+            Event::CompanionLeft { .. } => self.used = Use::Free,
             Event::Reserved { patient, at } => self.used = Use::Reserved { patient: patient.clone(), since: *at },
             Event::PatientLeft { encounter, .. } => (self.used, self.left_by) = (Use::Free, encounter.clone()),
             Event::ReservationEnded { .. } | Event::Cleaned { .. } | Event::CleaningSkipped { .. } | Event::Unblocked { .. } => self.used = Use::Free,
@@ -209,6 +238,8 @@ impl Folded for Bed {
             Event::PatientAdmitted { .. } => ("PatientAdmitted", 1),
             Event::PatientLeft { .. } => ("PatientLeft", 1),
             Event::OccupantNamed { .. } => ("OccupantNamed", 1),
+            Event::CompanionAdmitted { .. } => ("CompanionAdmitted", 1),
+            Event::CompanionLeft { .. } => ("CompanionLeft", 1),
             Event::Reserved { .. } => ("Reserved", 1),
             Event::ReservationEnded { .. } => ("ReservationEnded", 1),
             Event::CleaningAsked { .. } => ("CleaningAsked", 1),

@@ -32,7 +32,7 @@ impl<S: Scene> Desk<'_, S> {
             }
             Use::Occupied { .. } if planted::is(Bug::BedForTwo) => {}
             Use::Reserved { since, .. } => return Err(Rejection::Reserved { bed: bed.clone(), since }.into()),
-            Use::Occupied { since, .. } => return Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
+            Use::Occupied { since, .. } | Use::Companion { since, .. } => return Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
             Use::Cleaning { since } => return Err(Rejection::NotCleaned { bed: bed.clone(), since }.into()),
             Use::Blocked { reason, since, .. } => return Err(Rejection::Blocked { bed: bed.clone(), reason, since }.into()),
         }
@@ -47,7 +47,7 @@ impl<S: Scene> Desk<'_, S> {
         let state = self.bed(bed)?;
         let since = match state.used {
             Use::Occupied { patient, since } if patient == *who.patient => since,
-            Use::Occupied { .. } | Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => {
+            Use::Occupied { .. } | Use::Companion { .. } | Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => {
                 return Err(Rejection::OtherBed { patient: who.patient.clone(), named: bed.clone(), bed: None }.into());
             }
         };
@@ -70,7 +70,7 @@ impl<S: Scene> Desk<'_, S> {
                 Change::Bed(bed.clone(), Event::CleaningSkipped { since, at }),
                 Change::Bed(bed.clone(), Event::PatientAdmitted { patient: who.patient.clone(), encounter: Some(who.encounter.clone()), at }),
             ]),
-            Use::Cleaning { .. } | Use::Free | Use::Reserved { .. } | Use::Occupied { .. } | Use::Blocked { .. } => self.occupy(bed, who),
+            Use::Cleaning { .. } | Use::Free | Use::Reserved { .. } | Use::Occupied { .. } | Use::Companion { .. } | Use::Blocked { .. } => self.occupy(bed, who),
         }
     }
 
@@ -91,7 +91,7 @@ impl<S: Scene> Desk<'_, S> {
             Use::Free => Ok(vec![Change::Bed(bed.clone(), Event::Reserved { patient: patient.clone(), at: self.context.now })]),
             Use::Reserved { patient: other, .. } if numbers.contains(&other) => Ok(vec![]),
             Use::Reserved { since, .. } => Err(Rejection::Reserved { bed: bed.clone(), since }.into()),
-            Use::Occupied { since, .. } => Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
+            Use::Occupied { since, .. } | Use::Companion { since, .. } => Err(Rejection::Occupied { bed: bed.clone(), since }.into()),
             // Whoever comes later finds it clean.
             Use::Cleaning { since } => Err(Rejection::NotCleaned { bed: bed.clone(), since }.into()),
             Use::Blocked { reason, since, .. } => Err(Rejection::Blocked { bed: bed.clone(), reason, since }.into()),
@@ -103,7 +103,7 @@ impl<S: Scene> Desk<'_, S> {
         let Some(bed) = bed else { return Ok(vec![]) };
         match self.bed(bed)?.used {
             Use::Reserved { patient: kept_for, .. } if numbers.contains(&kept_for) => Ok(vec![Change::Bed(bed.clone(), Event::ReservationEnded { at: self.context.now })]),
-            Use::Reserved { .. } | Use::Free | Use::Occupied { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Ok(vec![]),
+            Use::Reserved { .. } | Use::Free | Use::Occupied { .. } | Use::Companion { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Ok(vec![]),
         }
     }
 
@@ -114,7 +114,7 @@ impl<S: Scene> Desk<'_, S> {
         match self.bed(bed)?.used {
             Use::Free | Use::Cleaning { .. } => Ok(vec![Change::Bed(bed.clone(), Event::Blocked { reason: reason.trim().to_owned(), at: self.context.now })]),
             Use::Blocked { .. } => Ok(vec![]),
-            Use::Occupied { .. } | Use::Reserved { .. } => Err(Rejection::InUse { bed: bed.clone(), what: "blocked" }.into()),
+            Use::Occupied { .. } | Use::Companion { .. } | Use::Reserved { .. } => Err(Rejection::InUse { bed: bed.clone(), what: "blocked" }.into()),
         }
     }
 
@@ -126,7 +126,9 @@ impl<S: Scene> Desk<'_, S> {
                 let events = [Event::Unblocked { at }].into_iter().chain(is_dirty.then_some(Event::CleaningAsked { at }));
                 Ok(events.map(|event| Change::Bed(bed.clone(), event)).collect())
             }
-            Use::Free | Use::Occupied { .. } | Use::Reserved { .. } | Use::Cleaning { .. } => Err(Rejection::NotSo { bed: bed.clone(), what: "blocked" }.into()),
+            Use::Free | Use::Occupied { .. } | Use::Companion { .. } | Use::Reserved { .. } | Use::Cleaning { .. } => {
+                Err(Rejection::NotSo { bed: bed.clone(), what: "blocked" }.into())
+            }
         }
     }
 
@@ -139,7 +141,9 @@ impl<S: Scene> Desk<'_, S> {
                 let ended = state.isolation.map(|_| Change::Bed(bed.clone(), Event::IsolationEnded { at }));
                 Ok([Change::Bed(bed.clone(), Event::Cleaned { since, at })].into_iter().chain(ended).collect())
             }
-            Use::Free | Use::Occupied { .. } | Use::Reserved { .. } | Use::Blocked { .. } => Err(Rejection::NotSo { bed: bed.clone(), what: "waiting for housekeeping" }.into()),
+            Use::Free | Use::Occupied { .. } | Use::Companion { .. } | Use::Reserved { .. } | Use::Blocked { .. } => {
+                Err(Rejection::NotSo { bed: bed.clone(), what: "waiting for housekeeping" }.into())
+            }
         }
     }
 

@@ -162,7 +162,7 @@ impl<S: Scene> Desk<'_, S> {
     fn lies_in(&mut self, bed: &BedId) -> Result<(Mrn, Timestamp), Stop<S::Failure>> {
         match self.bed(bed)?.used {
             Use::Occupied { patient, since } => Ok((patient, since)),
-            Use::Free | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Err(Rejection::NotOccupied { bed: bed.clone() }.into()),
+            Use::Free | Use::Companion { .. } | Use::Reserved { .. } | Use::Cleaning { .. } | Use::Blocked { .. } => Err(Rejection::NotOccupied { bed: bed.clone() }.into()),
         }
     }
 }

@@ -260,6 +260,22 @@ pub enum Command {
         /// Who.
         patient: Mrn,
     },
+    /// Somebody stays with the patient, in a bed of their own: a mother, a guardian.
+    Lodge {
+        /// With whom.
+        patient: Mrn,
+        /// In which bed.
+        bed: BedId,
+        /// Who.
+        name: String,
+        /// What they are to the patient.
+        relation: String,
+    },
+    /// They go, and the patient stays.
+    CompanionLeaves {
+        /// With whom they stayed.
+        patient: Mrn,
+    },
     /// When the patient is expected to leave.
     ExpectEnd {
         /// Who.
@@ -443,6 +459,8 @@ impl std::fmt::Display for Command {
             Command::Arrive { patient, .. } => write!(f, "{patient} arrives"),
             Command::BeginLeave { patient } => write!(f, "leave of {patient}"),
             Command::EndLeave { patient } => write!(f, "end of leave of {patient}"),
+            Command::Lodge { patient, bed, .. } => write!(f, "somebody stays with {patient} in {bed}"),
+            Command::CompanionLeaves { patient } => write!(f, "nobody stays with {patient} any more"),
             Command::ExpectEnd { patient, expected } => write!(f, "expect {patient} to leave at {expected}"),
             Command::Clear { patient, clearance } => write!(f, "clear {patient} ({})", clearance.word()),
             Command::Discharge { patient, bed } => write!(f, "discharge {patient} from {}", place(bed)),
@@ -480,6 +498,7 @@ impl Command {
             | Command::Unblock { bed }
             | Command::Clean { bed }
             | Command::Isolate { bed, .. }
+            | Command::Lodge { bed, .. }
             | Command::Vitals { whom: Measured::InBed(bed) | Measured::PatientInBed(_, bed), .. } => Some(bed),
             Command::Register { .. }
             | Command::Replace { .. }
@@ -505,6 +524,7 @@ impl Command {
             | Command::Arrive { .. }
             | Command::BeginLeave { .. }
             | Command::EndLeave { .. }
+            | Command::CompanionLeaves { .. }
             | Command::ExpectEnd { .. }
             | Command::Clear { .. }
             | Command::WithdrawDeath { .. }

@@ -8,6 +8,7 @@
 mod beds;
 mod bedside;
 mod command;
+mod companion;
 mod erasure;
 mod identity;
 mod needs;
@@ -157,6 +158,8 @@ impl<S: Scene> Desk<'_, S> {
             Command::Arrive { patient, place } => desk.arrive(patient, place.as_deref()),
             Command::BeginLeave { patient } => desk.begin_leave(patient),
             Command::EndLeave { patient } => desk.end_leave(patient),
+            Command::Lodge { patient, bed, name, relation } => desk.lodge(patient, bed, (name, relation)),
+            Command::CompanionLeaves { patient } => desk.companion_leaves(patient),
             Command::ExpectEnd { patient, expected } => desk.expect_end(patient, *expected),
             Command::Clear { patient, clearance } => desk.clear(patient, *clearance),
             Command::Discharge { patient, bed } => desk.end(patient, bed.as_ref(), encounter::Ending::Discharged),

@@ -68,6 +68,8 @@ impl Command {
             | Command::Arrive { .. }
             | Command::BeginLeave { .. }
             | Command::EndLeave { .. }
+            | Command::Lodge { .. }
+            | Command::CompanionLeaves { .. }
             | Command::ExpectEnd { .. } => Permission::Transfer,
             Command::Clear { clearance, .. } => match clearance {
                 Clearance::Clinical => Permission::ClearClinically,
@@ -95,6 +97,7 @@ impl Command {
                     Permission::Refer
                 }
                 chart::Command::FilePaper(_) | chart::Command::WithdrawPaper { .. } => Permission::FileDocuments,
+                chart::Command::TellLook(_) | chart::Command::TellOrigin(_) => Permission::TellAudit,
             },
             Command::Vitals { command, .. } => match command {
                 vitals::Command::Take { .. } | vitals::Command::WithdrawReading { .. } | vitals::Command::WithdrawFluid { .. } => Permission::RecordVitals,
@@ -114,6 +117,7 @@ impl Command {
                 None => About::Patient(&admission.patient),
             },
             Command::Move { patient, to } => About::Into(patient, to),
+            Command::Lodge { patient, bed, .. } => About::Into(patient, bed),
             Command::ChangeClass { patient, bed: Some(bed), .. } | Command::CancelDischarge { patient, bed: Some(bed) } => About::Into(patient, bed),
             Command::Merge { survivor, merged } => About::Both(survivor, merged),
             Command::Swap { patient, with, .. } => About::Both(patient, with),
@@ -146,6 +150,7 @@ impl Command {
             | Command::Arrive { patient, .. }
             | Command::BeginLeave { patient }
             | Command::EndLeave { patient }
+            | Command::CompanionLeaves { patient }
             | Command::ExpectEnd { patient, .. }
             | Command::Clear { patient, .. }
             | Command::Discharge { patient, .. }

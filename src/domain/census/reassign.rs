@@ -104,7 +104,8 @@ impl<S: Scene> Desk<'_, S> {
         let at = self.context.now;
         let mut changes = self.keep_for(stay.transfer.as_ref().map(|(bed, _)| bed), moving)?;
         let lies_there = bed::Event::OccupantNamed { patient: moving.to.clone(), encounter: moving.encounter.clone(), at };
-        changes.extend(stay.bed.iter().map(|bed| Change::Bed(bed.clone(), lies_there.clone())));
+        let beds = stay.bed.iter().chain(stay.companion.as_ref().map(|companion| &companion.bed));
+        changes.extend(beds.map(|bed| Change::Bed(bed.clone(), lies_there.clone())));
         // The band on the arm says the wrong number.
         let newest = moving.giver.records.iter().map(|(_, record)| record.wristband).max().unwrap_or(0);
         if newest > 0 {

@@ -227,6 +227,30 @@ pub enum Rejection {
         /// Since when.
         since: Timestamp,
     },
+    /// Somebody stays with the patient already.
+    #[error("somebody stays with {patient} already, in bed {bed}: end that first (companion-leaves)")]
+    HasCompanion {
+        /// With whom.
+        patient: Mrn,
+        /// Where.
+        bed: BedId,
+    },
+    /// Nobody stays with the patient.
+    #[error("nobody stays with {patient}: there is nothing to end")]
+    NoCompanion {
+        /// With whom.
+        patient: Mrn,
+    },
+    /// A text is too long.
+    #[error("{field} has {length} characters, {most} are kept: shorten it")]
+    TextTooLong {
+        /// Which.
+        field: &'static str,
+        /// How long it is.
+        length: usize,
+        /// How long it may be.
+        most: usize,
+    },
     /// It is kept for somebody else.
     #[error("bed {bed} is reserved for another patient since {since}: take another bed, or cancel that transfer or plan")]
     Reserved {

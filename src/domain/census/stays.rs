@@ -494,6 +494,7 @@ impl<S: Scene> Desk<'_, S> {
         let reason = if ending == Ending::Cancelled { Leaving::Cancelled } else { Leaving::Discharge };
         let mut changes = self.vacate(open.stay.bed.as_ref(), &open.lying(), reason)?;
         changes.extend(self.give_up(open.asked(), &open.numbers)?);
+        changes.extend(self.companion_goes((&open.encounter, &open.stay))?);
         changes.push(open.change(Event::Ended { ending, at }));
         changes.push(Change::Patient(open.stay.patient.clone(), patient::Event::StayClosed { encounter: open.encounter.clone(), at }));
         // Nobody is to be called to a bed that the patient has left.

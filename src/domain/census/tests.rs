@@ -127,10 +127,18 @@ impl House {
             if let Some(bed) = &stay.bed {
                 assert_eq!(self.beds[bed].occupant().map(|(patient, _)| patient), Some(&stay.patient), "the bed and the encounter agree");
             }
+            if let Some(companion) = &stay.companion {
+                let is_theirs = matches!(&self.beds[&companion.bed].used, Use::Companion { patient, .. } if *patient == stay.patient);
+                assert!(is_theirs, "the bed of whoever stays with a patient is theirs");
+            }
         }
         for (bed, state) in &self.beds {
             if let Some((patient, _)) = state.occupant() {
                 assert_eq!(open.iter().filter(|(_, stay)| stay.bed.as_ref() == Some(bed) && stay.patient == *patient).count(), 1, "{bed} is one stay's");
+            }
+            if let Use::Companion { patient, .. } = &state.used {
+                let lodged = open.iter().filter(|(_, stay)| stay.patient == *patient && stay.companion.as_ref().is_some_and(|companion| companion.bed == *bed));
+                assert_eq!(lodged.count(), 1, "{bed} is of whoever stays with somebody who is here");
             }
             if let Use::Reserved { patient, .. } = &state.used {
                 let is_asked = open.iter().any(|(_, stay)| stay.patient == *patient && stay.transfer.as_ref().is_some_and(|(to, _)| to == bed));
@@ -569,6 +577,8 @@ fn any_command() -> impl Strategy<Value = (Command, bool)> {
         2 => (patient(), patient(), visit()).prop_map(|(from, to, visit)| Command::MoveStay { from, to, visit: visit.unwrap_or_else(|| EncounterId::of_visit("1").unwrap()), account: None }),
         1 => (patient(), visit()).prop_map(|(patient, visit)| Command::RemoveStay { patient, visit }),
         1 => patient().prop_map(|patient| Command::Depart { patient, to: Some("x".to_owned()) }),
+        2 => (patient(), place()).prop_map(|(patient, bed)| Command::Lodge { patient, bed, name: "Ann".to_owned(), relation: "mother".to_owned() }),
+        1 => patient().prop_map(|patient| Command::CompanionLeaves { patient }),
     ];
     (command, any::<bool>())
 }
@@ -640,6 +650,8 @@ fn a_registration_is_replaced_by_whoever_has_read_it() {
 
 #[path = "bedside_tests.rs"]
 mod bedside;
+#[path = "companion_tests.rs"]
+mod companions;
 #[path = "erasure_tests.rs"]
 mod erasure;
 #[path = "reassign_tests.rs"]

@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::form::{Filling, Forms, Unfit};
-use super::record;
-use super::{Chart, Event, Filled, Illness, Meaning, Note, NoteKind, Paper, Problem, Question, Signature, Standing, Vaccine};
+use super::{Chart, Event, Filled, Illness, Look, Meaning, Note, NoteKind, Origin, Paper, Problem, Question, Signature, Standing, Vaccine};
+use super::{record, told};
 use crate::domain::Context;
-use crate::kernel::{Date, EncounterId, Icd10, Principal};
+use crate::kernel::{Date, EncounterId, Icd10, Principal, Timestamp};
 
 /// Longest text of a note and of a problem, in characters.
 const NOTE_MAX: usize = 16_384;
@@ -153,6 +153,10 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Another system tells who looked at the patient's record there.
+    TellLook(Box<Look>),
+    /// It tells who made a record here what it is.
+    TellOrigin(Box<Origin>),
     /// Files a document; number, author and time of the paper are the rule's to give.
     FilePaper(Paper),
     /// Says that a document does not count any more.
@@ -196,6 +200,12 @@ pub enum Rejection {
         most: usize,
         /// What to do instead.
         way_out: &'static str,
+    },
+    /// It is told of what has not happened yet.
+    #[error("{at} is in the future: check the clock of who tells it")]
+    NotYet {
+        /// When it says.
+        at: Timestamp,
     },
     /// A date has not come yet.
     #[error("the onset {onset} is in the future: check the date")]
@@ -383,6 +393,14 @@ pub fn decide(chart: &Chart, facts: Facts<'_>, context: &Context, command: &Comm
         Command::BeginProgramme { name, from } => record::begin_programme(chart, context, name, *from)?,
         Command::FinishProgramme { number, until } => record::finish_programme(chart, context, *number, *until)?,
         Command::RefuteProgramme { number, reason } => record::refute_programme(chart, context, *number, reason)?,
+        Command::TellLook(look) => {
+            told::look(context, look)?;
+            vec![Event::LookTold { look: look.clone(), at }]
+        }
+        Command::TellOrigin(origin) => {
+            told::origin(context, origin)?;
+            vec![Event::OriginTold { origin: origin.clone(), at }]
+        }
         Command::FilePaper(paper) => record::file(chart, context, paper)?,
         Command::WithdrawPaper { number, reason } => record::withdraw_paper(chart, context, *number, reason)?,
     })

@@ -8,14 +8,16 @@ mod entries;
 mod form;
 mod record;
 mod signature;
+mod told;
 
 use serde::{Deserialize, Serialize};
 
 pub use command::{Command, Facts, Rejection, decide};
 pub use entries::{Asked, FamilyIllness, Illness, Immunisation, Paper, Programme, Question, Referral, Relation, Run, Urgency, Vaccine};
-pub use form::{Answer, Filled, Filling, Form, FormDue, Forms, Unfit};
+pub use form::{Answer, Field, Filled, Filling, Form, FormDue, Forms, Unfit};
 pub use record::Rejection as EntryRejection;
 pub use signature::{Meaning, Signature};
+pub use told::{Agent, Code, Look, Origin};
 
 use super::{Folded, of_patient};
 use crate::kernel::{Date, EncounterId, Icd10, Sealing, StreamKind, Timestamp};
@@ -302,6 +304,20 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Another system has told who looked at the patient's record there.
+    LookTold {
+        /// What it told.
+        look: Box<Look>,
+        /// When.
+        at: Timestamp,
+    },
+    /// It has told who made a record here what it is.
+    OriginTold {
+        /// What it told.
+        origin: Box<Origin>,
+        /// When.
+        at: Timestamp,
+    },
     /// A document was filed.
     PaperFiled {
         /// Which, and its number.
@@ -393,6 +409,8 @@ impl Folded for Chart {
             Event::ProgrammeEnded { number, standing, .. } => {
                 self.programmes.iter_mut().filter(|known| known.number == *number).for_each(|known| known.standing = standing.clone());
             }
+            // It stands in the log, for the audit: nothing here depends on it.
+            Event::LookTold { .. } | Event::OriginTold { .. } => {}
             Event::PaperFiled { paper } => self.documents.push((**paper).clone()),
             Event::PaperWithdrawn { number, reason, .. } => {
                 self.documents.iter_mut().filter(|known| known.number == *number).for_each(|known| known.withdrawn = Some(reason.clone()));
@@ -419,6 +437,8 @@ impl Folded for Chart {
             Event::ReferralEnded { .. } => ("ReferralEnded", 1),
             Event::ProgrammeBegan { .. } => ("ProgrammeBegan", 1),
             Event::ProgrammeEnded { .. } => ("ProgrammeEnded", 1),
+            Event::LookTold { .. } => ("LookTold", 1),
+            Event::OriginTold { .. } => ("OriginTold", 1),
             Event::PaperFiled { .. } => ("PaperFiled", 1),
             Event::PaperWithdrawn { .. } => ("PaperWithdrawn", 1),
         }

@@ -104,6 +104,19 @@ pub struct Guarantor {
     pub reference: String,
 }
 
+/// Who stays with a patient, in a bed of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Companion {
+    /// Who.
+    pub name: String,
+    /// What they are to the patient: `mother`, `guardian`.
+    pub relation: String,
+    /// Where.
+    pub bed: BedId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// A stay that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stay {
@@ -150,6 +163,9 @@ pub struct Stay {
     /// Who pays when the patient does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guarantor: Option<Guarantor>,
+    /// Who stays with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub companion: Option<Companion>,
 }
 
 /// The state of an encounter.
@@ -352,6 +368,16 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Somebody stays with the patient.
+    CompanionLodged {
+        /// Who, and where.
+        companion: Companion,
+    },
+    /// They have gone.
+    CompanionLeft {
+        /// When.
+        at: Timestamp,
+    },
     /// When the patient is expected to leave.
     EndExpected {
         /// When they are.
@@ -440,6 +466,7 @@ impl Folded for Encounter {
                     triage: None,
                     treated: None,
                     guarantor: None,
+                    companion: None,
                 });
             }
             Event::AccountChanged { account, .. } => match self {
@@ -482,6 +509,8 @@ impl Folded for Encounter {
                 Encounter::Open(stay) | Encounter::Closed { stay, .. } => stay.guarantor = Some(guarantor.clone()),
                 Encounter::None | Encounter::Planned { .. } => {}
             },
+            Event::CompanionLodged { companion } => self.change(|stay| stay.companion = Some(companion.clone())),
+            Event::CompanionLeft { .. } => self.change(|stay| stay.companion = None),
             Event::EndExpected { expected } => self.change(|stay| stay.expected_end = Some(*expected)),
             Event::Ended { ending, at } => {
                 if let Encounter::Open(stay) = self {
@@ -518,6 +547,8 @@ impl Folded for Encounter {
             Event::Triaged { .. } => ("Triaged", 1),
             Event::TreatmentBegan { .. } => ("TreatmentBegan", 1),
             Event::GuarantorNamed { .. } => ("GuarantorNamed", 1),
+            Event::CompanionLodged { .. } => ("CompanionLodged", 1),
+            Event::CompanionLeft { .. } => ("CompanionLeft", 1),
             Event::EndExpected { .. } => ("EndExpected", 1),
             Event::Ended { .. } => ("Ended", 1),
             Event::EndCancelled { .. } => ("EndCancelled", 1),

@@ -59,6 +59,8 @@ permissions! {
     Refer = "chart.refer",
     /// File documents, and withdraw them.
     FileDocuments = "chart.file-documents",
+    /// Tell who looked at a patient's record in another system, and who made what it sent.
+    TellAudit = "audit.tell",
     /// Plan what nurses do, and stop it.
     PlanTasks = "task.plan",
     /// Say what was done, and what was not.

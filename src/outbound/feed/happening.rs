@@ -204,6 +204,8 @@ fn of_stay(encounter: EncounterId, event: &encounter::Event) -> Option<Happening
         | Event::Triaged { .. }
         | Event::TreatmentBegan { .. }
         | Event::GuarantorNamed { .. }
+        | Event::CompanionLodged { .. }
+        | Event::CompanionLeft { .. }
         | Event::Erased { .. }
         | Event::Heard { .. }
         | Event::AccountChanged { .. }
@@ -215,9 +217,14 @@ fn of_stay(encounter: EncounterId, event: &encounter::Event) -> Option<Happening
 fn of_bed(bed: BedId, event: &bed::Event) -> Option<Happening> {
     use bed::Event;
     match event {
-        Event::CleaningAsked { .. } | Event::Cleaned { .. } | Event::Blocked { .. } | Event::Unblocked { .. } | Event::IsolationBegan { .. } | Event::IsolationEnded { .. } => {
-            Some(Happening::Bed(bed))
-        }
+        Event::CleaningAsked { .. }
+        | Event::Cleaned { .. }
+        | Event::CompanionAdmitted { .. }
+        | Event::CompanionLeft { .. }
+        | Event::Blocked { .. }
+        | Event::Unblocked { .. }
+        | Event::IsolationBegan { .. }
+        | Event::IsolationEnded { .. } => Some(Happening::Bed(bed)),
         // Told by the stay of whoever comes or goes.
         Event::Erased {}
         | Event::PatientAdmitted { .. }

@@ -433,7 +433,7 @@ fn status(bed: &Bed) -> &'static str {
         (Use::Blocked { .. }, _) => "C",
         (Use::Cleaning { .. }, _) => "H",
         (_, Some(_)) => "I",
-        (Use::Occupied { .. }, None) => "O",
+        (Use::Occupied { .. } | Use::Companion { .. }, None) => "O",
         (Use::Free | Use::Reserved { .. }, None) => "U",
     }
 }

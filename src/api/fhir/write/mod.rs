@@ -11,6 +11,7 @@ mod listed;
 mod person;
 mod plan;
 mod subscription;
+mod told;
 mod visit;
 
 use axum::body::to_bytes;
@@ -25,6 +26,7 @@ use self::plan::{Made, Plan, Planner};
 use super::handlers::{self, Pairs};
 use super::id::of_patient;
 use super::search::Asked;
+use super::told::id_of_origin;
 use super::{Kind, gather, reply};
 use crate::access::{Allowed, Who};
 use crate::actor::Outcome;
@@ -200,6 +202,8 @@ fn id_of(made: &Made, told: &mut Vec<Told>) -> Option<String> {
             let told = take("ProgrammeBegan", StreamId::new(StreamKind::Chart, mrn.as_str()))?;
             Some(of_patient(mrn.as_str(), &format!("e{}", told.payload["programme"]["number"])))
         }
+        Made::Look(mrn) => take("LookTold", StreamId::new(StreamKind::Chart, mrn.as_str())).map(|told| told.sequence.to_string()),
+        Made::Origin(mrn) => take("OriginTold", StreamId::new(StreamKind::Chart, mrn.as_str())).map(|told| id_of_origin(mrn, told.sequence)),
         Made::Signs(mrn) => {
             let told = take("VitalsTaken", StreamId::new(StreamKind::Vitals, mrn.as_str()))?;
             Some(of_patient(mrn.as_str(), &format!("v{}-0", told.sequence)))
@@ -213,6 +217,8 @@ fn made_by(told: &Told) -> Option<String> {
         "ProblemRecorded" => format!("p{}", told.payload["number"]),
         "ProgrammeBegan" => format!("e{}", told.payload["programme"]["number"]),
         "VitalsTaken" => format!("v{}-0", told.sequence),
+        "OriginTold" => format!("t{}", told.sequence),
+        "LookTold" => return Some(told.sequence.to_string()),
         _ => return None,
     };
     Some(of_patient(told.stream.key(), &place))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::StatusCode;
 use serde_json::Value;
 
-use super::{clinical, person, visit};
+use super::{clinical, person, told, visit};
 use crate::access::{Allowed, Who};
 use crate::api::command::{Identity, parse};
 use crate::api::fhir::id::{escape, of_patient, patient_of, unescape};
@@ -15,6 +15,7 @@ use crate::api::patients;
 use crate::api::problem::Problem;
 use crate::api::state::Api;
 use crate::domain::census::{About, Command};
+use crate::domain::chart;
 use crate::domain::patient::{Patient, Person};
 use crate::domain::rights::{Interaction, Permission};
 use crate::kernel::{Mrn, StreamId, StreamKind};
@@ -36,6 +37,10 @@ pub(super) enum Made {
     Programme(Mrn),
     /// By the event that the measurement becomes.
     Signs(Mrn),
+    /// By the event that the telling becomes.
+    Look(Mrn),
+    /// By the event that the telling becomes.
+    Origin(Mrn),
 }
 
 /// What one resource asks for.
@@ -183,6 +188,19 @@ impl<'a> Planner<'a> {
                 let command = sent.create(mrn.clone(), id.clone(), self.api.clock.now())?;
                 self.about(&mrn, "Encounter.subject", &command).await?;
                 self.planned(kind, vec![command], Made::Known(encounter_id(&id)), true).await
+            }
+            Kind::AuditEvent => {
+                let (mrn, look) = told::look(value, self.is_lenient)?;
+                let command = Command::Chart { patient: mrn.clone(), command: chart::Command::TellLook(Box::new(look)) };
+                self.about(&mrn, "AuditEvent.entity", &command).await?;
+                self.planned(kind, vec![command], Made::Look(mrn), true).await
+            }
+            Kind::Provenance => {
+                let stay_of = |stay: &crate::kernel::EncounterId| self.api.rows.get::<EncounterRow>("encounter", stay.as_str()).and_then(|row| gather::whose(&row.encounter));
+                let (mrn, origin) = told::origin(value, self.is_lenient, stay_of)?;
+                let command = Command::Chart { patient: mrn.clone(), command: chart::Command::TellOrigin(Box::new(origin)) };
+                self.about(&mrn, "Provenance.target", &command).await?;
+                self.planned(kind, vec![command], Made::Origin(mrn), true).await
             }
             other => Err(not_written(other)),
         }
@@ -453,6 +471,7 @@ fn not_written(kind: Kind) -> Problem {
         Kind::Schedule | Kind::Slot => "schedules and slots are written one by one, not in a transaction",
         Kind::Appointment => "appointments are written one by one, not in a transaction: their schedule decides alone",
         Kind::Subscription => "subscriptions are asked for one by one, not in a transaction",
+        Kind::AuditEvent | Kind::Provenance => "what was told stays as it was told: tell what is right by POST",
         _ => "it is made by what happens",
     };
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "not_supported", format!("{} is not written by FHIR: {instead}", kind.name()))
