@@ -157,13 +157,15 @@ pub(super) struct Line {
     pub(super) patient: String,
     pub(super) title: String,
     pub(super) state: &'static str,
+    /// Whether somebody may say now what came of it.
+    pub(super) is_open: bool,
     /// Whether somebody must do it or say why not.
     pub(super) mandatory: bool,
     pub(super) said: String,
 }
 
 impl Line {
-    fn new(mrn: &Mrn, due: &Due) -> Self {
+    fn new(mrn: &Mrn, due: &Due, now: Timestamp) -> Self {
         let said = due.said.as_ref().map(|said| match &said.outcome {
             task::Outcome::Done { note } => format!("done by {} {note}", spoken(&said.by)),
             task::Outcome::NotDone { reason } => format!("not done, says {}: {reason}", spoken(&said.by)),
@@ -176,6 +178,7 @@ impl Line {
             patient: String::new(),
             title: due.title.clone(),
             state: state(due.standing),
+            is_open: due.said.is_none() && due.time.seconds_since(now) <= task::EARLY_SECONDS,
             mandatory: due.mandatory,
             said: said.unwrap_or_default(),
         }
@@ -184,11 +187,6 @@ impl Line {
     /// When, as people read it.
     pub(super) fn moment(&self) -> String {
         self.time.map(moment).unwrap_or_default()
-    }
-
-    /// Whether somebody may still say what came of it.
-    pub(super) fn is_open(&self) -> bool {
-        self.state != "answered"
     }
 
     /// How it looks.
@@ -206,7 +204,7 @@ pub(super) fn of_page(api: &Api, mrn: &Mrn, now: Timestamp) -> (Vec<Line>, Vec<(
     let Some(encounter) = open_stay(api, mrn) else { return (Vec::new(), Vec::new()) };
     let tasks = api.rows.tasks(&encounter);
     let from = now.plus_seconds(-SHIFT_SECONDS / 4);
-    let mut lines: Vec<Line> = tasks.due((from, from.plus_seconds(SHIFT_SECONDS)), now).iter().map(|due| Line::new(mrn, due)).collect();
+    let mut lines: Vec<Line> = tasks.due((from, from.plus_seconds(SHIFT_SECONDS)), now).iter().map(|due| Line::new(mrn, due, now)).collect();
     let when_needed = tasks.tasks.values().filter(|task| task.when == task::When::AsNeeded && task.stopped.is_none() && task.on_word_of.is_none());
     lines.extend(when_needed.map(|task| Line {
         mrn: mrn.clone(),
@@ -216,6 +214,7 @@ pub(super) fn of_page(api: &Api, mrn: &Mrn, now: Timestamp) -> (Vec<Line>, Vec<(
         patient: String::new(),
         title: task.title.clone(),
         state: "when needed",
+        is_open: true,
         mandatory: false,
         said: String::new(),
     }));
@@ -241,7 +240,7 @@ fn line(api: &Api, found: &WardTask) -> Line {
     Line {
         bed: found.bed.as_str().split_once(':').map_or(found.bed.as_str(), |(_, place)| place).to_owned(),
         patient: format!("{name} {}", found.mrn),
-        ..Line::new(&found.mrn, &found.due)
+        ..Line::new(&found.mrn, &found.due, api.clock.now())
     }
 }
 

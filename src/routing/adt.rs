@@ -303,7 +303,7 @@ fn needed(bed: Option<BedId>, field: &str) -> Result<BedId, Wrong> {
 
 /// HL7 table 0004; a newborn is told by the kind of its admission (table 0007).
 fn class(message: &Message<'_>) -> Class {
-    match (text(message, "PV1-2.1").as_str(), text(message, "PV1-4.1").as_str()) {
+    match (&*text(message, "PV1-2.1"), &*text(message, "PV1-4.1")) {
         (_, "N") => Class::Newborn,
         ("E", _) => Class::Emergency,
         ("O" | "R" | "C" | "N", _) => Class::Outpatient,
@@ -313,7 +313,7 @@ fn class(message: &Message<'_>) -> Class {
 
 /// The patient is dead by PID-30, or by the way that they left (table 0112: 20 expired, 40 to 42 in hospice care).
 fn has_died(message: &Message<'_>) -> bool {
-    text(message, "PID-30.1") == "Y" || ["20", "40", "41", "42"].contains(&text(message, "PV1-36.1").as_str())
+    text(message, "PID-30.1") == "Y" || ["20", "40", "41", "42"].contains(&&*text(message, "PV1-36.1"))
 }
 
 fn visit(message: &Message<'_>) -> Result<Option<EncounterId>, Wrong> {

@@ -76,8 +76,21 @@ fn items(profile: &Profile, hl7: &Hl7, message: &Message<'_>, control_id: &str) 
     }
 }
 
-pub(super) fn text(message: &Message<'_>, place: &str) -> String {
-    place.parse::<Path>().ok().and_then(|path| message.text(&path)).map(|text| text.trim().to_owned()).unwrap_or_default()
+/// A text without blanks around it.
+fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+pub(super) fn text<'m>(message: &'m Message<'_>, place: &str) -> Cow<'m, str> {
+    place.parse::<Path>().ok().and_then(|path| message.text(&path)).map(trimmed).unwrap_or_default()
+}
+
+/// A component of the first repetition, empty where there is nothing.
+fn said<'m>(segment: &Segment<'m>, field: u16, component: u16) -> Cow<'m, str> {
+    segment.text(field, component).map(trimmed).unwrap_or_default()
 }
 
 /// The segments of one order: OBR, the SPM beside it, and its OBX.
@@ -88,25 +101,22 @@ struct Order<'m> {
     obx: Vec<Segment<'m>>,
 }
 
-impl Order<'_> {
-    fn text(&self, message: &Message<'_>, place: &str) -> String {
-        let Ok(path) = place.parse::<Path>() else { return String::new() };
+impl<'m> Order<'m> {
+    fn text(&self, message: &'m Message<'_>, place: &str) -> Cow<'m, str> {
+        let Ok(path) = place.parse::<Path>() else { return Cow::default() };
         let own = match &path.segment {
             b"OBR" => &self.obr,
             b"SPM" => &self.spm,
             _ => return text(message, place),
         };
-        own.as_ref()
-            .and_then(|segment| segment.text_at(path.field, path.repetition, path.component.max(1), path.subcomponent.max(1)))
-            .map(|text| text.trim().to_owned())
-            .unwrap_or_default()
+        own.as_ref().and_then(|segment| segment.text_at(path.field, path.repetition, path.component.max(1), path.subcomponent.max(1))).map(trimmed).unwrap_or_default()
     }
 
-    fn first(&self, message: &Message<'_>, places: &[String]) -> String {
+    fn first(&self, message: &'m Message<'_>, places: &[String]) -> Cow<'m, str> {
         places.iter().map(|place| self.text(message, place)).find(|text| !text.is_empty()).unwrap_or_default()
     }
 
-    fn bears(&self, message: &Message<'_>, marks: &[Mark]) -> bool {
+    fn bears(&self, message: &'m Message<'_>, marks: &[Mark]) -> bool {
         marks.iter().any(|mark| mark.is_borne_by(&self.text(message, &mark.at)))
     }
 }
@@ -145,10 +155,11 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
         let mut held = Vec::new();
         for obx in &order.obx {
             let kind = obx.text(2, 1).unwrap_or_default();
-            if hl7.passed_types.iter().any(|passed| *passed == kind) || is_listed(&profile.passed, &code_of(hl7, obx)) {
+            let code = code_of(hl7, obx);
+            if hl7.passed_types.iter().any(|passed| *passed == kind) || is_listed(&profile.passed, &code) {
                 continue;
             }
-            match observation(profile, hl7, obx, measured_at.as_deref()) {
+            match observation(profile, hl7, (obx, &code), measured_at.as_deref()) {
                 Ok(line) => lines.push(line),
                 Err(reason) => held.push(Routed::Hold(reason)),
             }
@@ -159,7 +170,7 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
         let sample = order.first(message, &hl7.sample_id);
         if order.bears(message, &hl7.control) {
             if !lines.is_empty() {
-                items.push(Routed::Control { control: sample, results: lines });
+                items.push(Routed::Control { control: sample.into_owned(), results: lines });
             }
         } else if !lines.is_empty() {
             items.push(of_patient(bind(&sample, &[], lines), &named));
@@ -177,7 +188,7 @@ fn results(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Items {
 fn named_patient(message: &Message<'_>, authority: Option<&str>) -> Option<Mrn> {
     let pid = message.segments().find(|segment| segment.name() == b"PID")?;
     (1..=pid.repetitions(3)).find_map(|repetition| {
-        let part = |component| pid.text_at(3, repetition, component, 1).map(|text| text.trim().to_owned());
+        let part = |component| pid.text_at(3, repetition, component, 1).map(trimmed);
         let is_ours = authority.is_none_or(|authority| part(4).as_deref() == Some(authority));
         if is_ours && part(5).as_deref() == Some("MR") { part(1)?.parse().ok() } else { None }
     })
@@ -191,26 +202,24 @@ fn of_patient(item: Routed, named: &Option<Mrn>) -> Routed {
 }
 
 /// The device's code of an observation: where the profile says, or the first place that holds something.
-pub(super) fn code_of(hl7: &Hl7, obx: &Segment<'_>) -> String {
-    let text = |component| obx.text(3, component).map(|text| text.trim().to_owned()).unwrap_or_default();
-    [hl7.code_component, 1, 2, 4].into_iter().map(text).find(|code| !code.is_empty()).unwrap_or_default()
+pub(super) fn code_of<'m>(hl7: &Hl7, obx: &Segment<'m>) -> Cow<'m, str> {
+    [hl7.code_component, 1, 2, 4].into_iter().map(|component| said(obx, 3, component)).find(|code| !code.is_empty()).unwrap_or_default()
 }
 
 /// The value of an observation as one text. A structured numeric (SN) is comparator, number, separator, number: a ratio,
 /// range or `2+` stays whole and is no number.
-fn value_of(obx: &Segment<'_>) -> String {
-    let text = |component| obx.text(5, component).map(|text| text.trim().to_owned()).unwrap_or_default();
+fn value_of<'m>(obx: &Segment<'m>) -> Cow<'m, str> {
+    let text = |component| said(obx, 5, component);
     if obx.text(2, 1).as_deref() == Some("SN") {
-        return [1, 2, 3, 4].map(text).concat();
+        return Cow::Owned([1, 2, 3, 4].map(text).concat());
     }
     [1, 2].into_iter().map(text).find(|part| !part.is_empty()).unwrap_or_default()
 }
 
-pub(super) fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order_time: Option<&str>) -> Result<ResultLine, Reason> {
-    let text = |field, component| obx.text(field, component).map(|text| text.trim().to_owned()).unwrap_or_default();
+pub(super) fn observation(profile: &Profile, hl7: &Hl7, (obx, code): (&Segment<'_>, &str), order_time: Option<&str>) -> Result<ResultLine, Reason> {
+    let text = |field, component| said(obx, field, component);
     let status = text(11, 1);
-    let code = code_of(hl7, obx);
-    if !hl7.filed_statuses.contains(&status) {
+    if !hl7.filed_statuses.iter().any(|filed| *filed == status) {
         return Err(Reason::Invalid { detail: format!("code {code:?} has the status {status:?}, which profile {} does not file", profile.id) });
     }
     if obx.repetitions(5) > 1 {
@@ -222,11 +231,11 @@ pub(super) fn observation(profile: &Profile, hl7: &Hl7, obx: &Segment<'_>, order
     }
     let unit = text(6, 1);
     let flags = text(8, 0);
-    let time = obx.text(14, 1).or_else(|| obx.text(19, 1)).map(Cow::into_owned).or_else(|| order_time.map(str::to_owned));
+    let time = obx.text(14, 1).or_else(|| obx.text(19, 1)).or(order_time.map(Cow::Borrowed));
     let measured: Option<Timestamp> = time.and_then(|time| parse_device_time(&time, profile.time.offset_minutes).ok());
-    let written = Written { code: &code, value: &value, unit: &unit, flags: &flags, status: &status, measured, failure_words: &hl7.failure_words };
+    let written = Written { code, value: &value, unit: &unit, flags: &flags, status: &status, measured, failure_words: &hl7.failure_words };
     let is_loinc = hl7.codes_are_loinc && text(3, 3) == "LN";
-    if !is_loinc || profile.test(&code).is_some() {
+    if !is_loinc || profile.test(code).is_some() {
         return line(profile, &written);
     }
     by_loinc(&written, &text(2, 1), &text(6, 2))
@@ -274,7 +283,7 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
         let found = text(message, &format!("ZPM-{field}.1"));
         if found.is_empty() { Err(invalid("101", &format!("ZPM-{field}"), format!("ZPM-{field} is missing"))) } else { Ok(found) }
     };
-    let kind = match required(1)?.as_str() {
+    let kind = match &*required(1)? {
         "V" => ReportedKind::Vend,
         "R" => ReportedKind::Return,
         "W" => ReportedKind::Waste,
@@ -304,8 +313,8 @@ fn cabinet(profile: &Profile, message: &Message<'_>) -> Items {
         expected_begin: text(message, "ZPM-8.1").parse().ok(),
         actual_begin: number(9)?,
         patient,
-        user,
-        witness,
+        user: user.into_owned(),
+        witness: witness.into_owned(),
         at: parse_device_time(&at, profile.time.offset_minutes).map_err(|error| wrong("ZPM-19", &error))?,
     };
     // A cabinet's name is unique only inside its own system.

@@ -77,7 +77,7 @@ pub(super) fn of_oru(profile: &Profile, hl7: &Hl7, message: &Message<'_>) -> Ite
                     held.push(Routed::Hold(Reason::NotPatient { detail }));
                     continue;
                 }
-                match observation(profile, hl7, &segment, ordered_at.as_deref()).and_then(reading) {
+                match observation(profile, hl7, (&segment, &code), ordered_at.as_deref()).and_then(reading) {
                     Ok((measured, reading)) => by_time.entry(measured).or_default().push(reading),
                     Err(reason) => held.push(Routed::Hold(reason)),
                 }

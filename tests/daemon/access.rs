@@ -31,6 +31,11 @@ impl Desk<'_> {
         self.daemon.ask(method, path, body.as_ref(), &format!("Authorization: Bearer {}\r\n", self.token))
     }
 
+    /// The same with an Idempotency-Key.
+    pub fn keyed(&self, method: &str, path: &str, body: &Value, key: &str) -> (u16, Value) {
+        self.daemon.ask(method, path, Some(body), &format!("Authorization: Bearer {}\r\nIdempotency-Key: {key}\r\n", self.token))
+    }
+
     pub fn get(&self, path: &str) -> Value {
         let (status, answer) = self.ask("GET", path, None);
         assert_eq!(status, 200, "{path}: {answer}");
@@ -385,6 +390,12 @@ fn of_fhir() -> Vec<(&'static str, String, Option<Value>, &'static str)> {
         ("Patient", json!({ "name": [{ "family": "Doe" }] }), "patient.register"),
         ("AllergyIntolerance", json!({ "patient": subject, "code": { "text": "latex" } }), "chart.record-allergies"),
         ("Condition", json!({ "subject": subject, "code": coded("http://hl7.org/fhir/sid/icd-10", "I10") }), "chart.record-problems"),
+        (
+            "AuditEvent",
+            json!({ "type": { "code": "rest" }, "recorded": "2026-01-05T10:00:00Z", "agent": [{ "name": "x", "requestor": true }], "source": { "observer": { "display": "x" } }, "entity": [{ "what": subject }] }),
+            "audit.tell",
+        ),
+        ("Provenance", json!({ "target": [subject], "recorded": "2026-01-05T10:00:00Z", "agent": [{ "who": { "display": "x" } }] }), "audit.tell"),
         ("Encounter", json!({ "subject": subject, "status": "in-progress", "class": { "code": "AMB" } }), "stay.admit"),
         (
             "Observation",

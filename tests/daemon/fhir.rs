@@ -435,7 +435,8 @@ fn what_is_written_is_read_back_changed_by_version_and_never_given_to_another() 
     let (status, _, booked) = send(&daemon, "PUT", &format!("Appointment/{}", booked["id"].as_str().unwrap()), &[], &booked);
     assert_eq!((status, booked["status"].as_str()), (200, Some("cancelled")), "{booked}");
     for (method, path, body, expected) in [
-        ("POST", "AuditEvent", json!({ "resourceType": "AuditEvent" }), 405),
+        ("POST", "AuditEvent", json!({ "resourceType": "AuditEvent" }), 422),
+        ("PUT", "AuditEvent/1", json!({ "resourceType": "AuditEvent", "id": "1" }), 405),
         ("DELETE", "Patient/P77", json!({}), 405),
         ("POST", "Patient", json!({ "resourceType": "Group" }), 400),
         ("POST", "Condition", json!({ "resourceType": "Condition", "subject": { "reference": "Patient/nobody" }, "code": coded("http://hl7.org/fhir/sid/icd-10", "E11.9") }), 422),

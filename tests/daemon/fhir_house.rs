@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::access::{Desk, found, staff};
+use crate::access::{Desk, found, program, staff};
 use crate::fhir::faults;
 use crate::harness::Site;
 use crate::schedules::at;
@@ -74,7 +74,7 @@ fn users_and_their_roles_are_written() {
             json!({ "resourceType": "PractitionerRole", "practitioner": { "reference": "Practitioner/ben" }, "code": [{ "text": "wizard" }] }),
             Some("PractitionerRole.code"),
         ),
-        ("AuditEvent", json!({ "resourceType": "AuditEvent" }), None),
+        ("AuditEvent", json!({ "resourceType": "AuditEvent" }), Some("AuditEvent.type")),
     ];
     for (kind, body, at) in refused {
         let (status, outcome) = post(&boss, kind, &body);
@@ -224,4 +224,97 @@ fn a_programme_of_care_is_an_episode_beside_the_one_of_the_stays() {
     let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [{ "resource": { "resourceType": "EpisodeOfCare", "status": "active", "type": [{ "text": "Diabetes" }], "patient": { "reference": "Patient/P1" } }, "request": { "method": "POST", "url": "EpisodeOfCare" } }] });
     let (status, answer) = doctor.ask("POST", "/fhir/R4", Some(bundle));
     assert_eq!((status, answer["entry"][0]["response"]["location"].as_str().is_some_and(|at| at.contains("P1.-e2"))), (200, true), "{answer}");
+}
+
+#[test]
+fn what_another_system_tells_of_looks_and_origins_is_kept_as_told() {
+    let site = Site::with("", HOUSE);
+    let daemon = site.start();
+    let (boss, _) = found(&site, &daemon);
+    let clerk = staff(&boss, "carl", &[("registration", "house")]);
+    clerk.done("/api/v1/patients", json!({ "mrn": "P1", "person": { "name": { "family": "Doe" } } }));
+    clerk.done("/api/v1/patients/P1/admit", json!({ "bed": "ICU:1:A" }));
+    let (ris, auditor) = (program(&boss, "ris", "interface", json!({})), program(&boss, "eyes", "auditor", json!({})));
+    let look = json!({
+        "resourceType": "AuditEvent",
+        "type": { "system": "http://terminology.hl7.org/CodeSystem/audit-event-type", "code": "rest", "display": "RESTful Operation" },
+        "subtype": [{ "system": "http://hl7.org/fhir/restful-interaction", "code": "read" }],
+        "action": "R", "recorded": "2026-01-05T10:00:00+01:00", "outcome": "0",
+        "purposeOfEvent": [{ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT" }] }],
+        "agent": [{ "type": { "coding": [{ "system": "http://dicom.nema.org/resources/ontology/DCM", "code": "110153" }] }, "who": { "display": "Dr Roentgen" }, "requestor": true, "network": { "address": "10.0.0.7", "type": "2" } }],
+        "source": { "site": "Radiology", "observer": { "display": "RIS" } },
+        "entity": [{ "what": { "reference": "Patient/P1" }, "role": { "system": "http://terminology.hl7.org/CodeSystem/object-role", "code": "1" } }, { "what": { "reference": "ImagingStudy/7" } }],
+    });
+    let keyed = |kind: &str, body: &Value| ris.keyed("POST", &format!("/fhir/R4/{kind}"), body, "look-1");
+    let (status, first) = keyed("AuditEvent", &look);
+    assert_eq!(status, 201, "{first}");
+    assert_eq!(keyed("AuditEvent", &look).0, 201, "again, and told once");
+    // It is one of the looks at the patient, for whoever may see them: by FHIR, in the report, as it was told.
+    let told = |path: &str| {
+        let bundle = auditor.get(path);
+        let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
+        entries.into_iter().map(|entry| entry["resource"].clone()).filter(|event| event["source"]["observer"]["display"] == "RIS").collect::<Vec<_>>()
+    };
+    let seen = told("/fhir/R4/AuditEvent?patient=P1");
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(
+        (&seen[0]["agent"][0]["name"], &seen[0]["recorded"], &seen[0]["entity"][1]["what"]["reference"]),
+        (&json!("Dr Roentgen"), &json!("2026-01-05T09:00:00.000000Z"), &json!("ImagingStudy/7"))
+    );
+    // One that is read says its version too.
+    let bare = |mut resource: Value| {
+        resource.as_object_mut().unwrap().remove("meta");
+        resource
+    };
+    assert_eq!(bare(auditor.get(&format!("/fhir/R4/AuditEvent/{}", seen[0]["id"].as_str().unwrap()))), seen[0]);
+    assert_eq!(told("/fhir/R4/AuditEvent?patient=P1&agent-name:contains=roentgen").len(), 1);
+    let report = auditor.get("/api/v1/audit?patient=P1").to_string();
+    assert!(report.contains("LookTold") && report.contains("Dr Roentgen"), "{report}");
+    assert_eq!(faults(&seen), Vec::<String>::new());
+    // Who made a record what it is: alone, and with the record in one transaction.
+    let origin = |target: &str| {
+        json!({
+            "resourceType": "Provenance", "target": [{ "reference": target }], "occurredDateTime": "2026-01-05T10:00:00Z", "recorded": "2026-01-05T10:05:00Z",
+            "activity": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE" }] },
+            "agent": [{ "type": { "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": "author" }] }, "who": { "display": "Dr GP" } }],
+            "entity": [{ "role": "source", "what": { "reference": "DocumentReference/9" } }],
+        })
+    };
+    let (status, made) = post(&ris, "Provenance", &origin("Patient/P1"));
+    assert_eq!((status, made["agent"][0]["who"]["display"].as_str(), made["target"][0]["reference"].as_str()), (201, Some("Dr GP"), Some("Patient/P1")), "{made}");
+    assert_eq!(bare(ris.get(&format!("/fhir/R4/Provenance/{}", made["id"].as_str().unwrap()))), bare(made.clone()));
+    assert_eq!(faults(std::slice::from_ref(&made)), Vec::<String>::new());
+    let condition = json!({ "resourceType": "AllergyIntolerance", "patient": { "reference": "Patient/P1" }, "code": { "text": "latex" } });
+    let entry = |kind: &str, url: &str, resource: Value| json!({ "fullUrl": url, "resource": resource, "request": { "method": "POST", "url": kind } });
+    let bundle = json!({ "resourceType": "Bundle", "type": "transaction", "entry": [entry("Provenance", "urn:uuid:2", origin("Patient/P1")), entry("AllergyIntolerance", "urn:uuid:1", condition)] });
+    let doctor = staff(&boss, "dora", &[("physician", "ward:ICU")]);
+    assert_eq!(doctor.ask("POST", "/fhir/R4", Some(bundle.clone())).0, 403, "a physician tells nothing for another system");
+    assert_eq!(ris.ask("POST", "/fhir/R4", Some(bundle.clone())).0, 403, "nor does a system record allergies: nothing of it was done");
+    assert_eq!(ris.get("/fhir/R4/AllergyIntolerance?patient=P1")["total"], 0);
+    boss.done("/api/v1/users/ris/grant", json!({ "role": "physician" }));
+    let (status, answer) = ris.ask("POST", "/fhir/R4", Some(bundle));
+    assert_eq!((status, ris.get("/fhir/R4/AllergyIntolerance?patient=P1")["total"].as_u64()), (200, Some(1)), "{answer}");
+    let origins = ris.get("/fhir/R4/Provenance?patient=P1").to_string();
+    assert_eq!(origins.matches("DocumentReference/9").count(), 2, "{origins}");
+    for (patch, at) in [
+        (json!({ "entity": [] }), "AuditEvent.entity"),
+        (json!({ "action": "X" }), "AuditEvent.action"),
+        (json!({ "agent": [{ "requestor": true }] }), "AuditEvent.agent[0].who"),
+        (json!({ "recorded": null }), "AuditEvent.recorded"),
+        (json!({ "source": {} }), "AuditEvent.source.observer"),
+        (json!({ "entity": [{ "what": { "reference": "Patient/P1" }, "name": "Doe" }] }), "AuditEvent.entity[0].name"),
+    ] {
+        let mut wrong = look.clone();
+        patch.as_object().unwrap().iter().for_each(|(name, value)| wrong[name] = value.clone());
+        let (status, outcome) = post(&ris, "AuditEvent", &wrong);
+        assert_eq!((status, place(&outcome)), (422, Some(at)), "{outcome}");
+    }
+    let mut late = look.clone();
+    late["recorded"] = json!("2999-01-01T00:00:00Z");
+    assert_eq!(post(&ris, "AuditEvent", &late).0, 409, "what has not happened yet");
+    let (status, outcome) = post(&ris, "Provenance", &origin("Organization/1"));
+    assert_eq!((status, place(&outcome)), (422, Some("Provenance.target")), "{outcome}");
+    let (status, outcome) = put(&auditor, &format!("AuditEvent/{}", seen[0]["id"].as_str().unwrap()), &seen[0]);
+    assert!(status == 405 && outcome.to_string().contains("stays as it was told"), "{outcome}");
+    assert_eq!(told("/fhir/R4/AuditEvent?patient=P1").len(), 1, "of what was refused nothing is kept");
 }

@@ -1,7 +1,6 @@
-//! One message as a view of its bytes: segments are found once, fields when they are asked for.
+//! One message as a view of its bytes: segments and fields are found once, what is in a field when it is asked for.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 
 use super::charset::{self, Charset};
 use super::{Delimiters, Path, escape};
@@ -34,7 +33,18 @@ pub struct Message<'a> {
     bytes: Cow<'a, [u8]>,
     delimiters: Delimiters,
     charset: Charset,
-    segments: Vec<(u32, u32)>,
+    segments: Vec<Span>,
+    /// Where field separators stand, of all segments.
+    separators: Vec<u32>,
+    /// Whether an escape character stands anywhere behind MSH-2: most messages have none.
+    has_escapes: bool,
+}
+
+/// Where a segment stands, and which of the separators are its own.
+#[derive(Debug, Clone)]
+struct Span {
+    bytes: (u32, u32),
+    separators: (u32, u32),
 }
 
 /// One segment of a message.
@@ -43,8 +53,10 @@ pub struct Segment<'m> {
     bytes: &'m [u8],
     delimiters: &'m Delimiters,
     charset: Charset,
-    /// The part that was looked at last, and where it begins: whoever asks for one field after the other reads the segment once.
-    last: Cell<(usize, usize)>,
+    /// Where it begins in the message, and where its separators stand there.
+    start: u32,
+    separators: &'m [u32],
+    has_escapes: bool,
 }
 
 impl<'a> Message<'a> {
@@ -69,8 +81,11 @@ impl<'a> Message<'a> {
                 bytes = Cow::Owned(text.into_owned().into_bytes());
             }
         }
-        let segments = split_segments(&bytes, delimiters.field)?;
-        Ok(Self { bytes, delimiters, charset, segments })
+        let (segments, separators) = split_segments(&bytes, delimiters.field)?;
+        // MSH-2 holds the escape character itself.
+        let behind = separators.get(1).map_or(0, |at| *at as usize);
+        let has_escapes = delimiters.escape.is_some_and(|escape| memchr::memchr(escape, &bytes[behind..]).is_some());
+        Ok(Self { bytes, delimiters, charset, segments, separators, has_escapes })
     }
 
     /// The bytes of the message; as received, but for a byte order mark and for charsets that had to be converted to be split.
@@ -83,13 +98,20 @@ impl<'a> Message<'a> {
         &self.delimiters
     }
 
-    fn segment_at(&self, (start, end): (u32, u32)) -> Segment<'_> {
-        Segment { bytes: &self.bytes[start as usize..end as usize], delimiters: &self.delimiters, charset: self.charset, last: Cell::default() }
+    fn segment_at(&self, Span { bytes: (start, end), separators: (first, last) }: &Span) -> Segment<'_> {
+        Segment {
+            bytes: &self.bytes[*start as usize..*end as usize],
+            delimiters: &self.delimiters,
+            charset: self.charset,
+            start: *start,
+            separators: &self.separators[*first as usize..*last as usize],
+            has_escapes: self.has_escapes,
+        }
     }
 
     /// The segments in order.
     pub fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
-        self.segments.iter().map(|range| self.segment_at(*range))
+        self.segments.iter().map(|span| self.segment_at(span))
     }
 
     /// The segments of one name, in order.
@@ -109,7 +131,8 @@ impl<'a> Message<'a> {
 
     /// The text at a place, escapes resolved; `None` when there is nothing. The explicit null `""` comes as these two quotes.
     pub fn text(&self, path: &Path) -> Option<Cow<'_, str>> {
-        self.raw(path).map(|value| escape::read(value, &self.delimiters, self.charset))
+        let segment = self.all_matching(path.segment).nth(usize::from(path.occurrence.max(1)) - 1)?;
+        segment.text_at(path.field, path.repetition, path.component, path.subcomponent)
     }
 
     /// The text of the first repetition's component of a field in the first segment of that name.
@@ -152,22 +175,12 @@ impl<'m> Segment<'m> {
 
     /// The n-th part between field separators, counted from 0.
     fn part(&self, index: usize) -> Option<&'m [u8]> {
-        let (known, at) = self.last.get();
-        let (mut start, skipped) = if index >= known { (at, known) } else { (0, 0) };
-        for _ in skipped..index {
-            start += self.separator_behind(start)? + 1;
-        }
-        self.last.set((index, start));
-        let rest = self.bytes.get(start..)?;
-        rest.get(..self.separator_behind(start).unwrap_or(rest.len()))
-    }
-
-    /// How far behind a place the next field separator stands.
-    fn separator_behind(&self, start: usize) -> Option<usize> {
-        let (rest, separator) = (self.bytes.get(start..)?, self.delimiters.field);
-        // Separators are few bytes apart: only a long field is worth a search that looks at many bytes at once.
-        let (near, far) = rest.split_at(rest.len().min(NEAR));
-        near.iter().position(|byte| *byte == separator).or_else(|| Some(near.len() + memchr::memchr(separator, far)?))
+        let place = |index: usize| self.separators.get(index).map(|at| (*at - self.start) as usize);
+        let from = match index.checked_sub(1) {
+            None => 0,
+            Some(before) => place(before)? + 1,
+        };
+        self.bytes.get(from..place(index).unwrap_or(self.bytes.len()))
     }
 
     fn is_header(&self) -> bool {
@@ -210,12 +223,11 @@ impl<'m> Segment<'m> {
 
     /// The text at any place of this segment.
     pub fn text_at(&self, field: u16, repetition: u16, component: u16, subcomponent: u16) -> Option<Cow<'m, str>> {
-        self.raw(field, repetition, component, subcomponent).map(|value| escape::read(value, self.delimiters, self.charset))
+        let value = self.raw(field, repetition, component, subcomponent)?;
+        Some(if self.has_escapes { escape::read(value, self.delimiters, self.charset) } else { self.charset.text(value) })
     }
 }
 
-/// Bytes that are looked at one by one before a faster search begins.
-const NEAR: usize = 32;
 /// Up to this length a part is found byte by byte: delimiters of fields are few bytes apart, and a search that looks at many
 /// bytes at once takes longer to begin than to end.
 const SHORT: usize = 512;
@@ -241,11 +253,16 @@ fn declared_charset(message: &[u8], delimiters: &Delimiters) -> Charset {
     Charset::named(nth(value, delimiters.repetition, 0).unwrap_or_default())
 }
 
-fn split_segments(bytes: &[u8], separator: u8) -> Result<Vec<(u32, u32)>, ParseError> {
-    let mut segments = Vec::with_capacity(16);
-    let mut start = 0;
-    let ends = memchr::memchr2_iter(b'\r', b'\n', bytes).chain([bytes.len()]);
-    for end in ends {
+/// The segments, and where field separators stand.
+fn split_segments(bytes: &[u8], separator: u8) -> Result<(Vec<Span>, Vec<u32>), ParseError> {
+    let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    let (mut segments, mut separators): (Vec<Span>, Vec<u32>) = (Vec::with_capacity(16), Vec::with_capacity(128));
+    let (mut start, mut first) = (0, 0);
+    for end in memchr::memchr3_iter(b'\r', b'\n', separator, bytes).chain([bytes.len()]) {
+        if bytes.get(end) == Some(&separator) {
+            separators.push(place(end));
+            continue;
+        }
         let segment = &bytes[start..end];
         if segment.iter().any(|byte| !byte.is_ascii_whitespace()) {
             let is_named =
@@ -254,12 +271,11 @@ fn split_segments(bytes: &[u8], separator: u8) -> Result<Vec<(u32, u32)>, ParseE
             if !is_named {
                 return Err(ParseError::SegmentName { number: segments.len() + 1, start: printable(segment) });
             }
-            let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-            segments.push((place(start), place(end)));
+            segments.push(Span { bytes: (place(start), place(end)), separators: (place(first), place(separators.len())) });
         }
-        start = end + 1;
+        (start, first) = (end + 1, separators.len());
     }
-    Ok(segments)
+    Ok((segments, separators))
 }
 
 /// The first characters of bytes for an error: no more than a name, so that no patient data gets out.
@@ -361,12 +377,18 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(tail in proptest::collection::vec(proptest::num::u8::ANY, 0..200), field in 0u16..20, part in 0u16..5) {
+        fn any_bytes_are_read_without_panic(tail in proptest::collection::vec(proptest::prop_oneof![proptest::num::u8::ANY, proptest::sample::select(b"|\r\n\\^~&PIDOBX1 ".as_slice())], 0..200), field in 0u16..20, part in 0u16..5) {
             let bytes = [b"MSH|^~\\&|".as_slice(), &tail].concat();
             if let Ok(message) = Message::parse(&bytes) {
                 proptest::prop_assert!(message.bytes().starts_with(b"MSH"));
                 for segment in message.segments() {
-                    segment.text_at(field, part, part, part);
+                    // As whoever reads the bytes of the value finds it, whatever stands elsewhere in the message.
+                    let text = segment.raw(field, part, part, part).map(|value| escape::read(value, message.delimiters(), message.charset));
+                    proptest::prop_assert_eq!(segment.text_at(field, part, part, part), text);
+                    let fields: Vec<&[u8]> = segment.bytes().split(|byte| *byte == b'|').collect();
+                    for index in 0..=fields.len() {
+                        proptest::prop_assert_eq!(segment.part(index), fields.get(index).copied());
+                    }
                     segment.repetitions(field);
                 }
             }

@@ -47,14 +47,29 @@ impl Path {
     }
 }
 
-/// A number in brackets behind a name: `OBX[2]` is `("OBX", 2)`; 1 when absent.
-fn indexed(text: &str, open: char, close: char) -> Option<(&str, u16)> {
-    match text.split_once(open) {
-        None => Some((text, 1)),
-        Some((name, rest)) => {
-            let number: u16 = rest.strip_suffix(close)?.parse().ok()?;
-            (number > 0).then_some((name, number))
-        }
+/// What of a path has not been read yet.
+struct Rest<'t>(&'t [u8]);
+
+impl Rest<'_> {
+    /// Whether this byte is next; then it is behind.
+    fn has(&mut self, byte: u8) -> bool {
+        let rest = self.0.strip_prefix(&[byte]);
+        self.0 = rest.unwrap_or(self.0);
+        rest.is_some()
+    }
+
+    /// A number from 1.
+    fn number(&mut self) -> Option<u16> {
+        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (digits, rest) = self.0.split_at(digits);
+        self.0 = rest;
+        let number = digits.iter().try_fold(0_u16, |number, digit| number.checked_mul(10)?.checked_add(u16::from(digit - b'0')))?;
+        (number > 0).then_some(number)
+    }
+
+    /// A number behind a byte, `none` where that byte is not next.
+    fn behind(&mut self, byte: u8, none: u16) -> Option<u16> {
+        if self.has(byte) { self.number() } else { Some(none) }
     }
 }
 
@@ -62,15 +77,22 @@ impl FromStr for Path {
     type Err = PathError;
     fn from_str(text: &str) -> Result<Self, PathError> {
         let read = || {
-            let (head, tail) = text.split_once('-')?;
-            let (name, occurrence) = indexed(head, '[', ']')?;
-            let segment: [u8; 3] = name.as_bytes().try_into().ok().filter(|name: &[u8; 3]| name.iter().all(u8::is_ascii_alphanumeric))?;
-            let mut parts = tail.split('.');
-            let (field, repetition) = indexed(parts.next()?, '(', ')')?;
-            let field: u16 = field.parse().ok().filter(|field| *field > 0)?;
-            let mut number = || parts.next().map_or(Some(0), |part| part.parse::<u16>().ok().filter(|number| *number > 0));
-            let (component, subcomponent) = (number()?, number()?);
-            parts.next().is_none().then_some(Path { segment, occurrence, field, repetition, component, subcomponent })
+            let segment: [u8; 3] = *text.as_bytes().first_chunk().filter(|name: &&[u8; 3]| name.iter().all(u8::is_ascii_alphanumeric))?;
+            let mut rest = Rest(&text.as_bytes()[3..]);
+            let is_indexed = rest.0.first() == Some(&b'[');
+            let occurrence = rest.behind(b'[', 1)?;
+            if (is_indexed && !rest.has(b']')) || !rest.has(b'-') {
+                return None;
+            }
+            let field = rest.number()?;
+            let is_repeated = rest.0.first() == Some(&b'(');
+            let repetition = rest.behind(b'(', 1)?;
+            if is_repeated && !rest.has(b')') {
+                return None;
+            }
+            let component = rest.behind(b'.', 0)?;
+            let subcomponent = if component == 0 { 0 } else { rest.behind(b'.', 0)? };
+            rest.0.is_empty().then_some(Path { segment, occurrence, field, repetition, component, subcomponent })
         };
         read().ok_or_else(|| PathError(text.to_owned()))
     }
@@ -105,7 +127,27 @@ mod tests {
         for text in ["MSH-9.1", "PID-3(2).4.1", "OBX[12]-5", "ZPM-1"] {
             assert_eq!(text.parse::<Path>().unwrap().to_string(), text);
         }
-        for wrong in ["", "PID", "PID-", "PID-0", "PI-3", "PID-3.0", "PID-3(0)", "PID-3.1.2.3", "OBX[x]-5", "PID-3(2"] {
+        for wrong in [
+            "",
+            "PID",
+            "PID-",
+            "PID-0",
+            "PI-3",
+            "PID-3.0",
+            "PID-3(0)",
+            "PID-3.1.2.3",
+            "OBX[x]-5",
+            "PID-3(2",
+            "OBX[2-5",
+            "OBX[0]-5",
+            "PID-3.",
+            "PID-3.1.",
+            "PID-70000",
+            "PID-3(1)2",
+            "PIDX-3",
+            "PID-3 ",
+            "ÄD-3",
+        ] {
             assert!(wrong.parse::<Path>().is_err(), "{wrong}");
         }
     }

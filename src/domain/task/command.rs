@@ -15,7 +15,7 @@ const TASKS_MAX: usize = 1_000;
 const MINUTES_MIN: u32 = 5;
 const MINUTES_MAX: u32 = 7 * 24 * 60;
 /// Whoever is early by more than this does the time before.
-const EARLY_SECONDS: i64 = 60 * 60;
+pub const EARLY_SECONDS: i64 = 60 * 60;
 /// Until when a task can be late, in minutes.
 const GRACE_MAX: u32 = 24 * 60;
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use command::{Command, Plan, Rejection, decide};
+pub use command::{Command, EARLY_SECONDS, Plan, Rejection, decide};
 pub use due::{Due, Standing};
 
 use super::Folded;
