@@ -3,8 +3,9 @@
 //! Then the same on a disk whose sync takes a millisecond longer, as hospitals' disks do; tags over MQTT through mosquitto;
 //! and a scan at the bedside, from its last byte to the answer, beside one fdatasync of the same disk.
 //! The driver and the floor are the tools `mllp-load` and `mllp-null`, built from `../shared/tools` or from the folder in
-//! WARDD_TOOLS. Without them `wardctl bench ingest` drives MLLP, and there is no floor. For ASTM both are this bench's own, since
-//! every message must be another one to be stored: a transmission of nine frames, each waiting for its ACK.
+//! WARDD_TOOLS. Without them `wardctl bench ingest` drives MLLP, and there is no floor. For ASTM both are this bench's own,
+//! since every message must be another one to be stored: a transmission of nine frames, each waiting for its ACK.
+//! Parts by name: `cargo bench --bench ingest -- mllp astm slow mqtt scan`.
 #![expect(clippy::unwrap_used, reason = "a bench may fail loudly")]
 
 mod support;
@@ -173,9 +174,15 @@ fn scan() {
 fn main() {
     let tools = tools();
     println!("protocol   disk  connections  wardd msg/s  p50 ms  p99 ms  cpu us/msg   MB  floor msg/s  ratio  floor p99  floor cpu");
-    for (protocol, is_slow) in [("mllp", false), ("astm", false), ("mllp", true)] {
-        CONNECTIONS.iter().for_each(|connections| row(tools.as_deref(), protocol, connections, is_slow));
+    let asked: Vec<String> = std::env::args().skip(1).filter(|part| !part.starts_with('-')).collect();
+    let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|one| one == part);
+    for (part, protocol, is_slow) in [("mllp", "mllp", false), ("astm", "astm", false), ("slow", "mllp", true)] {
+        CONNECTIONS.iter().filter(|_| is_asked(part)).for_each(|connections| row(tools.as_deref(), protocol, connections, is_slow));
     }
-    mqtt();
-    scan();
+    if is_asked("mqtt") {
+        mqtt();
+    }
+    if is_asked("scan") {
+        scan();
+    }
 }

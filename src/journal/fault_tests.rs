@@ -396,3 +396,71 @@ fn whatever_is_changed_in_the_log_is_found_and_never_applied() {
     assert!(found > changes / 2, "{found} found, {harmless} harmless");
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+/// A disk whose syncs take long, of segments at least; an operation fails when its turn comes.
+struct Slow {
+    faulty: Faulty,
+    /// Syncs that were made while the writer went on.
+    beside: AtomicU64,
+}
+
+impl Disk for Slow {
+    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.faulty.write_at(file, bytes, offset)
+    }
+    fn sync(&self, file: &File) -> io::Result<()> {
+        std::thread::sleep(std::time::Duration::from_micros(700));
+        if std::thread::current().name() == Some("journal-sync") {
+            self.beside.fetch_add(1, Ordering::SeqCst);
+        }
+        self.faulty.sync(file)
+    }
+}
+
+/// Sixteen who send at once, each its next when the one before was answered: what was acknowledged, by its sequence.
+fn sixteen(log: &FileLog) -> std::collections::BTreeMap<u64, u64> {
+    let acknowledged = Mutex::new(std::collections::BTreeMap::new());
+    std::thread::scope(|scope| {
+        for sender in 0..16_u64 {
+            let acknowledged = &acknowledged;
+            scope.spawn(move || {
+                for command in (sender * 100)..(sender * 100 + 15) {
+                    if let Ok(receipt) = append(log, command, usize::try_from(command % 300).unwrap()) {
+                        assert_eq!(acknowledged.lock().unwrap().insert(receipt.first, command), None, "a sequence is given once");
+                    }
+                }
+            });
+        }
+    });
+    acknowledged.into_inner().unwrap()
+}
+
+#[test]
+fn what_is_sealed_while_a_sync_is_under_way_is_never_acknowledged_with_it() {
+    let (folder, keys) = (folder("faults-beside"), Arc::new(KeyRing::ephemeral().unwrap()));
+    let (mut beside, mut closed, mut full) = (0, 0, 0);
+    for (at, errno) in (0..240).step_by(3).flat_map(|at| [(at, libc::EIO), (at, libc::ENOSPC)]) {
+        let what = format!("errno {errno} at {at}");
+        let _ = std::fs::remove_dir_all(&folder);
+        let faulty = Faulty { at, is_forever: false, errno, count: AtomicU64::new(0), hits: AtomicU64::new(0), failed: Mutex::default() };
+        let disk = Arc::new(Slow { faulty, beside: AtomicU64::new(0) });
+        let mut acknowledged = std::collections::BTreeMap::new();
+        if let Ok((log, _)) = FileLog::open(&folder, keys.clone(), Options { segment_bytes: SEGMENT, disk: disk.clone() }) {
+            acknowledged = sixteen(&log);
+            let shown: Vec<(u64, u64)> = acknowledged.iter().map(|(sequence, command)| (*command, *sequence)).collect();
+            assert_eq!(commands(&log), shown, "{what}: what is acknowledged is shown, and nothing else");
+            let is_closed = log.failure().borrow().is_some();
+            let failed = disk.faulty.failed.lock().unwrap().unwrap_or_default();
+            assert!(!is_closed || errno == libc::EIO || failed.starts_with("sync"), "{what}: a full disk ({failed}) closes nothing");
+            closed += u32::from(is_closed);
+            full += u32::from(!is_closed && acknowledged.len() < 16 * 15);
+        }
+        beside += disk.beside.load(Ordering::SeqCst);
+        let (log, _) = FileLog::open(&folder, keys.clone(), Options { segment_bytes: SEGMENT, ..Options::default() }).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found: std::collections::BTreeMap<u64, u64> = commands(&log).into_iter().map(|(command, sequence)| (sequence, command)).collect();
+        assert!(acknowledged.iter().all(|(sequence, command)| found.get(sequence) == Some(command)), "{what}: acknowledged and not there");
+        verify::verify(&folder, Some(&keys)).unwrap_or_else(|error| panic!("{what}: {error}"));
+    }
+    assert!(beside > 500 && closed > 20 && full > 5, "{beside} syncs beside the writer, {closed} logs closed, {full} that were full");
+    let _ = std::fs::remove_dir_all(&folder);
+}

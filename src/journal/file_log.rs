@@ -139,7 +139,7 @@ impl FileLog {
         let (failure_sender, failure) = watch::channel(None);
         let (committed, _) = broadcast::channel(FOLLOWERS_BEHIND);
         let preparer = Preparer::new(options.disk.clone(), directory.to_owned(), options.segment_bytes);
-        let (state, index) = State::new(directory, resume, options.disk.as_ref(), preparer)?;
+        let (state, index) = State::new(directory, resume, &options.disk, preparer)?;
         let index = Arc::new(RwLock::new(index));
         let is_full = Arc::new(AtomicBool::new(false));
         let (sender, receiver) = std::sync::mpsc::sync_channel(limits::JOURNAL_QUEUE);

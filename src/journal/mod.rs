@@ -8,6 +8,7 @@
 
 pub mod archive;
 pub mod backup;
+mod beside;
 mod company;
 mod disk;
 pub mod event;

@@ -16,7 +16,7 @@
 //! **Invariant**: a key is durable before the first event that is sealed under it.
 //! **Invariant**: a destroyed key never comes back, from no mirror either.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::os::unix::fs::FileExt;
@@ -36,8 +36,12 @@ const SLOT: usize = 128;
 const MAGIC: [u8; 4] = *b"wKey";
 const KEY_BYTES: usize = 32;
 const CHECKED: usize = 124;
-/// Keys for single messages that are made at a time: one sync serves them all.
-const RESERVE: usize = 256;
+/// Keys for single messages that are made before they are wanted, so that none of them waits for a sync of its own.
+const RESERVE: usize = 512;
+/// How many are made when one is used, until the reserve is full: a little work for each message and never much for one.
+const AHEAD: usize = 2;
+/// Bytes of keys made ahead that are worth a sync.
+const WORTH_A_SYNC: usize = 128 * SLOT;
 /// Bytes of new keys that wait for the disk at most, but for those of one group.
 const UNSAVED: usize = 1 << 18;
 /// Bytes of the file that are read at a time.
@@ -110,11 +114,13 @@ struct State {
     names: HashMap<u64, u32>,
     /// Keys that were used lately.
     opened: HashMap<u32, Arc<XChaCha20Poly1305>>,
-    /// Keys for messages that nobody has used.
-    reserve: Vec<u32>,
+    /// Keys for messages that nobody has used, the oldest first.
+    reserve: VecDeque<(u32, Arc<XChaCha20Poly1305>)>,
     /// Slots that are not on the disk yet: the first one's number, and their bytes.
     unsaved_from: u32,
     unsaved: Vec<u8>,
+    /// The newest key that has sealed something.
+    used: u32,
     nonces: Nonces,
 }
 
@@ -123,6 +129,12 @@ pub(super) struct Personal {
     ring: Arc<KeyRing>,
     path: PathBuf,
     state: Mutex<State>,
+}
+
+impl State {
+    fn place_of_unsaved(&self) -> (u64, Vec<u8>) {
+        (u64::from(self.unsaved_from) * SLOT as u64, self.unsaved.clone())
+    }
 }
 
 fn short(name: &[u8; 16]) -> u64 {
@@ -191,7 +203,8 @@ impl Personal {
 
     fn of(path: PathBuf, file: File, (names, length): (HashMap<u64, u32>, u64), ring: Arc<KeyRing>) -> Result<Self, JournalError> {
         let next = u32::try_from(length.div_ceil(SLOT as u64)).unwrap_or(u32::MAX).max(1);
-        let state = State { file: Arc::new(file), next, names, opened: HashMap::new(), reserve: Vec::new(), unsaved_from: next, unsaved: Vec::new(), nonces: Nonces::new()? };
+        let state =
+            State { file: Arc::new(file), next, names, opened: HashMap::new(), reserve: VecDeque::new(), unsaved_from: next, unsaved: Vec::new(), used: 0, nonces: Nonces::new()? };
         Ok(Self { ring, path, state: Mutex::new(state) })
     }
 
@@ -204,7 +217,7 @@ impl Personal {
     }
 
     /// Makes a key; `None` when that cannot be.
-    fn make(&self, state: &mut State, name: [u8; 16]) -> Option<u32> {
+    fn make(&self, state: &mut State, name: [u8; 16]) -> Option<(u32, Arc<XChaCha20Poly1305>)> {
         let number = state.next;
         let mut key = [0_u8; KEY_BYTES];
         getrandom::fill(&mut key).ok()?;
@@ -213,7 +226,7 @@ impl Personal {
         let (body, tag) = wrapped.split_at_mut(KEY_BYTES);
         body.copy_from_slice(&key);
         tag.copy_from_slice(&self.ring.seal_in_place(&nonce, &bound(number, &name), body)?);
-        let cipher = XChaCha20Poly1305::new(&Key::from(key));
+        let cipher = Arc::new(XChaCha20Poly1305::new(&Key::from(key)));
         zeroize::Zeroize::zeroize(&mut key);
         if state.unsaved.is_empty() {
             state.unsaved_from = number;
@@ -221,35 +234,42 @@ impl Personal {
         let ring = self.ring.current();
         state.unsaved.extend_from_slice(&Slot::Key { ring, name, nonce, wrapped }.bytes(number));
         state.next = number.checked_add(1)?;
-        remember(state, number, Arc::new(cipher));
+        Some((number, cipher))
+    }
+
+    /// A key for a message that is about nobody yet, or about several.
+    fn key_of_message(&self, state: &mut State) -> Option<u32> {
+        let (number, cipher) = state.reserve.pop_front().or_else(|| self.make(state, [0; 16]))?;
+        remember(state, number, cipher);
+        for _ in 0..AHEAD {
+            // What cannot be made now is made when it is wanted.
+            let made = if state.reserve.len() < RESERVE { self.make(state, [0; 16]) } else { None };
+            state.reserve.extend(made);
+        }
         Some(number)
     }
 
     /// The key that something is sealed under; none for what is the house's.
     fn key_for(&self, state: &mut State, sealing: &Sealing) -> Option<Option<u32>> {
-        match sealing {
-            Sealing::House => Some(None),
-            Sealing::Key(key) => Some(Some(*key)),
-            Sealing::Message => {
-                if state.reserve.is_empty() {
-                    for _ in 0..RESERVE {
-                        let key = self.make(state, [0; 16])?;
-                        state.reserve.push(key);
-                    }
-                    state.reserve.reverse();
-                }
-                state.reserve.pop().map(Some)
-            }
+        let key = match sealing {
+            Sealing::House => return Some(None),
+            Sealing::Key(key) => *key,
+            Sealing::Message => self.key_of_message(state)?,
             Sealing::Person(mrn) => {
                 let name = self.name_of(mrn);
-                if let Some(known) = state.names.get(&short(&name)) {
-                    return Some(Some(*known));
+                match state.names.get(&short(&name)) {
+                    Some(known) => *known,
+                    None => {
+                        let (number, cipher) = self.make(state, name)?;
+                        remember(state, number, cipher);
+                        state.names.insert(short(&name), number);
+                        number
+                    }
                 }
-                let key = self.make(state, name)?;
-                state.names.insert(short(&name), key);
-                Some(Some(key))
             }
-        }
+        };
+        state.used = state.used.max(key);
+        Some(Some(key))
     }
 
     /// Seals what stands behind [`blank`] in place, and gives the key's number. An error when it cannot be done.
@@ -309,10 +329,17 @@ impl Personal {
         self.state().unsaved.len() > UNSAVED
     }
 
-    /// What must be on the disk before an event that was sealed: where, and which bytes; none when all is.
+    /// What must be on the disk before an event that was sealed: where, and which bytes; none when all that is used is there.
     pub(super) fn unsaved(&self) -> Option<(u64, Vec<u8>)> {
         let state = self.state();
-        (!state.unsaved.is_empty()).then(|| (u64::from(state.unsaved_from) * SLOT as u64, state.unsaved.clone()))
+        let is_used = !state.unsaved.is_empty() && state.used >= state.unsaved_from;
+        is_used.then(|| state.place_of_unsaved())
+    }
+
+    /// The same of keys that nobody has used yet, when they are worth a sync.
+    pub(super) fn ahead(&self) -> Option<(u64, Vec<u8>)> {
+        let state = self.state();
+        (state.unsaved.len() >= WORTH_A_SYNC).then(|| state.place_of_unsaved())
     }
 
     /// So many bytes of it are durable now.
